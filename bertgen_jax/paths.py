@@ -3,6 +3,8 @@
 import os
 import pathlib
 
+from bertgen_jax.errors import ConfigError
+
 
 def data_dir() -> pathlib.Path | None:
     """The folder that relative data names are looked up in: `BERTGEN_DATA_DIR`."""
@@ -17,3 +19,26 @@ def cache_dir() -> pathlib.Path:
     """
     value = os.environ.get("BERTGEN_CACHE_DIR", "~/.cache/bertgen_jax")
     return pathlib.Path(value).expanduser()
+
+
+def find(name: str, field: str) -> pathlib.Path:
+    """Finds a file or folder that a config names.
+
+    Args:
+      name: absolute, or relative to `data_dir()` or else to the working directory.
+      field: the config's field, for the message.
+
+    Raises:
+      ConfigError: it is in neither place.
+    """
+    given = pathlib.Path(name).expanduser()
+    places = [folder / given for folder in (data_dir(), pathlib.Path.cwd()) if folder]
+    for place in places:
+        if place.exists():
+            return place
+    raise ConfigError(
+        f"{field} is {name!r}; looked for "
+        f"{' and '.join(dict.fromkeys(str(place) for place in places))} and found "
+        "neither file nor folder. Relative names are looked up in BERTGEN_DATA_DIR, "
+        "then in the working directory."
+    )

@@ -1,0 +1,33 @@
+"""bertgen_jax: sequence-to-sequence models warm-started from published checkpoints.
+
+The system of 'Leveraging Pre-trained Checkpoints for Sequence Generation Tasks' (arXiv
+1907.12461) in JAX and Flax. These are the public names; docs/architecture.md is the map.
+"""
+
+from bertgen_jax.decoding.config import GenerationConfig
+from bertgen_jax.generation import generate
+from bertgen_jax.models.bert_generation import (
+    BertGenerationDecoder,
+    BertGenerationEncoder,
+)
+from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.pipeline import pipeline
+from bertgen_jax.pretrained import from_pretrained, save_pretrained
+from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
+from bertgen_jax.version import __version__
+
+__all__ = [
+    "BertGenerationConfig",
+    "BertGenerationDecoder",
+    "BertGenerationEncoder",
+    "BertGenerationTokenizer",
+    "EncoderDecoder",
+    "EncoderDecoderConfig",
+    "GenerationConfig",
+    "__version__",
+    "from_pretrained",
+    "generate",
+    "pipeline",
+    "save_pretrained",
+]

@@ -1,0 +1,1 @@
+"""Texts and their references in, batches of token ids out."""

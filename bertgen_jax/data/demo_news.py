@@ -1,0 +1,23 @@
+"""Draws in; short news articles with one-sentence summaries out."""
+
+from collections.abc import Iterator
+
+from bertgen_jax.data.demo_draw import Draw
+from bertgen_jax.data.demo_news_stories import STORIES, Story
+
+
+def articles(draw: Draw) -> Iterator[tuple[str, str]]:
+    """Yields (article, summary) without end; a summary may come twice."""
+    while True:
+        story = draw.one(STORIES)(draw)
+        yield _article(story, draw), story.summary
+
+
+def _article(story: Story, draw: Draw) -> str:
+    """An opening or the first fact, then the other sentences in any order."""
+    first, *rest = [draw.one(wordings) for wordings in story.facts]
+    if draw.chance(0.6):
+        rest.append(first)
+        first = draw.one(story.openings)
+    rest += draw.several(story.asides, draw.number(1, 3))
+    return " ".join([first, *draw.several(rest, len(rest))])

@@ -1,0 +1,320 @@
+"""Examples and a tokenizer in; token ids, cut to length and mapped from one file, out.
+
+A corpus is encoded once. Its entry in the cache is named after everything that decides
+the content, so another text, tokenizer or length makes another entry:
+
+    CACHE/encoded/KEY/tokens.bin    source, target, source, target, ... without gaps
+                      offsets.npy   i64[2N+1], where each of them begins
+                      report.json   the dtype of the tokens and the `EncodingReport`
+"""
+
+import dataclasses
+import functools
+import json
+import logging
+import pathlib
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+
+from bertgen_jax import errors
+from bertgen_jax.data import cache, example
+
+_FORMAT = 1  # part of the key: raise it when the files or the cutting change
+_CHUNK = 1024  # examples tokenized at once: a few megabytes of text
+
+_log = logging.getLogger(__name__)
+
+
+class Examples(Protocol):
+    """Random access to a corpus, as the readers give it."""
+
+    fingerprint: str
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> example.Example: ...
+
+
+class SpecialIds(Protocol):
+    """The special ids that encoding reads."""
+
+    eos: int
+    unk: int
+
+
+class Tokenizer(Protocol):
+    """What encoding needs of a tokenizer."""
+
+    fingerprint: str
+    vocab_size: int
+    special_ids: SpecialIds
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        """The ids of the pieces of each text, without special ids."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodingSpec:
+    """Lengths and special ids of the sequences.
+
+    Attributes:
+      max_source_tokens: what sources are cut to, prefix and suffix included.
+      max_target_tokens: what targets are cut to after the end symbol was added, so that
+        a target that is too long loses it (paper.md section 4.2).
+      source_prefix_ids: put before the pieces of each source.
+      source_suffix_ids: put after them, whether they were cut or not.
+    """
+
+    max_source_tokens: int
+    max_target_tokens: int
+    source_prefix_ids: tuple[int, ...] = ()
+    source_suffix_ids: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.max_source_pieces < 1:
+            specials = len(self.source_prefix_ids) + len(self.source_suffix_ids)
+            raise errors.ConfigError(
+                f"max_source_tokens is {self.max_source_tokens} and special ids take "
+                f"{specials} of them, which leaves no room for the text. The paper "
+                "uses 128 to 512."
+            )
+        if self.max_target_tokens < 1:
+            raise errors.ConfigError(
+                f"max_target_tokens is {self.max_target_tokens}, but a target has at "
+                "least one token, its end symbol. The paper uses 32 to 128."
+            )
+
+    @property
+    def max_source_pieces(self) -> int:
+        """How many tokens of a source may come from its text."""
+        specials = len(self.source_prefix_ids) + len(self.source_suffix_ids)
+        return self.max_source_tokens - specials
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodingReport:
+    """How long a corpus is in tokens, and what the cut took away.
+
+    Tokens are counted before the cut, special ids included.
+    """
+
+    examples: int
+    source_tokens: int
+    target_tokens: int
+    longest_source: int  # tokens
+    longest_target: int  # tokens
+    max_source_tokens: int
+    max_target_tokens: int
+    source_truncated: int  # examples
+    target_truncated: int  # examples
+    unknown_share: float  # of all tokens
+
+    def __str__(self) -> str:
+        """One paragraph for the log."""
+
+        def side(tokens: int, longest: int, truncated: int, limit: int) -> str:
+            return (
+                f"{tokens / self.examples:,.1f} tokens on average, {longest:,} at "
+                f"most, {truncated:,} cut to {limit:,}"
+            )
+
+        source = side(
+            self.source_tokens,
+            self.longest_source,
+            self.source_truncated,
+            self.max_source_tokens,
+        )
+        target = side(
+            self.target_tokens,
+            self.longest_target,
+            self.target_truncated,
+            self.max_target_tokens,
+        )
+        return (
+            f"{self.examples:,} examples: sources {source}; targets {target}; "
+            f"{self.unknown_share:.2%} of the tokens are unknown."
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EncodedExamples:
+    """The token ids of a corpus, by the index of the example.
+
+    Attributes:
+      tokens: u16 or i32[sum of lengths], all sequences without gaps.
+      offsets: i64[2N+1]; source i is `tokens[offsets[2i]:offsets[2i+1]]`, and its
+        target continues to `offsets[2i+2]`.
+      report: what was encoded and what was cut.
+      fingerprint: digest of data, tokenizer and spec.
+    """
+
+    tokens: np.ndarray
+    offsets: np.ndarray
+    report: EncodingReport
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return self.report.examples
+
+    @functools.cached_property
+    def source_lengths(self) -> np.ndarray:
+        """The number of tokens of each source, i32[N]."""
+        return (self.offsets[1::2] - self.offsets[:-1:2]).astype(np.int32)
+
+    @functools.cached_property
+    def target_lengths(self) -> np.ndarray:
+        """The number of tokens of each target, end symbol included, i32[N]."""
+        return (self.offsets[2::2] - self.offsets[1::2]).astype(np.int32)
+
+    def source(self, index: int) -> np.ndarray:
+        """The ids of one source, i32[its length]."""
+        return self._sequence(2 * index)
+
+    def target(self, index: int) -> np.ndarray:
+        """The ids of the first reference and the end symbol, i32[its length]."""
+        return self._sequence(2 * index + 1)
+
+    def _sequence(self, number: int) -> np.ndarray:
+        begin, end = self.offsets[number : number + 2]
+        return self.tokens[begin:end].astype(np.int32)
+
+
+def encode(
+    examples: Examples,
+    tokenizer: Tokenizer,
+    spec: EncodingSpec,
+    progress: Callable[[int, int], None] | None = None,
+) -> EncodedExamples:
+    """Encodes a corpus, or opens what an earlier call has cached.
+
+    Args:
+      examples: the corpus; the first reference of an example is its target.
+      tokenizer: makes the ids.
+      spec: maximal lengths and special ids.
+      progress: called with (examples done, examples in all) after each chunk, and not
+        at all when the corpus is in the cache.
+
+    Returns:
+      The token ids.
+
+    Raises:
+      DataError: there are no examples, or the cache cannot be written.
+      TokenizerError: an id is not in the vocabulary.
+    """
+    if not len(examples):
+        raise errors.DataError(
+            "The corpus has no examples, so there is nothing to encode. Check the "
+            "data files and, with on_bad_row='skip', how many rows were left out."
+        )
+    key = [
+        _FORMAT,
+        examples.fingerprint,
+        tokenizer.fingerprint,
+        dataclasses.asdict(spec),
+    ]
+    folder = cache.folder_of("encoded", key)
+    encoded = _cached(folder)
+    if encoded is None:
+        with cache.new_entry(folder) as built:
+            _write(built, examples, tokenizer, spec, progress)
+            encoded = _open(built)  # mapped files outlive the folder's name
+    return encoded
+
+
+def _cached(folder: pathlib.Path) -> EncodedExamples | None:
+    """The entry if it is there and whole; a damaged one is removed."""
+    if not folder.exists():
+        return None
+    try:
+        return _open(folder)
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        _log.warning("Encoding again: the cache %s is damaged: %s", folder, error)
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+
+def _open(folder: pathlib.Path) -> EncodedExamples:
+    """Maps the tokens of an entry and checks that its files fit one another."""
+    saved = json.loads((folder / "report.json").read_text())
+    report = EncodingReport(**saved["report"])
+    offsets = np.load(folder / "offsets.npy")
+    mapped = np.memmap(folder / "tokens.bin", dtype=saved["dtype"], mode="r")
+    if offsets.shape != (2 * report.examples + 1,) or (np.diff(offsets) < 0).any():
+        raise ValueError(f"offsets.npy does not describe {report.examples} examples")
+    if mapped.shape != (offsets[-1],):
+        raise ValueError(f"tokens.bin has {mapped.size} of {offsets[-1]} tokens")
+    # A plain array over the same memory: slices of an np.memmap are many times slower.
+    return EncodedExamples(np.asarray(mapped), offsets, report, folder.name)
+
+
+def _write(
+    folder: pathlib.Path,
+    examples: Examples,
+    tokenizer: Tokenizer,
+    spec: EncodingSpec,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Writes the three files of an entry, with one chunk of the corpus in memory."""
+    narrow = tokenizer.vocab_size <= np.iinfo(np.uint16).max + 1
+    dtype = np.dtype("<u2" if narrow else "<i4")
+    special = tokenizer.special_ids
+    total = len(examples)
+    whole, kept = [], []  # i64[2 * chunk] each: lengths before and after the cut
+    unknown = 0
+    with (folder / "tokens.bin").open("wb") as file:
+        for begin in range(0, total, _CHUNK):
+            end = min(begin + _CHUNK, total)
+            chunk = [examples[index] for index in range(begin, end)]
+            sources = tokenizer.encode_batch([one.source for one in chunk])
+            targets = tokenizer.encode_batch([one.references[0] for one in chunk])
+            # Before the end symbol is added: GPT-2 has one id for both.
+            unknown += sum(ids.count(special.unk) for ids in (*sources, *targets))
+            pairs = list(_sequences(sources, targets, spec, special.eos))
+            whole.append(np.array([len(ids) for ids, _ in pairs]))
+            kept.append(np.array([len(cut) for _, cut in pairs]))
+            tokens = np.array([token for _, cut in pairs for token in cut])
+            _check_ids(tokens, tokenizer.vocab_size)
+            file.write(tokens.astype(dtype).tobytes())
+            if progress is not None:
+                progress(end, total)
+    whole, kept = np.concatenate(whole), np.concatenate(kept)
+    report = EncodingReport(
+        examples=total,
+        source_tokens=int(whole[::2].sum()),
+        target_tokens=int(whole[1::2].sum()),
+        longest_source=int(whole[::2].max()),
+        longest_target=int(whole[1::2].max()),
+        max_source_tokens=spec.max_source_tokens,
+        max_target_tokens=spec.max_target_tokens,
+        source_truncated=int((kept < whole)[::2].sum()),
+        target_truncated=int((kept < whole)[1::2].sum()),
+        unknown_share=unknown / int(whole.sum()),
+    )
+    np.save(folder / "offsets.npy", np.concatenate([[0], np.cumsum(kept)]))
+    saved = {"dtype": dtype.str, "report": dataclasses.asdict(report)}
+    (folder / "report.json").write_text(json.dumps(saved, indent=2) + "\n")
+
+
+def _sequences(
+    sources: list[list[int]], targets: list[list[int]], spec: EncodingSpec, eos: int
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Yields (whole, cut) of the first source, its target, the second source, ..."""
+    prefix, suffix = spec.source_prefix_ids, spec.source_suffix_ids
+    for source, target in zip(sources, targets, strict=True):
+        pieces = source[: spec.max_source_pieces]
+        yield [*prefix, *source, *suffix], [*prefix, *pieces, *suffix]
+        ended = [*target, eos]
+        yield ended, ended[: spec.max_target_tokens]
+
+
+def _check_ids(tokens: np.ndarray, vocab_size: int) -> None:
+    """Refuses ids that an embedding table would clamp without a word."""
+    wrong = tokens[(tokens < 0) | (tokens >= vocab_size)]
+    if wrong.size:
+        raise errors.TokenizerError(
+            f"The id {wrong[0]} occurs in the encoded corpus, but the vocabulary ends "
+            f"at {vocab_size - 1}. Check that the special ids belong to this tokenizer."
+        )

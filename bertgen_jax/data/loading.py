@@ -1,0 +1,180 @@
+"""Plans in; batches on the host and then on the devices out.
+
+grain works through a plan in threads and reads ahead. The order does not depend on the
+threads, because a batch is a function of its number.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Generator
+
+import grain
+import jax
+import numpy as np
+
+from bertgen_jax import errors
+from bertgen_jax.data import batching, encoding
+
+
+@dataclasses.dataclass(frozen=True)
+class _Batches:
+    """Random access to one host's batches by their number, as grain wants a source."""
+
+    encoded: encoding.EncodedExamples
+    plan: batching.TrainPlan | batching.EvalPlan
+    length: int
+    pad_id: int
+    decoder_start_id: int
+    host: int
+    hosts: int
+
+    def __post_init__(self) -> None:
+        if self.plan.batch_size % self.hosts:
+            raise errors.ConfigError(
+                f"The global batch size is {self.plan.batch_size}, which {self.hosts} "
+                f"hosts cannot share evenly; make it a multiple of {self.hosts}."
+            )
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, number: int) -> batching.Batch:
+        bucket, indices = self.plan[number]
+        return batching.collate(
+            self.encoded,
+            bucket,
+            np.split(indices, self.hosts)[self.host],
+            pad_id=self.pad_id,
+            decoder_start_id=self.decoder_start_id,
+        )
+
+
+def train_batches(
+    encoded: encoding.EncodedExamples,
+    plan: batching.TrainPlan,
+    *,
+    pad_id: int,
+    decoder_start_id: int,
+    start: int = 0,
+    host: int = 0,
+    hosts: int = 1,
+    threads: int = 2,
+    prefetch: int = 8,
+) -> Generator[batching.Batch, None, None]:
+    """Makes the training batches `start`, `start + 1`, ... without end.
+
+    Args:
+      encoded: the corpus.
+      plan: its batches.
+      pad_id: see `batching.collate`.
+      decoder_start_id: see `batching.collate`.
+      start: the number of the first batch: how many were trained on before.
+      host: which process this is, from 0; it makes its share of each batch's rows.
+      hosts: how many processes share a batch.
+      threads: how many threads make batches; with 0 the consumer makes them.
+      prefetch: how many batches are made ahead.
+
+    Returns:
+      A generator of batches; closing it ends its threads.
+
+    Raises:
+      ConfigError: the hosts do not divide the batch size.
+    """
+    without_end = sys.maxsize
+    batches = _Batches(
+        encoded, plan, without_end, pad_id, decoder_start_id, host, hosts
+    )
+    return _read(batches, start, threads, prefetch)
+
+
+def eval_batches(
+    encoded: encoding.EncodedExamples,
+    plan: batching.EvalPlan,
+    *,
+    pad_id: int,
+    decoder_start_id: int,
+    host: int = 0,
+    hosts: int = 1,
+    threads: int = 2,
+    prefetch: int = 8,
+) -> Generator[batching.Batch, None, None]:
+    """Makes every batch of an evaluation once.
+
+    The order is the plan's; `example_index` says where a row's results belong.
+
+    Args:
+      encoded: the split.
+      plan: its batches.
+      pad_id: see `batching.collate`.
+      decoder_start_id: see `batching.collate`.
+      host: see `train_batches`, as for all that follow.
+      hosts: how many processes share a batch.
+      threads: how many threads make batches.
+      prefetch: how many batches are made ahead.
+
+    Returns:
+      A generator of batches; closing it ends its threads.
+
+    Raises:
+      ConfigError: the hosts do not divide the batch size.
+    """
+    batches = _Batches(encoded, plan, len(plan), pad_id, decoder_start_id, host, hosts)
+    return _read(batches, 0, threads, prefetch)
+
+
+def _read(
+    batches: _Batches, start: int, threads: int, prefetch: int
+) -> Generator[batching.Batch, None, None]:
+    options = grain.ReadOptions(
+        num_threads=threads,
+        # A thread without a place in the buffer would never run.
+        prefetch_buffer_size=max(prefetch, threads),
+    )
+    dataset = grain.MapDataset.source(batches).to_iter_dataset(options)
+    with contextlib.closing(iter(dataset)) as iterator:
+        iterator.set_state({"next_index": start})
+        yield from iterator
+
+
+def to_device(
+    batches: Generator[batching.Batch, None, None],
+    sharding: jax.sharding.NamedSharding,
+    depth: int = 2,
+) -> Generator[tuple[batching.Batch, dict[str, jax.Array]], None, None]:
+    """Puts batches on the devices ahead of their use.
+
+    JAX starts a copy and does not wait for it, so looking ahead in the consumer's
+    thread overlaps copies with steps, and an error of the data keeps its type.
+
+    Args:
+      batches: this host's batches; closed together with the result.
+      sharding: of the batch axis over the devices of all hosts.
+      depth: how many batches are on the devices at a time, the yielded one included.
+
+    Yields:
+      (host batch, device batch). The device batch has global shapes and no
+      `example_index`, which the host keeps. Do not write to a host batch: on a CPU the
+      device may use the same memory.
+    """
+    with contextlib.closing(batches):
+        ahead = collections.deque()
+        for batch in batches:
+            ahead.append((batch, _put(batch, sharding)))
+            if len(ahead) >= depth:
+                yield ahead.popleft()
+        while ahead:
+            yield ahead.popleft()
+
+
+def _put(
+    batch: batching.Batch, sharding: jax.sharding.NamedSharding
+) -> dict[str, jax.Array]:
+    def put(rows: np.ndarray) -> jax.Array:
+        # With the global shape left to inference, a sharding that repeats a batch on
+        # each host would pass the different rows of the hosts off as copies.
+        shape = (rows.shape[0] * jax.process_count(), *rows.shape[1:])
+        return jax.make_array_from_process_local_data(sharding, rows, shape)
+
+    return {name: put(rows) for name, rows in batch.items() if name != "example_index"}

@@ -1,0 +1,178 @@
+"""A table in; the addresses of its good rows and an account of its bad ones out.
+
+A table is read once, row by row: every row is parsed, so that a malformed one surfaces
+before any training, and its address is kept, so that later reads go straight to it. The
+result is cached on disk:
+
+    CACHE/indexes/KEY/rows.npy      i64[N, 4], see `RecordIndex`
+                      report.json   the digest of the content, what was skipped, and a
+                                    checksum of both files
+"""
+
+import array
+import collections
+import dataclasses
+import hashlib
+import json
+import logging
+import pathlib
+import shutil
+from collections.abc import Mapping
+
+import numpy as np
+
+from bertgen_jax import errors
+from bertgen_jax.data import cache, mapping, table
+
+_FORMAT = 1  # part of the key: raise it when the files or the rules for rows change
+_MESSAGES_KEPT = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Skipped:
+    """The rows that were left out because they are no examples.
+
+    Attributes:
+      count: how many.
+      reasons: how many for each reason.
+      messages: the first few, in full.
+    """
+
+    count: int = 0
+    reasons: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    messages: tuple[str, ...] = ()
+
+    def __add__(self, other: "Skipped") -> "Skipped":
+        return Skipped(
+            self.count + other.count,
+            collections.Counter(self.reasons) + collections.Counter(other.reasons),
+            (self.messages + other.messages)[:_MESSAGES_KEPT],
+        )
+
+    def __str__(self) -> str:
+        """As in "3 rows skipped (2 empty source, 1 malformed JSON)"."""
+        reasons = ", ".join(f"{n:,} {why}" for why, n in sorted(self.reasons.items()))
+        return f"{self.count:,} rows skipped ({reasons})"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RecordIndex:
+    """Where the rows of a table are.
+
+    Attributes:
+      rows: i64[N, 4], mapped from disk where it is cached. A row has the two numbers of
+        its address, its number in the table from 1, and a digest of its id (of no
+        meaning where no column gives the id).
+      content_digest: of the whole content of the table.
+      skipped: what is not in `rows`.
+    """
+
+    rows: np.ndarray
+    content_digest: str
+    skipped: Skipped
+
+
+def build(one: table.Table, columns: mapping.Columns, on_bad_row: str) -> RecordIndex:
+    """The index of a table, from the cache if it is there and sound.
+
+    Args:
+      one: the table.
+      columns: which columns make an example.
+      on_bad_row: "raise", or "skip" to leave bad rows out and count them.
+
+    Raises:
+      DataError: a bad row, or no good one.
+    """
+    if one.identity is None:
+        return _scan(one, columns, on_bad_row)
+    key = [_FORMAT, one.identity, dataclasses.astuple(columns), on_bad_row]
+    folder = cache.folder_of("indexes", key)
+    index = _load(folder)
+    if index is None:
+        index = _scan(one, columns, on_bad_row)
+        with cache.new_entry(folder) as built:
+            _save(index, built)
+    return index
+
+
+def _scan(one: table.Table, columns: mapping.Columns, on_bad_row: str) -> RecordIndex:
+    logging.info("Indexing %s (%s bytes).", one.name, f"{one.size:,}")
+    content = hashlib.blake2b(digest_size=16)
+    rows = array.array("q")
+    reasons: collections.Counter[str] = collections.Counter()
+    messages: list[str] = []
+    number = 0
+    for number, record in enumerate(one.scan(content.update), start=1):
+        try:
+            if isinstance(record.values, table.BadRow):
+                raise record.values
+            found = columns.to_example(record.values, "")
+        except table.BadRow as bad:
+            message = f"{one.name}, {one.unit} {record.number}: {bad.detail}"
+            if on_bad_row == "raise":
+                raise errors.DataError(
+                    f"{message} Correct the row, or leave such rows out and count them "
+                    "with on_bad_row='skip'."
+                ) from None
+            reasons[bad.reason] += 1
+            if len(messages) < _MESSAGES_KEPT:
+                messages.append(message)
+            continue
+        identifier = hashlib.blake2b(found.id.encode(), digest_size=8).digest()
+        rows.extend(
+            (*record.address, number, int.from_bytes(identifier, "little", signed=True))
+        )
+    if not rows:
+        raise errors.DataError(
+            f"{one.name} has no rows; at least one is expected."
+            if not messages
+            else f"{one.name}: not one of {number:,} rows is good. {messages[0]}"
+        )
+    return RecordIndex(
+        np.frombuffer(rows, np.int64).reshape(-1, 4),
+        content.hexdigest(),
+        Skipped(reasons.total(), dict(reasons), tuple(messages)),
+    )
+
+
+def _save(index: RecordIndex, folder: pathlib.Path) -> None:
+    np.save(folder / "rows.npy", index.rows)
+    report = {
+        "content_digest": index.content_digest,
+        "skipped": dataclasses.asdict(index.skipped),
+    }
+    saved = {"report": report, "checksum": _checksum(index.rows, report)}
+    (folder / "report.json").write_text(json.dumps(saved, indent=2) + "\n")
+
+
+def _load(folder: pathlib.Path) -> RecordIndex | None:
+    """Maps an entry of the cache; removes it and gives None when it is damaged."""
+    if not folder.exists():
+        return None
+    try:
+        saved = json.loads((folder / "report.json").read_text())
+        report = saved["report"]
+        # A plain view of the mapped file: slicing an np.memmap is ten times slower.
+        rows = np.asarray(np.load(folder / "rows.npy", mmap_mode="r"))
+        if rows.dtype != np.int64 or rows.ndim != 2 or rows.shape[1] != 4:
+            raise ValueError(f"rows are {rows.dtype}{list(rows.shape)}")
+        if saved["checksum"] != _checksum(rows, report):
+            raise ValueError("wrong checksum")
+        skipped = report["skipped"]
+        return RecordIndex(
+            rows,
+            report["content_digest"],
+            Skipped(skipped["count"], skipped["reasons"], tuple(skipped["messages"])),
+        )
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        logging.warning(
+            "The cached index %s is damaged (%s): made again.", folder, error
+        )
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+
+def _checksum(rows: np.ndarray, report: Mapping[str, object]) -> str:
+    digest = hashlib.blake2b(np.ascontiguousarray(rows), digest_size=16)
+    digest.update(json.dumps(report, sort_keys=True).encode())
+    return digest.hexdigest()

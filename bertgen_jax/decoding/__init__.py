@@ -1,0 +1,1 @@
+"""Search over a step function: logits in, token ids out, and no model in sight."""

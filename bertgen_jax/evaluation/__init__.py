@@ -1,0 +1,1 @@
+"""Evaluation: a model and a split in, predictions and scored results out."""

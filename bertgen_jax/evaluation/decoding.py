@@ -1,0 +1,78 @@
+"""A model and an encoded split in, a `Prediction` for each of its examples out, in order."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import NamedSharding
+
+from bertgen_jax import generation
+from bertgen_jax.data import batching, loading
+from bertgen_jax.decoding.config import GenerationConfig
+from bertgen_jax.evaluation.prediction import Prediction
+from bertgen_jax.experiment import Split
+from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.tokenizers.interface import Tokenizer
+
+
+def decode_split(
+    model: EncoderDecoder,
+    params: Any,
+    split: Split,
+    tokenizer: Tokenizer,
+    config: GenerationConfig,
+    *,
+    batch_size: int,
+    sharding: NamedSharding,
+) -> list[Prediction]:
+    """Generates the best text for every example of a split, each exactly once.
+
+    Args:
+      model: an encoder-decoder.
+      params: its parameters, on the devices of `sharding`.
+      split: what to decode.
+      tokenizer: of sources and targets.
+      config: how to search.
+      batch_size: examples at a time, over all devices and hosts.
+      sharding: of the batch axis.
+
+    Returns:
+      One prediction an example, in the order of the split, on every host.
+    """
+    plan = batching.EvalPlan(split.encoded, split.buckets, batch_size=batch_size)
+    batches = loading.eval_batches(
+        split.encoded,
+        plan,
+        pad_id=tokenizer.special_ids.pad,
+        decoder_start_id=model.config.start_token_id,
+        host=jax.process_index(),
+        hosts=jax.process_count(),
+    )
+    texts = [""] * len(split.encoded)
+    scores = np.zeros(len(split.encoded))
+    for host_batch, batch in loading.to_device(batches, sharding):
+        result = generation.generate(
+            model, params, batch["input_ids"], batch["attention_mask"], config
+        )
+        index, rows, row_scores = _gather(
+            host_batch["example_index"], result.sequences[:, 0], result.scores[:, 0]
+        )
+        real = index >= 0
+        scores[index[real]] = row_scores[real]
+        decoded = tokenizer.batch_decode(rows[real].tolist(), skip_special_tokens=True)
+        for i, text in zip(index[real], decoded, strict=True):
+            texts[i] = text
+    return [
+        Prediction(
+            example.id, example.source, example.references, texts[i], float(scores[i])
+        )
+        for i, example in enumerate(split.examples[i] for i in range(len(texts)))
+    ]
+
+
+def _gather(*arrays: np.ndarray | jax.Array) -> tuple[np.ndarray, ...]:
+    """Rows of all hosts, in one order, as host arrays."""
+    if jax.process_count() == 1:
+        return jax.device_get(arrays)
+    return multihost_utils.process_allgather(arrays, tiled=True)

@@ -1,0 +1,208 @@
+"""Parameters in, what they are worth on a split out: during training and after it."""
+
+import contextlib
+import dataclasses
+import functools
+import logging
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any, Self
+
+import jax
+from jax.sharding import NamedSharding
+from ml_collections import ConfigDict
+
+from bertgen_jax import experiment, losses
+from bertgen_jax.data import batching, loading, readers
+from bertgen_jax.decoding.config import GenerationConfig
+from bertgen_jax.errors import CheckpointError
+from bertgen_jax.evaluation import prediction, results
+from bertgen_jax.evaluation.decoding import decode_split
+from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.tokenizers.interface import Tokenizer
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What was found of one checkpoint on one split.
+
+    Attributes:
+      metrics: by name, as metrics.jsonl and checkpoints carry them.
+      predictions: generated texts.
+      results: their scores, with signatures and intervals.
+    """
+
+    metrics: Mapping[str, float]
+    predictions: list[prediction.Prediction]
+    results: results.Results
+
+    def write(self, workdir: pathlib.Path) -> None:
+        """Writes predictions/SPLIT-STEP.jsonl and results/SPLIT-STEP.json."""
+        if jax.process_index() == 0:
+            name = f"{self.results.split}-{self.results.step}"
+            prediction.write(
+                workdir / "predictions" / f"{name}.jsonl", self.predictions
+            )
+            results.write(workdir / "results" / f"{name}.json", self.results)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluator:
+    """Evaluates parameters on one split.
+
+    Attributes:
+      split: its loss is measured on all of it.
+      decoded: the part of it that texts are generated for.
+      tokenizer, config, batch_size, stemming, sharding: see `open`.
+    """
+
+    split: experiment.Split
+    decoded: experiment.Split
+    tokenizer: Tokenizer
+    config: GenerationConfig
+    batch_size: int
+    stemming: bool
+    sharding: NamedSharding
+
+    @classmethod
+    def open(
+        cls,
+        config: ConfigDict,
+        name: str,
+        examples: readers.Examples,
+        tokenizer: Tokenizer,
+        sharding: NamedSharding,
+        num_examples: int = 0,
+    ) -> Self:
+        """Encodes the split.
+
+        Args:
+          config: the experiment's.
+          name: of the split.
+          examples: its texts.
+          tokenizer: the experiment's.
+          sharding: of the batch axis.
+          num_examples: how many texts are generated; 0 for all.
+        """
+        split = experiment.open_split(config, name, examples, tokenizer)
+        decoded = split
+        part = experiment.first(examples, num_examples)
+        if part is not examples:
+            decoded = experiment.open_split(config, name, part, tokenizer)
+        return cls(
+            split=split,
+            decoded=decoded,
+            tokenizer=tokenizer,
+            config=experiment.generation_config(config, tokenizer),
+            batch_size=config.eval.batch_size,
+            stemming=config.eval.stemming,
+            sharding=sharding,
+        )
+
+    def evaluate(self, model: EncoderDecoder, params: Any, step: int) -> Evaluation:
+        """Measures loss and accuracy, generates texts and scores them."""
+        metrics = self._losses(model, params)
+        predictions = decode_split(
+            model,
+            params,
+            self.decoded,
+            self.tokenizer,
+            self.config,
+            batch_size=self.batch_size,
+            sharding=self.sharding,
+        )
+        scored = results.score(
+            predictions, split=self.split.name, step=step, stemming=self.stemming
+        )
+        metrics |= {name: score.value for name, score in scored.scores.items()}
+        return Evaluation(metrics, predictions, scored)
+
+    def _losses(self, model: EncoderDecoder, params: Any) -> dict[str, float]:
+        plan = batching.EvalPlan(
+            self.split.encoded, self.split.buckets, batch_size=self.batch_size
+        )
+        batches = loading.eval_batches(
+            self.split.encoded,
+            plan,
+            pad_id=self.tokenizer.special_ids.pad,
+            decoder_start_id=model.config.start_token_id,
+            host=jax.process_index(),
+            hosts=jax.process_count(),
+        )
+        sums = losses.Sums.zeros()
+        for _, batch in loading.to_device(batches, self.sharding):
+            sums = _add_losses(model, params, batch, sums)
+        sums = jax.device_get(sums)
+        nll = float(sums.nll) / float(sums.tokens)
+        return {
+            "loss": nll,
+            "perplexity": math.exp(min(nll, 700.0)),  # the largest that a float holds
+            "accuracy": 100 * float(sums.correct) / float(sums.tokens),
+        }
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _add_losses(model, params, batch, sums):
+    logits = losses.teacher_forced_logits(model, params, batch, None)
+    labels, weights = batch["labels"], batch["label_weights"]
+    return sums + losses.cross_entropy(logits, labels, weights)
+
+
+def evaluate_run(
+    config: ConfigDict, workdir: pathlib.Path, split: str, step: str
+) -> Evaluation:
+    """Evaluates a checkpoint of a work directory on a whole split and writes the files.
+
+    Args:
+      config: the experiment's.
+      workdir: of a training run.
+      split: "validation" or "test"; "train" works too.
+      step: "best", "latest" or a number.
+
+    Raises:
+      BertgenError: no such checkpoint, or data that is not there.
+    """
+    examples = experiment.open_examples(config, split)
+    tokenizer = experiment.open_tokenizer(config, workdir, None)
+    model = experiment.create_model(config, tokenizer)
+    mesh = jax.make_mesh(
+        (jax.device_count(),), ("data",), axis_types=(jax.sharding.AxisType.Auto,)
+    )
+    spec = jax.sharding.PartitionSpec
+    with contextlib.closing(experiment.open_store(config, workdir)) as store:
+        number, params = experiment.restore_params(
+            config,
+            store,
+            _number(store, step, workdir),
+            NamedSharding(mesh, spec()),
+        )
+    _log.info("evaluating step %d on the %s split", number, split)
+    evaluator = Evaluator.open(
+        config, split, examples, tokenizer, NamedSharding(mesh, spec("data"))
+    )
+    evaluation = evaluator.evaluate(model, params, number)
+    evaluation.write(workdir)
+    return evaluation
+
+
+def _number(store, step: str, workdir: pathlib.Path) -> int:
+    saved = store.steps()
+    if not saved:
+        raise CheckpointError(
+            f"{workdir}/checkpoints: no checkpoint there yet; expected the work "
+            "directory of a run that has saved one."
+        )
+    if step == "latest":
+        return store.latest_step()
+    if step == "best":
+        best = store.best_step()
+        return store.latest_step() if best is None else best
+    if not step.isdigit() or int(step) not in saved:
+        raise CheckpointError(
+            f"step is {step!r}; expected 'best', 'latest' or one of those in "
+            f"{workdir}/checkpoints: {', '.join(map(str, saved))}."
+        )
+    return int(step)

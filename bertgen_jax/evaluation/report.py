@@ -1,0 +1,52 @@
+"""Results and predictions in, what a person reads in a terminal out."""
+
+import textwrap
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from bertgen_jax.evaluation.prediction import Prediction
+from bertgen_jax.evaluation.results import Results
+
+
+def table(results: Results) -> Table:
+    """The model's scores beside those of the source's first sentence."""
+    signature = next(iter(results.scores.values())).signature
+    shown = Table(
+        title=f"{results.split}, {results.examples:,} examples, step {results.step:,}",
+        caption=signature,
+    )
+    shown.add_column("metric")
+    shown.add_column("model", justify="right")
+    shown.add_column("95% interval", justify="right")
+    shown.add_column("lead-1", justify="right")
+    for name, score in results.scores.items():
+        shown.add_row(
+            name,
+            f"{score.value:.2f}",
+            f"{score.low:.2f} to {score.high:.2f}",
+            f"{results.baseline[name].value:.2f}",
+        )
+    return shown
+
+
+def samples(predictions: Sequence[Prediction], count: int = 3) -> str:
+    """A few predictions, spread evenly over the split, beside source and reference."""
+    stride = max(len(predictions) // count, 1)
+    return "\n\n".join(
+        "\n".join(
+            [
+                _paragraph("source", prediction.source),
+                _paragraph("reference", prediction.references[0]),
+                _paragraph("model", prediction.prediction),
+            ]
+        )
+        for prediction in predictions[::stride][:count]
+    )
+
+
+def _paragraph(label: str, text: str) -> str:
+    text = textwrap.shorten(text, 600, placeholder=" ...")
+    return textwrap.fill(
+        text, 88, initial_indent=f"{label:>10}  ", subsequent_indent=" " * 12
+    )

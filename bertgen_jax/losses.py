@@ -1,0 +1,93 @@
+"""A batch in, sums of losses out. Means are taken once, where all sums have met."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from bertgen_jax.models.encoder_decoder import EncoderDecoder
+
+Batch = Mapping[str, jax.Array]
+
+
+@struct.dataclass
+class Sums:
+    """What a batch adds to the totals of loss and accuracy; all f32[].
+
+    Attributes:
+      loss: sum of the objective over target tokens, label smoothing included, in nats.
+      nll: sum of the negative log-likelihood, in nats.
+      correct: target tokens that the argmax gets right.
+      tokens: target tokens, by weight.
+    """
+
+    loss: jax.Array
+    nll: jax.Array
+    correct: jax.Array
+    tokens: jax.Array
+
+    @classmethod
+    def zeros(cls) -> "Sums":
+        """The sums of nothing."""
+        return cls(*(jnp.zeros((), jnp.float32) for _ in range(4)))
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return jax.tree.map(jnp.add, self, other)
+
+
+def cross_entropy(
+    logits: jax.Array,
+    labels: jax.Array,
+    weights: jax.Array,
+    label_smoothing: float = 0.0,
+) -> Sums:
+    """Cross-entropy of unshifted logits: position t predicts label t.
+
+    With smoothing eps a token costs (1 - eps) * nll + eps * mean over the vocabulary of
+    -log p, the formula of torch's `cross_entropy(label_smoothing=eps)`.
+
+    Args:
+      logits: f32[B, T, V].
+      labels: i32[B, T].
+      weights: f32[B, T]; 0 where there is no label.
+      label_smoothing: eps in [0, 1).
+    """
+    log_normalizer = jax.nn.logsumexp(logits, axis=-1)
+    label_logits = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
+    nll = log_normalizer - label_logits
+    loss = nll
+    if label_smoothing:
+        uniform = log_normalizer - jnp.mean(logits, axis=-1)
+        loss = (1.0 - label_smoothing) * nll + label_smoothing * uniform
+    correct = jnp.argmax(logits, axis=-1) == labels
+    # `where`, not a product: an infinite loss of a position without label counts nothing.
+    keep = weights > 0
+    return Sums(
+        loss=jnp.sum(jnp.where(keep, loss * weights, 0.0)),
+        nll=jnp.sum(jnp.where(keep, nll * weights, 0.0)),
+        correct=jnp.sum(jnp.where(keep, correct * weights, 0.0)),
+        tokens=jnp.sum(weights),
+    )
+
+
+def teacher_forced_logits(
+    model: EncoderDecoder, params: Any, batch: Batch, dropout_key: jax.Array | None
+) -> jax.Array:
+    """Logits f32[B, T, V] of a batch's targets, each token given the true ones before it.
+
+    Args:
+      model: an encoder-decoder.
+      params: its parameters.
+      batch: as `data.batching.collate` makes it.
+      dropout_key: None for no dropout.
+    """
+    return model.apply(
+        {"params": params},
+        batch["input_ids"],
+        batch["attention_mask"],
+        batch["decoder_input_ids"],
+        deterministic=dropout_key is None,
+        rngs=None if dropout_key is None else {"dropout": dropout_key},
+    ).logits

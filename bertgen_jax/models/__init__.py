@@ -1,0 +1,1 @@
+"""Pure linen modules: token ids in, hidden states and logits out."""

@@ -1,0 +1,433 @@
+"""`BertGenerationEncoder`, `BertGenerationDecoder`: ids in, states or logits out.
+
+As in the peer, the encoder class is also the decoder's trunk: `is_decoder` in its
+config makes it causal. The letters of the shapes are those of docs/architecture.md.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from bertgen_jax.errors import ConfigError
+from bertgen_jax.models import masks
+from bertgen_jax.models.cache import Cache, LayerCache
+from bertgen_jax.models.config import BertGenerationConfig
+from bertgen_jax.models.layers import Embeddings, TransformerLayer
+from bertgen_jax.models.outputs import DecoderOutput, StackOutput
+from bertgen_jax.suggest import nearest
+
+# What the backward pass recomputes instead of keeping. "dots" keeps the results of
+# matrix products with weights, which cost the most to make again; "full" keeps only each
+# layer's input.
+REMAT_POLICIES = {
+    "none": None,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    "full": jax.checkpoint_policies.nothing_saveable,
+}
+
+
+def check_one_input(
+    input_ids: jax.Array | None, inputs_embeds: jax.Array | None, prefix: str = ""
+) -> None:
+    """Refuses both and neither of ids and word vectors.
+
+    Raises:
+      ConfigError: names the two arguments, which begin with `prefix`.
+    """
+    if (input_ids is None) == (inputs_embeds is None):
+        found = "neither" if input_ids is None else "both"
+        raise ConfigError(
+            f"found {found} of {prefix}input_ids and {prefix}inputs_embeds; expected "
+            "exactly one of them."
+        )
+
+
+class BertGenerationEncoder(nn.Module):
+    """A stack of Transformer layers over embeddings.
+
+    Attributes:
+      config: its architecture.
+      dtype: compute dtype; parameters, LayerNorm and softmax stay f32.
+      scan_layers: compile one layer and loop over it, where a call permits (no cache,
+        nothing but the last hidden state asked for). The parameters stay per layer.
+      remat: a name in `REMAT_POLICIES`; applies where `scan_layers` does.
+    """
+
+    config: BertGenerationConfig
+    dtype: jnp.dtype = jnp.float32
+    scan_layers: bool = False
+    remat: str = "none"
+
+    def setup(self):
+        """Declares the embeddings and L layers."""
+        if self.remat not in REMAT_POLICIES:
+            raise ConfigError(
+                f"remat is {self.remat!r}; expected one of {', '.join(REMAT_POLICIES)}."
+                f"{nearest(self.remat, REMAT_POLICIES)}"
+            )
+        self.embeddings = Embeddings(self.config, self.dtype)
+        self.layer = [
+            TransformerLayer(self.config, self.dtype)
+            for _ in range(self.config.num_hidden_layers)
+        ]
+
+    def __call__(
+        self,
+        input_ids: jax.Array | None = None,
+        attention_mask: jax.Array | None = None,
+        position_ids: jax.Array | None = None,
+        inputs_embeds: jax.Array | None = None,
+        encoder_hidden_states: jax.Array | None = None,
+        encoder_attention_mask: jax.Array | None = None,
+        past_key_values: Cache | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        deterministic: bool = True,
+    ) -> StackOutput:
+        """Runs the stack.
+
+        Args:
+          input_ids: i32[B, T], or else
+          inputs_embeds: [B, T, D] word vectors.
+          attention_mask: None; [B, C] keep-mask over past and new tokens; or [B, T, C],
+            which is then the whole truth (see `masks.attention_mask`).
+          position_ids: i32[B, T]; by default counted on from the cache.
+          encoder_hidden_states: [B, S, D] source to attend to. Not needed when the
+            cache holds its keys and values.
+          encoder_attention_mask: [B, S] or [B, T, S] keep-mask over the source.
+          past_key_values: a cache of `init_cache`. The new tokens are written into it,
+            and it is returned.
+          output_attentions, output_hidden_states: return these as well.
+          deterministic: no dropout; else a "dropout" key must be given to `apply`.
+
+        Raises:
+          ConfigError: both or neither of `input_ids` and `inputs_embeds`; a sequence
+            longer than the position table; a cache or a source given to an encoder; a
+            full cache; an impossible mask.
+        """
+        hidden = self.embed(
+            input_ids, position_ids, inputs_embeds, past_key_values, deterministic
+        )
+        return self.transform(
+            hidden,
+            causal=self.config.is_decoder,
+            attention_mask=attention_mask,
+            encoder_hidden_states=encoder_hidden_states,
+            encoder_attention_mask=encoder_attention_mask,
+            past_key_values=past_key_values,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            deterministic=deterministic,
+        )
+
+    def embed(
+        self,
+        input_ids: jax.Array | None,
+        position_ids: jax.Array | None = None,
+        inputs_embeds: jax.Array | None = None,
+        past_key_values: Cache | None = None,
+        deterministic: bool = True,
+    ) -> jax.Array:
+        """Ids i32[B, T] or word vectors [B, T, D] to the first layer's input."""
+        check_one_input(input_ids, inputs_embeds)
+        if position_ids is None:
+            length = (inputs_embeds if input_ids is None else input_ids).shape[1]
+            start, last = 0, length
+            if past_key_values is not None:
+                start = past_key_values.index
+                last = past_key_values.known_index + length
+            if last > self.config.max_position_embeddings:
+                raise ConfigError(
+                    f"the sequence has {last} positions; the model has "
+                    f"{self.config.max_position_embeddings} (max_position_embeddings). "
+                    "Truncate the text when tokenizing."
+                )
+            position_ids = (start + jnp.arange(length))[None, :]
+        return self.embeddings(input_ids, inputs_embeds, position_ids, deterministic)
+
+    def transform(
+        self,
+        hidden: jax.Array,
+        *,
+        causal: bool,
+        attention_mask: jax.Array | None = None,
+        encoder_hidden_states: jax.Array | None = None,
+        encoder_attention_mask: jax.Array | None = None,
+        past_key_values: Cache | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        deterministic: bool = True,
+    ) -> StackOutput:
+        """Runs the layers over what `embed` returned, [B, T, D].
+
+        With `causal=False` a shared stack runs as encoder. The other arguments are those
+        of `__call__`.
+        """
+        cache, source = past_key_values, encoder_hidden_states
+        self._check(causal, cache, source, encoder_attention_mask)
+        if causal and self.config.add_cross_attention and self.is_initializing():
+            # What parameters there are does not depend on what `init` is given.
+            source = jnp.zeros_like(hidden) if source is None else source
+
+        batch, queries, _ = hidden.shape
+        keys, start, least_keys = queries, 0, queries
+        if cache is not None:
+            keys, start = cache.capacity, cache.index
+            least_keys = cache.known_index + queries
+        mask = masks.attention_mask(
+            attention_mask,
+            (batch, queries, keys),
+            causal=causal,
+            start=start,
+            least_keys=least_keys,
+        )
+        source_mask = None
+        if encoder_attention_mask is not None:
+            cached = None if cache is None else cache.source_length
+            source_mask = masks.attention_mask(
+                encoder_attention_mask,
+                (batch, queries, source.shape[1] if cached is None else cached),
+                causal=False,
+                name="encoder_attention_mask",
+            )
+
+        plain = cache is not None or output_attentions or output_hidden_states
+        if (self.scan_layers or self.remat != "none") and not (
+            plain or self.is_initializing()
+        ):
+            return StackOutput(
+                self._run_layers(hidden, mask, source, source_mask, deterministic)
+            )
+
+        states, attentions, cross_attentions, layers = [hidden], [], [], []
+        for i, layer in enumerate(self.layer):
+            hidden, layer_cache, weights, cross_weights = layer(
+                hidden,
+                mask,
+                source,
+                source_mask,
+                None if cache is None else cache.layers[i],
+                None if cache is None else cache.index,
+                deterministic,
+            )
+            states.append(hidden)
+            layers.append(layer_cache)
+            attentions.append(weights)
+            cross_attentions.append(cross_weights)
+        if cache is not None:
+            cache = Cache(layers=tuple(layers), index=cache.index + queries)
+        crossed = output_attentions and cross_attentions[0] is not None
+        return StackOutput(
+            last_hidden_state=hidden,
+            past_key_values=cache,
+            hidden_states=tuple(states) if output_hidden_states else None,
+            attentions=tuple(attentions) if output_attentions else None,
+            cross_attentions=tuple(cross_attentions) if crossed else None,
+        )
+
+    def init_cache(
+        self,
+        batch_size: int,
+        capacity: int,
+        encoder_hidden_states: jax.Array | None = None,
+    ) -> Cache:
+        """Makes an empty cache of `capacity` slots a row.
+
+        Args:
+          batch_size: B.
+          capacity: C, tokens that will be written in all.
+          encoder_hidden_states: [B, S, D]; every layer's keys and values of it are
+            computed here, once.
+
+        Raises:
+          ConfigError: a source for a stack without cross-attention.
+        """
+        config = self.config
+        self._check(config.is_decoder, None, encoder_hidden_states, None)
+        empty = jnp.zeros(
+            (batch_size, config.num_attention_heads, capacity, config.head_dim),
+            self.dtype,
+        )
+        layers = []
+        for layer in self.layer:
+            cross = (None, None)
+            if encoder_hidden_states is not None:
+                cross = layer.source_keys_values(encoder_hidden_states)
+            layers.append(LayerCache(empty, empty, *cross))
+        return Cache(layers=tuple(layers), index=jnp.zeros((), jnp.int32))
+
+    def _run_layers(
+        self,
+        hidden: jax.Array,
+        mask: jax.Array | None,
+        source: jax.Array | None,
+        source_mask: jax.Array | None,
+        deterministic: bool,
+    ) -> jax.Array:
+        """The layers as functions of their parameters, to loop over or recompute."""
+        parameters = self.variables["params"]
+        stack = [parameters[f"layer_{i}"] for i in range(len(self.layer))]
+        keys = [None] * len(stack)
+        if not deterministic:
+            keys = list(jax.random.split(self.make_rng("dropout"), len(stack)))
+        layer = TransformerLayer(self.config, self.dtype, parent=None)
+
+        def run(hidden, layer_parameters, key):
+            return layer.apply(
+                {"params": layer_parameters},
+                hidden,
+                mask,
+                source,
+                source_mask,
+                None,
+                None,
+                deterministic,
+                rngs=None if key is None else {"dropout": key},
+            )[0]
+
+        if self.remat != "none":
+            run = jax.checkpoint(run, policy=REMAT_POLICIES[self.remat])
+        if not self.scan_layers:
+            for layer_parameters, key in zip(stack, keys, strict=True):
+                hidden = run(hidden, layer_parameters, key)
+            return hidden
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *stack)
+        keys = None if deterministic else jnp.stack(keys)
+        hidden, _ = jax.lax.scan(
+            lambda hidden, xs: (run(hidden, *xs), None), hidden, (stacked, keys)
+        )
+        return hidden
+
+    def _check(
+        self,
+        causal: bool,
+        cache: Cache | None,
+        source: jax.Array | None,
+        source_mask: jax.Array | None,
+    ) -> None:
+        if cache is not None and not causal:
+            raise ConfigError(
+                "past_key_values were given to a bidirectional stack; only a causal "
+                "one (is_decoder=True) can go on from a cache."
+            )
+        crosses = causal and self.config.add_cross_attention
+        if source is not None and not crosses:
+            raise ConfigError(
+                "encoder_hidden_states were given to a stack with is_decoder="
+                f"{causal} and add_cross_attention={self.config.add_cross_attention}; "
+                "expected both to be True, or the source would be ignored."
+            )
+        cached = cache is not None and cache.source_length is not None
+        if source_mask is not None and source is None and not cached:
+            raise ConfigError(
+                "encoder_attention_mask was given without encoder_hidden_states; "
+                "expected the states that it masks."
+            )
+
+
+class LanguageModelHead(nn.Module):
+    """Hidden states to logits: h E^T + b, or h W + b where it is not tied."""
+
+    config: BertGenerationConfig
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, hidden: jax.Array, word_table: jax.Array) -> jax.Array:
+        """[B, T, D] states and the table f32[V, D] to logits f32[B, T, V]."""
+        config = self.config
+        table, letters = word_table, "BTD,VD->BTV"
+        if not config.tie_word_embeddings:
+            init = nn.initializers.truncated_normal(config.initializer_range)
+            shape = (config.hidden_size, config.vocab_size)
+            table, letters = self.param("kernel", init, shape), "BTD,DV->BTV"
+        logits = jnp.einsum(
+            letters,
+            hidden,
+            table.astype(self.dtype),
+            preferred_element_type=jnp.float32,  # sums of D products, then softmax
+        )
+        if config.lm_head_bias:
+            zeros = nn.initializers.zeros_init()
+            bias = self.param("bias", zeros, (config.vocab_size,))
+            logits = logits + bias[None, None, :]
+        return logits
+
+
+class BertGenerationDecoder(nn.Module):
+    """A causal stack with a language-model head.
+
+    Attributes:
+      config: its architecture; `is_decoder` must be set.
+      dtype, scan_layers, remat: as in `BertGenerationEncoder`.
+      allow_bidirectional: accept `is_decoder=False`. The peer does so with a warning,
+        and some published configs lack the flag; the result sees its own future.
+    """
+
+    config: BertGenerationConfig
+    dtype: jnp.dtype = jnp.float32
+    scan_layers: bool = False
+    remat: str = "none"
+    allow_bidirectional: bool = False
+
+    def setup(self):
+        """Declares the trunk and the head."""
+        if not (self.config.is_decoder or self.allow_bidirectional):
+            raise ConfigError(
+                "is_decoder is False in the config of a BertGenerationDecoder; "
+                "expected True: without the causal mask every position sees the tokens "
+                "that it is to predict. Use dataclasses.replace(config, "
+                "is_decoder=True), or allow_bidirectional=True if you mean it."
+            )
+        self.bert = BertGenerationEncoder(
+            self.config, self.dtype, self.scan_layers, self.remat
+        )
+        self.lm_head = LanguageModelHead(self.config, self.dtype)
+
+    def __call__(
+        self,
+        input_ids: jax.Array | None = None,
+        attention_mask: jax.Array | None = None,
+        position_ids: jax.Array | None = None,
+        inputs_embeds: jax.Array | None = None,
+        encoder_hidden_states: jax.Array | None = None,
+        encoder_attention_mask: jax.Array | None = None,
+        past_key_values: Cache | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        deterministic: bool = True,
+    ) -> DecoderOutput:
+        """Runs trunk and head; arguments and errors as in `BertGenerationEncoder`.
+
+        The logits of position t predict token t + 1. There are no labels here: the
+        loss is a function of logits, in `bertgen_jax.losses`.
+        """
+        out = self.bert(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            encoder_hidden_states=encoder_hidden_states,
+            encoder_attention_mask=encoder_attention_mask,
+            past_key_values=past_key_values,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            deterministic=deterministic,
+        )
+        return DecoderOutput(
+            logits=self.lm_head(
+                out.last_hidden_state, self.bert.embeddings.word_table()
+            ),
+            past_key_values=out.past_key_values,
+            hidden_states=out.hidden_states,
+            attentions=out.attentions,
+            cross_attentions=out.cross_attentions,
+        )
+
+    def init_cache(
+        self,
+        batch_size: int,
+        capacity: int,
+        encoder_hidden_states: jax.Array | None = None,
+    ) -> Cache:
+        """Makes an empty cache; see `BertGenerationEncoder.init_cache`."""
+        return self.bert.init_cache(batch_size, capacity, encoder_hidden_states)

@@ -1,0 +1,68 @@
+"""The key/value cache of a decoder: what is remembered of the tokens so far.
+
+Slots are written in order, and a mask says who sees which, so one cache serves greedy
+search, beams (docs/architecture.md, "Beams are positions") and plain left-to-right use.
+"""
+
+import jax
+from flax import struct
+
+from bertgen_jax.errors import ConfigError
+
+
+@struct.dataclass
+class LayerCache:
+    """Keys and values of one layer.
+
+    Attributes:
+      key, value: dtype[B, H, C, K] of the decoder's own tokens.
+      cross_key, cross_value: dtype[B, H, S, K] of the source, computed once; None in a
+        decoder without cross-attention.
+    """
+
+    key: jax.Array
+    value: jax.Array
+    cross_key: jax.Array | None = None
+    cross_value: jax.Array | None = None
+
+
+@struct.dataclass
+class Cache:
+    """The cache of a whole stack.
+
+    Attributes:
+      layers: one `LayerCache` a layer.
+      index: i32[], slots already written; the next token goes there.
+    """
+
+    layers: tuple[LayerCache, ...]
+    index: jax.Array
+
+    @property
+    def capacity(self) -> int:
+        """Slots C."""
+        return self.layers[0].key.shape[2]
+
+    @property
+    def source_length(self) -> int | None:
+        """Positions S of the source whose keys and values are in it; None without."""
+        cross_key = self.layers[0].cross_key
+        return None if cross_key is None else cross_key.shape[2]
+
+    @property
+    def known_index(self) -> int:
+        """`index` as a number, or 0 under `jit`, where it has no value yet."""
+        return 0 if isinstance(self.index, jax.core.Tracer) else int(self.index)
+
+    def check_room(self, tokens: int) -> None:
+        """Refuses more tokens than there are free slots.
+
+        Raises:
+          ConfigError: writing on would move the last tokens over earlier ones. Under
+            `jit` only more tokens than the whole capacity are refused.
+        """
+        if self.known_index + tokens > self.capacity:
+            raise ConfigError(
+                f"the cache has {self.capacity} slots, {self.known_index} of them "
+                f"written; {tokens} more do not fit. Make it with a larger capacity."
+            )

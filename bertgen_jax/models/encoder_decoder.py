@@ -1,0 +1,200 @@
+"""`EncoderDecoder`: source ids and target ids in, logits f32[B, T, V] out."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from bertgen_jax.errors import ConfigError
+from bertgen_jax.models.bert_generation import (
+    BertGenerationDecoder,
+    BertGenerationEncoder,
+    check_one_input,
+)
+from bertgen_jax.models.cache import Cache
+from bertgen_jax.models.config import EncoderDecoderConfig
+from bertgen_jax.models.outputs import (
+    DecoderOutput,
+    EncoderDecoderOutput,
+    StackOutput,
+)
+
+
+class EncoderDecoder(nn.Module):
+    """An encoder and a decoder that attends to it (paper, section 2).
+
+    With `share_encoder_decoder` there is one stack, the decoder's; the encoder is the
+    same arrays run without causal mask and cross-attention (bertShare, section 3). With
+    `share_embeddings` the two stacks have one embedding block, under the decoder.
+
+    Attributes:
+      config: the pair.
+      dtype, scan_layers, remat: as in `BertGenerationEncoder`.
+    """
+
+    config: EncoderDecoderConfig
+    dtype: jnp.dtype = jnp.float32
+    scan_layers: bool = False
+    remat: str = "none"
+
+    def setup(self):
+        """Declares the stacks, and a bridge between unequal widths."""
+        config, how = self.config, (self.dtype, self.scan_layers, self.remat)
+        self.decoder = BertGenerationDecoder(config.decoder, *how)
+        if not config.share_encoder_decoder:
+            self.encoder = BertGenerationEncoder(config.encoder, *how)
+        if self._widths_differ:
+            self.enc_to_dec_proj = nn.Dense(
+                config.decoder.hidden_size,
+                dtype=self.dtype,
+                kernel_init=nn.initializers.truncated_normal(
+                    config.decoder.initializer_range
+                ),
+            )
+
+    def __call__(
+        self,
+        input_ids: jax.Array | None = None,
+        attention_mask: jax.Array | None = None,
+        decoder_input_ids: jax.Array | None = None,
+        decoder_attention_mask: jax.Array | None = None,
+        position_ids: jax.Array | None = None,
+        decoder_position_ids: jax.Array | None = None,
+        inputs_embeds: jax.Array | None = None,
+        decoder_inputs_embeds: jax.Array | None = None,
+        encoder_outputs: StackOutput | None = None,
+        past_key_values: Cache | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        deterministic: bool = True,
+    ) -> EncoderDecoderOutput:
+        """Encodes the source, then decodes the target with teacher forcing.
+
+        Args:
+          input_ids: i32[B, S] source (or `inputs_embeds` [B, S, D]).
+          attention_mask: [B, S] keep-mask of the source, for both sides. None attends
+            to padding as well.
+          decoder_input_ids: i32[B, T] target shifted right (or `decoder_inputs_embeds`):
+            the start token, then all targets but the last. The logits of position t
+            are those of target t.
+          decoder_attention_mask: [B, T] or [B, T, T]; not needed for right padding.
+          position_ids, decoder_position_ids: by default counted from 0.
+          encoder_outputs: result of `encode`, in place of the source ids.
+          past_key_values: decoder cache.
+          output_attentions, output_hidden_states: return these of both sides.
+          deterministic: no dropout.
+
+        Raises:
+          ConfigError: no target, or see `BertGenerationEncoder`.
+        """
+        outputs = {
+            "output_attentions": output_attentions,
+            "output_hidden_states": output_hidden_states,
+            "deterministic": deterministic,
+        }
+        if encoder_outputs is None:
+            encoder_outputs = self.encode(
+                input_ids, attention_mask, position_ids, inputs_embeds, **outputs
+            )
+        decoded = self.decode(
+            decoder_input_ids,
+            encoder_outputs.last_hidden_state,
+            attention_mask,
+            decoder_attention_mask,
+            decoder_position_ids,
+            decoder_inputs_embeds,
+            past_key_values,
+            **outputs,
+        )
+        return EncoderDecoderOutput(
+            logits=decoded.logits,
+            past_key_values=decoded.past_key_values,
+            decoder_hidden_states=decoded.hidden_states,
+            decoder_attentions=decoded.attentions,
+            cross_attentions=decoded.cross_attentions,
+            encoder_last_hidden_state=encoder_outputs.last_hidden_state,
+            encoder_hidden_states=encoder_outputs.hidden_states,
+            encoder_attentions=encoder_outputs.attentions,
+        )
+
+    def encode(
+        self,
+        input_ids: jax.Array | None = None,
+        attention_mask: jax.Array | None = None,
+        position_ids: jax.Array | None = None,
+        inputs_embeds: jax.Array | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        deterministic: bool = True,
+    ) -> StackOutput:
+        """Source i32[B, S] to hidden states [B, S, D of the encoder]."""
+        trunk = self.decoder.bert
+        embedder = trunk if self._shares_embeddings else self.encoder
+        stack = trunk if self.config.share_encoder_decoder else self.encoder
+        hidden = embedder.embed(
+            input_ids, position_ids, inputs_embeds, deterministic=deterministic
+        )
+        return stack.transform(
+            hidden,
+            causal=False,
+            attention_mask=attention_mask,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            deterministic=deterministic,
+        )
+
+    def decode(
+        self,
+        decoder_input_ids: jax.Array | None,
+        encoder_hidden_states: jax.Array | None,
+        encoder_attention_mask: jax.Array | None = None,
+        decoder_attention_mask: jax.Array | None = None,
+        decoder_position_ids: jax.Array | None = None,
+        decoder_inputs_embeds: jax.Array | None = None,
+        past_key_values: Cache | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        deterministic: bool = True,
+    ) -> DecoderOutput:
+        """Target i32[B, T] over encoder states [B, S, D of the encoder] to logits.
+
+        Raises:
+          ConfigError: no target, or no states and no cache of `init_cache` with their
+            keys and values.
+        """
+        check_one_input(decoder_input_ids, decoder_inputs_embeds, "decoder_")
+        cached = past_key_values is not None and past_key_values.source_length
+        if encoder_hidden_states is None and not cached:
+            raise ConfigError(
+                "found neither encoder_hidden_states nor a cache with their keys and "
+                "values; expected one, or the target would be decoded from no source."
+            )
+        return self.decoder(
+            input_ids=decoder_input_ids,
+            attention_mask=decoder_attention_mask,
+            position_ids=decoder_position_ids,
+            inputs_embeds=decoder_inputs_embeds,
+            encoder_hidden_states=self._bridge(encoder_hidden_states),
+            encoder_attention_mask=encoder_attention_mask,
+            past_key_values=past_key_values,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            deterministic=deterministic,
+        )
+
+    def init_cache(self, encoder_hidden_states: jax.Array, capacity: int) -> Cache:
+        """A decoder cache of `capacity` slots for sources [B, S, D of the encoder]."""
+        states = self._bridge(encoder_hidden_states)
+        return self.decoder.init_cache(states.shape[0], capacity, states)
+
+    @property
+    def _shares_embeddings(self) -> bool:
+        return self.config.share_encoder_decoder or self.config.share_embeddings
+
+    @property
+    def _widths_differ(self) -> bool:
+        return self.config.encoder.hidden_size != self.config.decoder.hidden_size
+
+    def _bridge(self, states: jax.Array | None) -> jax.Array | None:
+        if states is None or not self._widths_differ:
+            return states
+        return self.enc_to_dec_proj(states)

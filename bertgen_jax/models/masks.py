@@ -1,0 +1,78 @@
+"""Who may attend to whom: a caller's mask in, one boolean mask [B, 1, T, C] out.
+
+Masks stay boolean until the softmax applies them, once. Adding large negative numbers
+twice overflows to -inf and turns a fully masked row into NaN.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from bertgen_jax.errors import ConfigError
+
+
+def attention_mask(
+    mask: jax.Array | None,
+    shape: tuple[int, int, int],
+    *,
+    causal: bool,
+    start: int | jax.Array = 0,
+    least_keys: int | None = None,
+    name: str = "attention_mask",
+) -> jax.Array | None:
+    """Combines the caller's mask with causality.
+
+    Causal, 3 queries that stand in slots 1 to 3 of 4:
+
+    ```
+    mask None         1 1 0 0        mask 0 1 1 1      0 1 0 0
+                      1 1 1 0                          0 1 1 0
+                      1 1 1 1                          0 1 1 1
+    ```
+
+    Args:
+      mask: None (attend everywhere); [B, C] keep-mask over keys, to which causality is
+        added; [B, T, C] or [B, 1|H, T, C], the whole truth: causality is not added. Any
+        boolean or integer dtype, and for the first two any float one; non-zero keeps.
+        A B of 1 serves every row.
+      shape: (B, T, C). C counts the slots of the cache, or else the keys.
+      causal: query i, which stands in slot `start + i`, sees slots up to its own.
+      start: slot of the first query.
+      least_keys: a [B, C'] mask of at least so many keys leaves the others unseen; C by
+        default.
+      name: of the mask, for messages.
+
+    Returns:
+      bool[B or 1, 1 or H, T, C], or None when everything is visible.
+
+    Raises:
+      ConfigError: a mask that fits none of these forms.
+    """
+    batch, queries, keys = shape
+    visible = None
+    if mask is not None:
+        # An additive float mask, 0 and large negatives, would read as its opposite.
+        if mask.ndim == 4 and jnp.issubdtype(mask.dtype, jnp.floating):
+            raise ConfigError(
+                f"{name} is a 4-D float array, as the peer adds it to the scores; "
+                "expected a keep-mask (True or 1 = attend), such as `additive == 0`."
+            )
+        visible = mask != 0
+        fits = mask.ndim > 1 and mask.shape[0] in (1, batch)
+        if fits and mask.ndim == 3 and mask.shape[1:] == (queries, keys):
+            return visible[:, None, :, :]
+        if fits and mask.ndim == 4 and mask.shape[2:] == (queries, keys):
+            return visible
+        least = keys if least_keys is None else least_keys
+        if not (fits and mask.ndim == 2 and least <= mask.shape[1] <= keys):
+            width = keys if least == keys else f"{least} to {keys}"
+            raise ConfigError(
+                f"{name} has shape {mask.shape}; expected [{batch}, {width}], "
+                f"[{batch}, {queries}, {keys}] or [{batch}, 1, {queries}, {keys}]."
+            )
+        visible = jnp.pad(visible, ((0, 0), (0, keys - mask.shape[1])))
+        visible = visible[:, None, None, :]
+    if causal:
+        own = start + jnp.arange(queries)
+        past = jnp.arange(keys)[None, None, None, :] <= own[None, None, :, None]
+        visible = past if visible is None else visible & past
+    return visible

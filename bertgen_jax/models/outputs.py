@@ -1,0 +1,50 @@
+"""What the models return; the field names are the peer's."""
+
+import jax
+from flax import struct
+
+from bertgen_jax.models.cache import Cache
+
+
+@struct.dataclass
+class StackOutput:
+    """Output of one stack.
+
+    Attributes:
+      last_hidden_state: dtype[B, T, D].
+      past_key_values: the cache with the new tokens in it, if one was given.
+      hidden_states: L + 1 arrays dtype[B, T, D], the embeddings first, if asked for.
+      attentions: L arrays f32[B, H, T, C], if asked for.
+      cross_attentions: L arrays f32[B, H, T, S], if asked for and there is a source.
+    """
+
+    last_hidden_state: jax.Array
+    past_key_values: Cache | None = None
+    hidden_states: tuple[jax.Array, ...] | None = None
+    attentions: tuple[jax.Array, ...] | None = None
+    cross_attentions: tuple[jax.Array, ...] | None = None
+
+
+@struct.dataclass
+class DecoderOutput:
+    """Output of a decoder: logits f32[B, T, V]; the other fields as in `StackOutput`."""
+
+    logits: jax.Array
+    past_key_values: Cache | None = None
+    hidden_states: tuple[jax.Array, ...] | None = None
+    attentions: tuple[jax.Array, ...] | None = None
+    cross_attentions: tuple[jax.Array, ...] | None = None
+
+
+@struct.dataclass
+class EncoderDecoderOutput:
+    """Output of an encoder-decoder: f32[B, T, V] logits and what each side saw."""
+
+    logits: jax.Array
+    past_key_values: Cache | None = None
+    decoder_hidden_states: tuple[jax.Array, ...] | None = None
+    decoder_attentions: tuple[jax.Array, ...] | None = None
+    cross_attentions: tuple[jax.Array, ...] | None = None
+    encoder_last_hidden_state: jax.Array | None = None
+    encoder_hidden_states: tuple[jax.Array, ...] | None = None
+    encoder_attentions: tuple[jax.Array, ...] | None = None

@@ -1,0 +1,114 @@
+"""Text in, text out: a model directory as a function."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from bertgen_jax import generation, pretrained
+from bertgen_jax.errors import CheckpointError, ConfigError
+from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.suggest import nearest
+from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
+
+# The task says what the texts mean to the caller; the model was trained for one.
+TASKS = (
+    "text2text-generation",
+    "summarization",
+    "sentence-fusion",
+    "sentence-splitting",
+    "translation",
+)
+_LENGTH_MULTIPLE = 32  # tokens: few shapes to compile
+
+
+class Pipeline:
+    """Generates a text for each text; made by `pipeline`."""
+
+    def __init__(self, directory: str | os.PathLike[str]):
+        model, self.params = pretrained.from_pretrained(directory)
+        if not isinstance(model, EncoderDecoder):
+            raise CheckpointError(
+                f"{directory}: holds a {type(model).__name__}; expected an "
+                "encoder-decoder, which is what turns a text into another."
+            )
+        self.model = model
+        self.tokenizer = BertGenerationTokenizer.from_pretrained(directory)
+        self.generation_config = pretrained.generation_config(directory)
+
+    def __call__(
+        self, texts: str | Sequence[str], *, batch_size: int = 16, **settings: Any
+    ) -> list[dict[str, Any]]:
+        """Generates.
+
+        Args:
+          texts: one text or several; longer ones than the model has positions are cut.
+          batch_size: texts at a time; texts of similar length go together.
+          **settings: fields of `GenerationConfig` that differ from the directory's.
+
+        Returns:
+          For each text, in order, {"generated_text": the best hypothesis, "score": its
+          log-probability over the length norm}.
+
+        Raises:
+          ConfigError: an unknown or impossible setting.
+        """
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        config = self._config(settings)
+        limit = self.model.config.encoder.max_position_embeddings
+        rows = [ids[:limit] for ids in self.tokenizer.encode_batch(texts)]
+        results: list[dict[str, Any]] = [{}] * len(rows)
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        for first in range(0, len(order), batch_size):
+            chosen = order[first : first + batch_size]
+            ids, mask = self._batch([rows[i] for i in chosen], batch_size, limit)
+            found = generation.generate(self.model, self.params, ids, mask, config)
+            sequences = np.asarray(found.sequences[: len(chosen), 0]).tolist()
+            generated = self.tokenizer.batch_decode(sequences, skip_special_tokens=True)
+            scores = np.asarray(found.scores[:, 0]).tolist()
+            for i, text, score in zip(chosen, generated, scores, strict=False):
+                results[i] = {"generated_text": text, "score": score}
+        return results
+
+    def _config(self, settings: dict[str, Any]):
+        known = {field.name for field in dataclasses.fields(self.generation_config)}
+        for name in settings:
+            if name not in known:
+                raise ConfigError(
+                    f"{name} is no generation setting; there are "
+                    f"{', '.join(sorted(known))}.{nearest(name, known)}"
+                )
+        return dataclasses.replace(self.generation_config, **settings)
+
+    def _batch(self, rows: list[list[int]], batch_size: int, limit: int):
+        """Rows of ids to i32[B, S] and bool[B, S], S a multiple, B always the same."""
+        longest = max(map(len, rows))
+        length = min(-(-max(longest, 1) // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE, limit)
+        ids = np.full((batch_size, length), self.model.config.pad_token_id, np.int32)
+        mask = np.zeros((batch_size, length), bool)
+        for row, tokens in enumerate(rows):
+            ids[row, : len(tokens)] = tokens
+            # An empty text is a source of one padding token, not a filler row.
+            mask[row, : max(len(tokens), 1)] = True
+        return jnp.asarray(ids), jnp.asarray(mask)
+
+
+def pipeline(task: str, *, model: str | os.PathLike[str]) -> Pipeline:
+    """Makes a function of texts from a model directory.
+
+    Args:
+      task: one of `TASKS`.
+      model: the directory.
+
+    Raises:
+      ConfigError: an unknown task.
+      CheckpointError: no model there, or one that cannot do this.
+    """
+    if task not in TASKS:
+        raise ConfigError(
+            f"task is {task!r}; expected one of {', '.join(TASKS)}.{nearest(task, TASKS)}"
+        )
+    return Pipeline(model)

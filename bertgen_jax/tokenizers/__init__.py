@@ -1,0 +1,1 @@
+"""Tokenizers: text in, token ids out, and back."""

@@ -1,0 +1,134 @@
+"""Text normalisation in named steps: text in, text in plainer characters out.
+
+The published 50,358-piece vocabulary rewrites nothing by itself. Curly quotes, long
+dashes, the ellipsis, the no-break space and line ends become `<unk>` in it and are
+lost; accents as separate characters fall apart. The steps below rewrite such text
+before it is encoded. None is applied unless named, since Hugging Face applies none.
+"""
+
+import unicodedata
+from collections.abc import Callable, Sequence
+
+from bertgen_jax import errors
+from bertgen_jax.suggest import nearest
+
+_QUOTES = str.maketrans(dict.fromkeys("‘’‚‛′ʼ´‹›", "'") | dict.fromkeys("“”„‟″«»", '"'))
+_DASHES = str.maketrans(dict.fromkeys("‐‑‒–—―−﹘﹣－", "-"))
+_SPACES = str.maketrans(
+    dict.fromkeys("\u00a0\u1680\u202f\u205f\u3000", " ")
+    | dict.fromkeys(map(chr, range(0x2000, 0x200B)), " ")  # en quad to hair space
+    # Zero-width space, word joiner, byte order mark and soft hyphen go. The zero-width
+    # joiners stay: Persian, Indic scripts and emoji are spelled with them.
+    | dict.fromkeys("\u200b\u2060\ufeff\u00ad", "")
+)
+_NEWLINES = str.maketrans(dict.fromkeys("\n\r\t\v\f\x85\u2028\u2029", " "))
+
+
+def nfc(text: str) -> str:
+    """Composes accents.
+
+    >>> len("cafe\\u0301"), len(nfc("cafe\\u0301"))
+    (5, 4)
+    """
+    return unicodedata.normalize("NFC", text)
+
+
+def quotes(text: str) -> str:
+    """Makes quotation marks, apostrophes and primes straight.
+
+    >>> print(quotes("“It’s «here»”"))
+    "It's "here""
+    """
+    return text.translate(_QUOTES)
+
+
+def dashes(text: str) -> str:
+    """Replaces every dash, hyphen and minus sign by "-".
+
+    >>> dashes("1990–95 — so")
+    '1990-95 - so'
+    """
+    return text.translate(_DASHES)
+
+
+def ellipsis(text: str) -> str:
+    """Spells the ellipsis with three dots.
+
+    >>> ellipsis("well…")
+    'well...'
+    """
+    return text.replace("…", "...")
+
+
+def spaces(text: str) -> str:
+    """Replaces spaces of other widths by " " and removes invisible ones.
+
+    >>> spaces("10\\u00a0km\\u200b")
+    '10 km'
+    """
+    return text.translate(_SPACES)
+
+
+def newlines(text: str) -> str:
+    """Replaces each line end and tab by " ".
+
+    >>> newlines("one\\ntwo\\tthree")
+    'one two three'
+    """
+    return text.translate(_NEWLINES)
+
+
+STEPS: dict[str, Callable[[str], str]] = {
+    "nfc": nfc,
+    "quotes": quotes,
+    "dashes": dashes,
+    "ellipsis": ellipsis,
+    "spaces": spaces,
+    "newlines": newlines,
+}
+ALL = tuple(STEPS)
+
+
+def check_steps(steps: Sequence[str]) -> tuple[str, ...]:
+    """`steps` as a tuple.
+
+    Raises:
+      ConfigError: there is no such step, or a string stands where several are meant.
+    """
+    if isinstance(steps, str):
+        raise errors.ConfigError(
+            f"normalization is the string {steps!r}; expected a sequence of names "
+            f"from: {', '.join(ALL)}."
+        )
+    for step in steps:
+        if step not in STEPS:
+            raise errors.ConfigError(
+                f"There is no normalization step {step!r}.{nearest(step, ALL)} "
+                f"Expected names from: {', '.join(ALL)}."
+            )
+    return tuple(steps)
+
+
+def normalize(text: str, steps: Sequence[str]) -> str:
+    """Applies the named steps in their order.
+
+    >>> normalize("“Quoted” –\\nok…", ALL)
+    '"Quoted" - ok...'
+
+    Halves of a surrogate pair, which JSON escapes may leave behind and no UTF-8 text
+    can hold, are repaired whatever the steps: two are joined, one becomes U+FFFD.
+
+    Raises:
+      TokenizerError: `text` is not a string.
+    """
+    if not isinstance(text, str):
+        raise errors.TokenizerError(
+            f"Cannot encode {text!r}, a {type(text).__name__}; expected a string."
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    for step in steps:
+        text = STEPS[step](text)
+    return text

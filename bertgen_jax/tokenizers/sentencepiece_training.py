@@ -1,0 +1,124 @@
+"""Texts in; a `BertGenerationTokenizer` with a vocabulary learned from them out."""
+
+import io
+import logging
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import sentencepiece
+
+from bertgen_jax import errors
+from bertgen_jax.suggest import nearest
+from bertgen_jax.tokenizers.normalization import check_steps, normalize
+from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
+
+MODEL_TYPES = ("bpe", "unigram")
+
+_log = logging.getLogger(__name__)
+
+
+def train_sentencepiece(
+    texts: Iterable[str],
+    vocab_size: int,
+    *,
+    model_type: str = "bpe",
+    character_coverage: float = 1.0,
+    user_defined_symbols: Sequence[str] = ("<::::>",),
+    normalization: Sequence[str] = (),
+    max_texts: int | None = 1_000_000,
+    seed: int = 0,
+) -> BertGenerationTokenizer:
+    """Learns a SentencePiece vocabulary.
+
+    The first ids are those of the published BertGeneration vocabulary: `<pad>` 0,
+    `</s>` 1, `<s>` 2. After them stand `<unk>` 3, the user-defined symbols, and what
+    was learned. The model itself rewrites no character (SentencePiece's "identity"
+    rule): what is rewritten is named in `normalization`. The same arguments give the
+    same bytes as long as the version of sentencepiece stays the same.
+
+    Args:
+      texts: the corpus; its texts may be of any length.
+      vocab_size: how many ids at most. A small corpus has fewer pieces to offer; a
+        warning says so.
+      model_type: "bpe", by which GPT-2's pieces, and so the published ones, were made;
+        or "unigram", whose training in sentencepiece 0.2.3 never proposes words that
+        always have a space after them and spells out half of a small corpus.
+      character_coverage: share of the corpus's characters that become pieces; the
+        rarest are left to `<unk>`. Less than 1.0 for scripts of many characters.
+      user_defined_symbols: strings that are one id each wherever they stand.
+      normalization: steps applied to the texts, and later by the tokenizer.
+      max_texts: learn from a random sample of this many texts; from all if None.
+      seed: of that sample.
+
+    Returns:
+      The tokenizer; its `save_pretrained` writes it.
+
+    Raises:
+      TokenizerError: no text, or too small a vocabulary for the texts' characters.
+      ConfigError: an unknown model type or normalization step.
+    """
+    if model_type not in MODEL_TYPES:
+        raise errors.ConfigError(
+            f"model_type is {model_type!r}; expected {' or '.join(MODEL_TYPES)}."
+            f"{nearest(model_type, MODEL_TYPES)}"
+        )
+    steps = check_steps(normalization)
+    sample = [normalize(text, steps) for text in _sample(texts, max_texts, seed)]
+    if not any(text.strip() for text in sample):
+        raise errors.TokenizerError(
+            f"The {len(sample)} texts to learn a vocabulary from hold no character; "
+            "expected at least one text that is not blank."
+        )
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(sample),
+            model_writer=model,
+            model_type=model_type,
+            vocab_size=vocab_size,
+            hard_vocab_limit=False,  # vocab_size is an upper limit
+            character_coverage=character_coverage,
+            user_defined_symbols=list(user_defined_symbols),
+            pad_id=0,
+            eos_id=1,
+            bos_id=2,
+            unk_id=3,
+            normalization_rule_name="identity",
+            max_sentence_length=2**30,  # bytes; by default texts over 4192 are skipped
+            num_threads=16,  # not the number of cores: it changes how sums are rounded
+            minloglevel=3,  # its log would reach the console past Python
+        )
+    except RuntimeError as error:
+        needed = re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error))
+        if needed is None:
+            raise errors.TokenizerError(
+                f"SentencePiece cannot learn {vocab_size} pieces from these texts: "
+                f"{error}"
+            ) from error
+        raise errors.TokenizerError(
+            f"vocab_size is {vocab_size}, but the special strings and the characters "
+            f"of these texts need {needed[1]} ids. Expected at least as many, or a "
+            f"character_coverage below {character_coverage}."
+        ) from error
+    tokenizer = BertGenerationTokenizer(model.getvalue(), normalization=steps)
+    if tokenizer.vocab_size < vocab_size:
+        _log.warning(
+            "vocabulary of %d ids, not %d: the %d texts have no more pieces to offer",
+            tokenizer.vocab_size,
+            vocab_size,
+            len(sample),
+        )
+    return tokenizer
+
+
+def _sample(texts: Iterable[str], size: int | None, seed: int) -> list[str]:
+    """A uniform sample in one pass (Vitter's algorithm R); all if size is None."""
+    generator = np.random.default_rng(seed)
+    sample: list[str] = []
+    for number, text in enumerate(texts):
+        if size is None or number < size:
+            sample.append(text)
+        elif (place := int(generator.integers(number + 1))) < size:
+            sample[place] = text
+    return sample

@@ -1,0 +1,1 @@
+"""Training: batches in, a better model in a work directory out."""

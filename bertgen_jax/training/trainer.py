@@ -1,0 +1,212 @@
+"""The one training loop: a config and a work directory in, a trained model out.
+
+Read `train` from top to bottom. The order of effects in it is a promise of
+docs/architecture.md; the same command on the same work directory goes on where the last
+one stopped, bit for bit.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from bertgen_jax import experiment, pretrained, randomness, recipes
+from bertgen_jax.data import batching, loading
+from bertgen_jax.errors import ConfigError
+from bertgen_jax.evaluation import evaluator
+from bertgen_jax.training import reporting, sharding, workdirs
+from bertgen_jax.training.clock import Clock
+from bertgen_jax.training.compiled import CompiledSteps
+from bertgen_jax.training.interruption import Interruption
+from bertgen_jax.training.periodic import due
+from bertgen_jax.training.progress import Progress
+from bertgen_jax.training.watch import FiniteWatch
+from bertgen_jax.training.writers import Writer
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a call of `train` ended.
+
+    Attributes:
+      step: completed steps.
+      best_step: the checkpoint in `model/`.
+      interrupted: the name of the signal that stopped the run before its end; "" if
+        none did. `model/` is written at the end only.
+    """
+
+    step: int
+    best_step: int | None
+    interrupted: str = ""
+
+
+def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
+    """Trains a model, or goes on training it.
+
+    Args:
+      config: an experiment; see configs/common.py.
+      workdir: where everything of the run is kept; made if missing.
+
+    Raises:
+      BertgenError: a file, flag or field that cannot be meant; nothing that was saved is
+        lost.
+    """
+    workdir = pathlib.Path(workdir)
+    with contextlib.ExitStack() as stack:
+        # 1. The configuration, and the devices that it asks for.
+        stack.enter_context(workdirs.locked(workdir))
+        workdirs.check(workdir, config)
+        mesh = sharding.create_mesh(config.mesh.data, config.mesh.fsdp)
+        sharding.check_batch(
+            config.batch_size, mesh, config.micro_batches, "batch_size"
+        )
+        sharding.check_batch(config.eval.batch_size, mesh, 1, "eval.batch_size")
+        by_rows = sharding.batch_sharding(mesh)
+
+        # 2. The data: opened and checked, then tokenized.
+        texts = experiment.open_examples(config, "train")
+        held_out = experiment.open_examples(config, "validation")
+        tokenizer = experiment.open_tokenizer(config, workdir, texts)
+        corpus = experiment.open_split(config, "train", texts, tokenizer)
+        validation = evaluator.Evaluator.open(
+            config,
+            "validation",
+            held_out,
+            tokenizer,
+            by_rows,
+            config.eval.num_examples,
+        )
+        plan = batching.TrainPlan(
+            corpus.encoded,
+            corpus.buckets,
+            batch_size=config.batch_size,
+            seed=config.seed,
+        )
+        _log.info(
+            "train: %d batches an epoch, %.0f%% of their tokens padding",
+            plan.batches_per_epoch,
+            100 * plan.padding_share(),
+        )
+
+        # 3. The parameters; 4. the optimizer's state, made from them.
+        model = experiment.create_model(config, tokenizer)
+        run = CompiledSteps.create(config, model, mesh)
+        state = run.initial_state(initial_params(config, model))
+        workdirs.claim(workdir, config)
+
+        # 5. The newest intact checkpoint replaces both.
+        store = stack.enter_context(
+            contextlib.closing(experiment.open_store(config, workdir))
+        )
+        progress = Progress(data=plan.fingerprint)
+        if store.latest_step() is not None:
+            _, state, extra = store.restore(None, run.abstract_state)
+            progress = Progress.resumed(extra, plan.fingerprint)
+            _log.info("going on from step %d", int(state.step))
+        step, last = int(state.step), config.total_steps
+
+        writer = Writer(workdir, tensorboard=config.log.tensorboard, step=step)
+        stack.enter_context(contextlib.closing(writer))
+        interruption = stack.enter_context(Interruption.watched())
+        batches = loading.to_device(
+            loading.train_batches(
+                corpus.encoded,
+                plan,
+                pad_id=tokenizer.special_ids.pad,
+                decoder_start_id=model.config.start_token_id,
+                start=step,
+                host=jax.process_index(),
+                hosts=jax.process_count(),
+                threads=config.data.threads,
+                prefetch=config.data.prefetch,
+            ),
+            by_rows,
+        )
+        stack.enter_context(contextlib.closing(batches))
+        watch = FiniteWatch(texts)
+        clock = Clock(progress.elapsed_s)
+        clock.begin(step)
+
+        # The loop: draw, step, log; evaluate, then save, so that the checkpoint carries
+        # its metrics; only then the next batch.
+        while step < last and not progress.exhausted(config.eval.patience):
+            host_batch, batch = next(batches)
+            state, checks = run.step(state, batch)
+            step += 1
+            watch.add(step, checks, host_batch["example_index"])
+
+            if due(step, config.log.every_steps, last):
+                state, totals = run.drain(state)
+                watch.settle()
+                values = reporting.train_values(
+                    totals, run.schedule(np.int32(step - 1))
+                )
+                rates = reporting.rates(clock, step, last, totals)
+                writer.write(step, "train", values | rates)
+                _log.info(reporting.line(step, last, values, rates))
+
+            metrics = None
+            if due(step, config.eval.every_steps, last):
+                watch.settle()
+                with clock.paused():
+                    evaluation = validation.evaluate(model, state.eval_params, step)
+                    metrics = evaluation.metrics
+                    writer.write(step, "validation", metrics)
+                    evaluation.write(workdir)
+                progress = progress.after(metrics, config.eval.metric, step)
+                _log.info(progress.line(step, metrics, config.eval.metric))
+
+            stopping = interruption.requested(step)
+            if (
+                stopping
+                or due(step, config.checkpoint.every_steps, last)
+                or (metrics is not None and progress.best_step == step)
+            ):
+                watch.settle()
+                with clock.paused():
+                    progress = dataclasses.replace(progress, elapsed_s=clock.trained_s)
+                    store.save(step, state, dataclasses.asdict(progress), metrics)
+            if stopping:
+                store.wait()
+                return Outcome(step, store.best_step(), interruption.name)
+
+        # The end: the best parameters become the model that leaves the house.
+        store.wait()
+        if progress.exhausted(config.eval.patience) and step < last:
+            _log.info(
+                "stopped after step %d: %s has not improved for %d evaluations",
+                step,
+                config.eval.metric,
+                config.eval.patience,
+            )
+        best_step = store.best_step()
+        if jax.process_index() == 0:
+            _, params = experiment.restore_params(config, store, best_step)
+            pretrained.save_pretrained(
+                workdir / "model",
+                model,
+                params,
+                tokenizer,
+                experiment.generation_config(config, tokenizer),
+            )
+        return Outcome(step, best_step)
+
+
+def initial_params(config: ConfigDict, model: Any) -> Any:
+    """The parameters before step 1: random, or warm where the recipe says so."""
+    recipe = recipes.get(config.init.recipe)
+    shapes = np.zeros((1, 2), np.int32)
+    init = jax.jit(lambda key: model.init(key, shapes, None, shapes)["params"])
+    params = init(randomness.key(config.seed, "init"))
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    _log.info("model: %s, %s parameters", config.init.recipe, f"{count:,}")
+    if recipe.encoder or recipe.decoder:
+        raise ConfigError("warm start not wired yet")
+    return params

@@ -1,0 +1,116 @@
+"""A work directory belongs to one configuration and, at a time, to one run."""
+
+import contextlib
+import fcntl
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from bertgen_jax.errors import CheckpointError
+from bertgen_jax.experiment import differences
+
+CONFIG = "config.json"
+
+# Fields that say how a run is executed and watched, not what it computes: they may change
+# from one call to the next.
+_FREE = (
+    "checkpoint.",
+    "log.",
+    "mesh.",
+    "data.threads",
+    "data.prefetch",
+    "eval.batch_size",
+    "eval.patience",
+    "model.scan_layers",
+    "model.remat",
+    "multihost",
+)
+# Schedules that do not depend on where the run ends, so that the end may be moved.
+_ENDLESS = ("paper", "constant")
+
+
+def check(workdir: pathlib.Path, config: ConfigDict) -> None:
+    """Refuses a work directory of another configuration.
+
+    Raises:
+      CheckpointError: lists the fields that differ.
+    """
+    path = workdir / CONFIG
+    if not path.exists():
+        return
+    saved = read(workdir)
+    free = _FREE + (("total_steps",) if config.optim.schedule in _ENDLESS else ())
+    lines = [
+        line
+        for line in differences(saved, resolved(config))
+        if not line.startswith(free)
+    ]
+    if lines:
+        raise CheckpointError(
+            f"{workdir} belongs to a run with another configuration. Different are "
+            "(there, here):\n  "
+            + "\n  ".join(lines)
+            + "\nGive these fields the values "
+            "they have there, or begin in another --workdir."
+        )
+
+
+def claim(workdir: pathlib.Path, config: ConfigDict) -> None:
+    """Writes the resolved configuration to the work directory."""
+    if jax.process_index() == 0:
+        temporary = workdir / f"{CONFIG}.tmp"
+        temporary.write_text(
+            json.dumps(resolved(config), indent=2) + "\n", encoding="utf-8"
+        )
+        temporary.replace(workdir / CONFIG)
+
+
+def read(workdir: pathlib.Path) -> dict[str, Any]:
+    """The configuration of a work directory.
+
+    Raises:
+      CheckpointError: there is none, or it is no JSON.
+    """
+    path = workdir / CONFIG
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: {error.strerror}. Expected the work directory of a training run; "
+            "train.py prints its name."
+        ) from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not JSON ({error}).") from error
+
+
+def resolved(config: ConfigDict) -> dict[str, Any]:
+    """The configuration as plain JSON values."""
+    return json.loads(config.to_json_best_effort())
+
+
+@contextlib.contextmanager
+def locked(workdir: pathlib.Path) -> Iterator[None]:
+    """Keeps a second run out of the work directory, which is made if missing.
+
+    The lock is the operating system's: it goes with the process, however that ends.
+
+    Raises:
+      CheckpointError: another process is training there.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    if jax.process_index() != 0:
+        yield
+        return
+    with (workdir / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CheckpointError(
+                f"{workdir}: another process is training there. Wait for it, stop it, "
+                "or choose another --workdir."
+            ) from error
+        yield

@@ -1,0 +1,119 @@
+"""Every default of every experiment, one line each, with its unit or its reason.
+
+A config file starts from `get_config()` and sets what differs; it is an experiment card.
+Config files are Python and are executed: read one before you run it.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """The defaults: those of the paper where it states them (reference in brackets)."""
+    config = ConfigDict()
+    config.seed = 0  # of weights, order and dropout: the same seed, the same run
+    config.total_steps = 200_000  # updates
+    config.batch_size = (
+        128  # examples an update, over all devices and hosts [section 4]
+    )
+    config.micro_batches = 1  # parts of a batch run one after the other to save memory
+    config.label_smoothing = 0.0  # share of the target spread over the vocabulary
+    config.ema_decay = 0.0  # of an average of the weights that is evaluated; 0: none
+    config.multihost = False  # several processes: jax.distributed finds the others
+
+    config.model = model = ConfigDict()
+    model.size = "base"  # tiny, small, base or large: models/presets.py
+    model.hidden_act = (
+        "gelu"  # erf form, as RoBERTa; "gelu_new" is Google BERT's tanh form
+    )
+    model.hidden_dropout_prob = 0.1  # the paper does not say; its lineage
+    model.attention_probs_dropout_prob = 0.1  # as above
+    model.max_position_embeddings = 512  # tokens [section 2]
+    model.layer_norm_eps = 1e-12  # BERT's; RoBERTa's checkpoints need 1e-5
+    model.lm_head_bias = False  # the parameter counts of Table 1 leave no room for one
+    model.dtype = "float32"  # of the computation: "bfloat16" on TPU and on recent GPUs
+    model.scan_layers = True  # compile one layer instead of all: minutes less to wait
+    model.remat = (
+        "none"  # "dots" or "full": recompute activations instead of keeping them
+    )
+
+    config.init = init = ConfigDict()
+    init.recipe = "rnd2rnd"  # a row of the paper's Table 1: bertgen_jax/recipes.py
+    init.encoder = ""  # checkpoint directory; the recipe says whether it is needed
+    init.decoder = ""  # as above
+
+    config.tokenizer = tokenizer = ConfigDict()
+    tokenizer.path = ""  # model directory or .model file; "": learn one from data.train
+    tokenizer.vocab_size = 16_000  # pieces at most, when one is learnt [section 5]
+    # Published vocabularies lack curly quotes, dashes and newlines: spell them in ASCII.
+    tokenizer.normalization = (
+        "nfc",
+        "quotes",
+        "dashes",
+        "ellipsis",
+        "spaces",
+        "newlines",
+    )
+
+    config.data = data = ConfigDict()
+    data.train = ""  # file, glob, "hf:..." or "demo:..."; relative to BERTGEN_DATA_DIR
+    data.validation = ""  # as above
+    data.test = ""  # as above
+    data.columns = ConfigDict({"source": "source", "target": "target", "id": ""})
+    data.on_bad_row = "raise"  # or "skip": count and report instead
+    data.max_source_tokens = 512  # longer sources are cut [section 4]
+    data.max_target_tokens = 128  # longer targets are cut, end symbol included
+    data.num_buckets = 4  # shapes to compile; more waste less on padding
+    data.bucket_multiple = 32  # bucket lengths are multiples of it, tokens
+    data.buckets = ()  # ((source, target), ...) instead of the best num_buckets
+    data.threads = 2  # that make batches
+    data.prefetch = 8  # batches made ahead
+
+    config.optim = optim = ConfigDict()
+    optim.name = "adam"  # [section 2]; "adamw", "adafactor"
+    optim.schedule = "paper"  # [section 2]; "constant", "linear", "cosine"
+    optim.learning_rate = 0.05  # [section 2] before the schedule's 1/sqrt(width * step)
+    optim.warmup_steps = 40_000  # [section 2]
+    optim.b1 = 0.9  # as google-research/bert
+    optim.b2 = 0.999  # as above
+    optim.eps = 1e-6  # as above
+    optim.weight_decay = 0.0  # the paper says plain Adam; needs "adamw" or "adafactor"
+    optim.decay_pattern = (
+        "(kernel|embedding)$"  # paths that decay: not biases, not norms
+    )
+    optim.clip_norm = 0.0  # of the global gradient; 0: off, as the paper
+    optim.freeze = ()  # regular expressions of paths that do not train
+    optim.multipliers = ()  # ((regular expression, factor), ...) on the learning rate
+
+    config.eval = evaluation = ConfigDict()
+    evaluation.every_steps = 5_000  # updates; 0: only at the end
+    evaluation.batch_size = 64  # examples over all devices
+    evaluation.num_examples = 1_000  # of validation, that are decoded; 0: all
+    evaluation.metric = "rougeL"  # decides which checkpoint is best; or "loss"
+    evaluation.patience = (
+        0  # evaluations without a new best until a run stops; 0: never
+    )
+    evaluation.stemming = True  # Porter stemmer before ROUGE compares words
+
+    config.decode = decode = ConfigDict()
+    decode.num_beams = 4  # [section 4.3, for translation]
+    decode.length_penalty = 0.6  # [section 4.3]
+    decode.length_penalty_form = "gnmt"  # the paper's; "power" is Hugging Face's
+    decode.early_stopping = "never"  # stop when no beam can still win
+    decode.max_new_tokens = 128  # tokens, end symbol included
+
+    config.checkpoint = checkpoint = ConfigDict()
+    checkpoint.every_steps = (
+        5_000  # updates; also at each evaluation that is a new best
+    )
+    checkpoint.keep_latest = 2  # a damaged newest one leaves another to go on from
+    checkpoint.keep_best = 1  # by eval.metric
+    checkpoint.keep_every_steps = 0  # keep these for good; 0: none
+
+    config.log = log = ConfigDict()
+    log.every_steps = 100  # updates
+    log.tensorboard = True  # beside metrics.jsonl, which is the record
+
+    config.mesh = mesh = ConfigDict()
+    mesh.data = -1  # devices that hold different examples; -1: all that are left
+    mesh.fsdp = 1  # devices over which weights and optimizer state are split
+    return config

@@ -1,0 +1,38 @@
+"""Evaluates a trained model: python eval.py --config=configs/... --workdir=DIR
+
+Writes WORKDIR/predictions/SPLIT-STEP.jsonl and WORKDIR/results/SPLIT-STEP.json.
+"""
+
+import pathlib
+import sys
+
+import jax
+from absl import flags
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from bertgen_jax import scripts
+from bertgen_jax.evaluation import evaluator, report
+
+SPLIT = flags.DEFINE_enum("split", "test", ["validation", "test"], "what to decode")
+STEP = flags.DEFINE_string("step", "best", "best, latest or a number")
+
+
+def main(config: ConfigDict, workdir: pathlib.Path) -> int:
+    """Decodes a split with a checkpoint, scores it and shows the table."""
+    if config.multihost:
+        jax.distributed.initialize()
+    evaluation = evaluator.evaluate_run(config, workdir, SPLIT.value, STEP.value)
+    if jax.process_index() == 0:
+        console = Console()
+        console.print(report.table(evaluation.results))
+        print(f"\n{report.samples(evaluation.predictions)}\n")
+        step = evaluation.results.step
+        print(f"Predictions: {workdir}/predictions/{SPLIT.value}-{step}.jsonl")
+        print(f"Results:     {workdir}/results/{SPLIT.value}-{step}.json")
+    return 0
+
+
+if __name__ == "__main__":
+    scripts.define_flags()
+    sys.exit(scripts.run(main, sys.argv))

@@ -1,0 +1,119 @@
+"""The embedded corpora: always the same, disjoint, and not to be had by copying."""
+
+import hashlib
+import re
+import statistics
+
+import pytest
+from rouge_score import rouge_scorer
+
+from bertgen_jax import errors
+from bertgen_jax.data import demo, demo_draw, demo_news_stories
+
+SPLITS = ("train", "validation", "test")
+
+
+def sentences(text: str) -> list[str]:
+    return re.split(r'(?<=[.?!"]) (?=[A-Z"])', text)
+
+
+def mean_rouge_l(examples, predict) -> float:
+    """Mean ROUGE-L F1 in percent, with stemming, of what `predict` makes of a source."""
+    scorer = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=True)
+    return 100 * statistics.mean(
+        scorer.score(example.references[0], predict(example))["rougeL"].fmeasure
+        for example in examples
+    )
+
+
+@pytest.mark.parametrize("name", demo.CORPORA)
+def test_splits_have_their_sizes_and_ids_that_count(name):
+    for split in SPLITS:
+        examples = demo.corpus(name, split)
+        assert len(examples) == demo.SIZES[split]
+        assert examples[16].id == f"{name}-{split}-17"
+        assert len({example.id for example in examples}) == len(examples)
+
+
+@pytest.mark.parametrize("name", demo.CORPORA)
+def test_no_text_of_one_split_stands_in_another(name):
+    examples = [example for split in SPLITS for example in demo.corpus(name, split)]
+    assert len({example.source for example in examples}) == len(examples)
+    assert len({example.references for example in examples}) == len(examples)
+
+
+@pytest.mark.parametrize("name", demo.CORPORA)
+def test_training_has_met_every_word_of_the_other_splits(name):
+    def words(split):
+        return {
+            word
+            for example in demo.corpus(name, split)
+            for word in re.findall(r"\w+", example.source + " " + example.references[0])
+        }
+
+    assert words("validation") | words("test") <= words("train")
+
+
+def test_news_is_the_same_on_every_machine():
+    digest = hashlib.sha256()
+    for split in SPLITS:
+        for example in demo.corpus("news", split):
+            digest.update("\t".join([example.source, *example.references]).encode())
+    assert digest.hexdigest() == NEWS_DIGEST
+
+
+def test_news_is_plain_text_of_the_size_of_a_news_item():
+    for split in SPLITS:
+        for example in demo.corpus("news", split):
+            (summary,) = example.references
+            assert 20 <= len(example.source.split()) <= 110
+            assert 8 <= len(summary.split()) <= 18
+            assert 4 <= len(sentences(example.source)) <= 9
+            for text in (example.source, summary):
+                assert text.isascii()
+                assert text == " ".join(text.split())
+                assert text[0].isupper() or text[0] == '"'
+                assert text.endswith(".")
+                assert not re.search(r"\b[Aa] [aeio]|\b[Aa]n [^aeiouh]", text)
+                # No sentence begins in lower case, none ends in ",." or "..".
+                assert not re.search(r"[.?!] [a-z]|[.,][.,]", text)
+
+
+def test_copying_is_a_poor_summary_of_news():
+    test = demo.corpus("news", "test")
+    first = mean_rouge_l(test, lambda example: sentences(example.source)[0])
+    assert 5 < first < 22
+
+    def best_sentence(example):
+        return max(
+            sentences(example.source),
+            key=lambda sentence: mean_rouge_l([example], lambda _: sentence),
+        )
+
+    assert mean_rouge_l(test, best_sentence) < 40
+    assert mean_rouge_l(test, lambda example: example.source) < 30
+
+
+@pytest.mark.parametrize("kind", demo_news_stories.STORIES)
+def test_a_name_is_never_in_the_summary_and_in_an_aside(kind):
+    draw = demo_draw.Draw(seed=1)
+    for _ in range(200):
+        story = kind(draw)
+        in_asides = set(re.findall(r"[A-Z]\w+", " ".join(story.asides)))
+        in_asides -= {"The", "A", "In", "Free", "Judge", "Last", "Schools", "Similar"}
+        in_asides -= {*demo_news_stories.MONTHS, "University"}
+        assert not in_asides & set(re.findall(r"[A-Z]\w+", story.summary))
+
+
+def test_an_unknown_corpus_or_split_is_an_error_that_suggests():
+    with pytest.raises(errors.DataError, match=r"'new'.*Did you mean 'news'\?"):
+        demo.corpus("new", "train")
+    with pytest.raises(errors.DataError, match=r"'valid'.*Did you mean 'validation'\?"):
+        demo.corpus("news", "valid")
+
+
+def test_draws_are_python_promised_numbers():
+    draw = demo_draw.Draw(seed=0)
+    assert [draw.number(10, 90, 20) for _ in range(8)] == DRAWN
+    assert sorted(draw.several("abc", 3)) == ["a", "b", "c"]
+    assert [demo_draw.Draw(seed=0).chance(p) for p in (0.84, 0.85)] == [False, True]

@@ -1,0 +1,280 @@
+import dataclasses
+import json
+import logging
+import threading
+import types
+
+import numpy as np
+import pytest
+
+from bertgen_jax import errors
+from bertgen_jax.data import encoding
+from bertgen_jax.data import example as example_lib
+
+PAD, BOS, EOS, UNK = 0, 2, 1, 3
+
+
+class Corpus:
+    """Examples in memory."""
+
+    def __init__(self, pairs):
+        self._pairs = list(pairs)
+        self.fingerprint = str(hash(tuple(self._pairs)))
+
+    def __len__(self):
+        return len(self._pairs)
+
+    def __getitem__(self, index):
+        source, *references = self._pairs[index]
+        return example_lib.Example(str(index), source, tuple(references))
+
+
+class Letters:
+    """A tokenizer with one piece a letter, from id 4, that counts its calls."""
+
+    def __init__(self, vocab_size=100):
+        self.vocab_size = vocab_size
+        self.fingerprint = f"letters {vocab_size}"
+        self.special_ids = types.SimpleNamespace(pad=PAD, bos=BOS, eos=EOS, unk=UNK)
+        self.calls = 0
+
+    def encode_batch(self, texts):
+        self.calls += 1
+        return [
+            [ord(c) - ord("a") + 4 if c.isalpha() else UNK for c in text]
+            for text in texts
+        ]
+
+
+CORPUS = Corpus([("abcdef", "ab", "other"), ("a?", "abc"), ("b", "")])
+SPEC = encoding.EncodingSpec(max_source_tokens=4, max_target_tokens=3)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("BERTGEN_CACHE_DIR", str(tmp_path))
+    return tmp_path / "encoded"
+
+
+def sequences(encoded):
+    return [
+        (encoded.source(i).tolist(), encoded.target(i).tolist())
+        for i in range(len(encoded))
+    ]
+
+
+def test_sources_are_cut_and_targets_are_cut_after_their_end_symbol():
+    encoded = encoding.encode(CORPUS, Letters(), SPEC)
+    assert sequences(encoded) == [
+        ([4, 5, 6, 7], [4, 5, EOS]),
+        ([4, UNK], [4, 5, 6]),  # too long with its end symbol, which is lost
+        ([5], [EOS]),
+    ]
+    assert encoded.source(0).dtype == encoded.target(0).dtype == np.int32
+    np.testing.assert_array_equal(encoded.source_lengths, [4, 2, 1])
+    np.testing.assert_array_equal(encoded.target_lengths, [3, 3, 1])
+    assert encoded.source_lengths.dtype == encoded.target_lengths.dtype == np.int32
+
+
+def test_special_ids_around_a_source_survive_the_cut():
+    spec = encoding.EncodingSpec(4, 3, source_prefix_ids=(2,), source_suffix_ids=(1,))
+    encoded = encoding.encode(CORPUS, Letters(), spec)
+    sources = [source for source, _ in sequences(encoded)]
+    assert sources == [[2, 4, 5, 1], [2, 4, UNK, 1], [2, 5, 1]]
+    assert encoded.report.longest_source == 8
+    assert encoded.report.source_truncated == 1
+
+
+def test_the_report_counts_what_was_there_before_the_cut():
+    report = encoding.encode(CORPUS, Letters(), SPEC).report
+    assert report == encoding.EncodingReport(
+        examples=3,
+        source_tokens=6 + 2 + 1,
+        target_tokens=3 + 4 + 1,
+        longest_source=6,
+        longest_target=4,
+        max_source_tokens=4,
+        max_target_tokens=3,
+        source_truncated=1,
+        target_truncated=1,
+        unknown_share=1 / 17,
+    )
+    assert str(report) == (
+        "3 examples: sources 3.0 tokens on average, 6 at most, 1 cut to 4; targets 2.7 "
+        "tokens on average, 4 at most, 1 cut to 3; 5.88% of the tokens are unknown."
+    )
+
+
+def test_an_end_symbol_is_not_unknown_where_both_have_one_id():
+    tokenizer = Letters()
+    tokenizer.special_ids.unk = tokenizer.special_ids.eos = UNK  # as GPT-2 has it
+    report = encoding.encode(CORPUS, tokenizer, SPEC).report
+    assert report.unknown_share == 1 / 17
+
+
+def test_a_corpus_of_several_chunks_is_encoded_in_order(monkeypatch):
+    whole = sequences(encoding.encode(CORPUS, Letters(), SPEC))
+    repeated = Corpus([("abcdef", "ab"), ("a?", "abc"), ("b", "")] * 4)
+    monkeypatch.setattr(encoding, "_CHUNK", 5)
+    tokenizer, seen = Letters(), []
+    encoded = encoding.encode(
+        repeated, tokenizer, SPEC, progress=lambda *counts: seen.append(counts)
+    )
+    assert sequences(encoded) == whole * 4
+    assert seen == [(5, 12), (10, 12), (12, 12)]
+    assert tokenizer.calls == 6  # sources and targets of each chunk
+    assert encoded.report.source_truncated == 4
+
+
+def test_the_second_time_comes_from_the_cache():
+    tokenizer, seen = Letters(), []
+    first = encoding.encode(CORPUS, tokenizer, SPEC)
+    calls = tokenizer.calls
+    second = encoding.encode(CORPUS, tokenizer, SPEC, lambda *_: seen.append(1))
+    assert tokenizer.calls == calls
+    assert not seen
+    assert sequences(second) == sequences(first)
+    assert second.report == first.report
+    assert second.fingerprint == first.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("corpus", "tokenizer", "spec"),
+    [
+        (Corpus([("abcdef", "ac")]), Letters(), SPEC),
+        (CORPUS, Letters(vocab_size=101), SPEC),
+        (CORPUS, Letters(), dataclasses.replace(SPEC, max_source_tokens=5)),
+        (CORPUS, Letters(), dataclasses.replace(SPEC, source_suffix_ids=(1,))),
+    ],
+    ids=["data", "tokenizer", "length", "special ids"],
+)
+def test_whatever_decides_the_tokens_changes_the_fingerprint(corpus, tokenizer, spec):
+    first = encoding.encode(CORPUS, Letters(), SPEC)
+    other = encoding.encode(corpus, tokenizer, spec)
+    assert other.fingerprint != first.fingerprint
+    assert tokenizer.calls
+
+
+@pytest.mark.parametrize(
+    ("vocab_size", "dtype"), [(2**16, np.uint16), (2**16 + 1, np.int32)]
+)
+def test_tokens_take_two_bytes_where_the_vocabulary_allows(vocab_size, dtype):
+    tokenizer = Letters(vocab_size)
+    tokenizer.special_ids.eos = vocab_size - 1
+    encoded = encoding.encode(CORPUS, tokenizer, SPEC)
+    assert encoded.tokens.dtype == dtype
+    assert encoded.target(2).tolist() == [vocab_size - 1]
+
+
+def cut_tokens(entry):
+    path = entry / "tokens.bin"
+    path.write_bytes(path.read_bytes()[:-2])
+
+
+def empty_offsets(entry):
+    (entry / "offsets.npy").write_bytes(b"")
+
+
+def reversed_offsets(entry):
+    path = entry / "offsets.npy"
+    offsets = np.load(path)
+    offsets[[1, 2]] = offsets[[2, 1]]
+    np.save(path, offsets)
+
+
+def other_report(entry):
+    path = entry / "report.json"
+    saved = json.loads(path.read_text())
+    saved["report"]["examples"] += 1
+    path.write_text(json.dumps(saved))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut_tokens,
+        empty_offsets,
+        reversed_offsets,
+        other_report,
+        lambda entry: (entry / "tokens.bin").unlink(),
+        lambda entry: (entry / "report.json").write_text('{"report": {}}'),
+        lambda entry: (entry / "report.json").write_text("[]"),
+        lambda entry: (entry / "report.json").write_text("{"),
+    ],
+)
+def test_a_damaged_entry_is_made_again_with_a_warning(damage, cache, caplog):
+    first = sequences(encoding.encode(CORPUS, Letters(), SPEC))
+    (entry,) = cache.iterdir()
+    damage(entry)
+    tokenizer = Letters()
+    with caplog.at_level(logging.WARNING):
+        assert sequences(encoding.encode(CORPUS, tokenizer, SPEC)) == first
+    assert tokenizer.calls
+    assert "damaged" in caplog.text
+    again = Letters()
+    encoding.encode(CORPUS, again, SPEC)
+    assert not again.calls
+
+
+def test_an_interrupted_encoding_leaves_nothing_behind(cache):
+    class Interrupted(Letters):
+        def encode_batch(self, texts):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encoding.encode(CORPUS, Interrupted(), SPEC)
+    assert not list(cache.iterdir())
+
+
+def test_a_killed_encoding_is_no_entry(cache):
+    # What a SIGKILL leaves: the private folder, whatever is in it.
+    (cache / ".k1ll3d").mkdir(parents=True)
+    tokenizer = Letters()
+    assert len(encoding.encode(CORPUS, tokenizer, SPEC)) == 3
+    assert tokenizer.calls
+
+
+def test_encoders_that_race_all_get_the_corpus(cache):
+    everyone_builds = threading.Barrier(4)
+
+    class Racing(Letters):
+        def encode_batch(self, texts):
+            if not self.calls:
+                everyone_builds.wait(timeout=30)
+            return super().encode_batch(texts)
+
+    results = []
+    threads = [
+        threading.Thread(
+            target=lambda: results.append(encoding.encode(CORPUS, Racing(), SPEC))
+        )
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    expected = sequences(encoding.encode(CORPUS, Letters(), SPEC))
+    assert [sequences(result) for result in results] == [expected] * 4
+    assert [entry.name for entry in cache.iterdir()] == [results[0].fingerprint]
+
+
+def test_a_corpus_without_examples_is_an_error():
+    with pytest.raises(errors.DataError, match="no examples"):
+        encoding.encode(Corpus([]), Letters(), SPEC)
+
+
+def test_an_id_beyond_the_vocabulary_is_an_error():
+    with pytest.raises(errors.TokenizerError, match=r"id 9 .* ends at 8"):
+        encoding.encode(
+            CORPUS,
+            Letters(vocab_size=9),
+            dataclasses.replace(SPEC, max_source_tokens=6),
+        )
+
+
+def test_lengths_without_room_are_errors():
+    with pytest.raises(errors.ConfigError, match="max_source_tokens is 2"):
+        encoding.EncodingSpec(2, 8, source_prefix_ids=(2,), source_suffix_ids=(1,))
+    with pytest.raises(errors.ConfigError, match="max_target_tokens is 0"):
+        encoding.EncodingSpec(8, 0)

@@ -1,0 +1,124 @@
+"""Names of data: where they are looked up, and what is said when nothing is there."""
+
+import os
+
+import pytest
+
+from bertgen_jax import errors
+from bertgen_jax.data import byte_file, locations
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """A data folder that the environment names, and a working directory."""
+    data, work = tmp_path / "data", tmp_path / "work"
+    for folder in (data / "set", work):
+        folder.mkdir(parents=True)
+    monkeypatch.setenv("BERTGEN_DATA_DIR", str(data))
+    monkeypatch.chdir(work)
+    return data, work
+
+
+def test_a_relative_name_is_looked_up_in_the_data_folder_and_then_here(folders):
+    data, work = folders
+    (work / "x.tsv").touch()
+    assert locations.find("x.tsv") == [work / "x.tsv"]
+    (data / "x.tsv").touch()
+    assert locations.find("x.tsv") == [data / "x.tsv"]
+    assert locations.find("x.tsv", data / "set") == [work / "x.tsv"]
+    assert locations.find(str(work / "x.tsv")) == [work / "x.tsv"]
+
+
+def test_without_a_data_folder_the_working_directory_is_left(folders, monkeypatch):
+    _, work = folders
+    monkeypatch.delenv("BERTGEN_DATA_DIR")
+    (work / "x.tsv").touch()
+    assert locations.find("x.tsv") == [work / "x.tsv"]
+
+
+def test_a_tilde_is_the_home(folders, monkeypatch):
+    data, _ = folders
+    monkeypatch.setenv("HOME", str(data))
+    (data / "x.tsv").touch()
+    assert locations.find("~/x.tsv") == [data / "x.tsv"]
+
+
+def test_globs_are_sorted_go_deep_and_leave_folders_out(folders):
+    data, work = folders
+    names = ["b-2.tsv", "b-10.tsv", "a.tsv", "set/c.tsv"]
+    for name in names:
+        (data / name).touch()
+    (data / "folder.tsv").mkdir()
+    (work / "z.tsv").touch()
+    assert [path.name for path in locations.find("*.tsv")] == [
+        "a.tsv",
+        "b-10.tsv",
+        "b-2.tsv",
+    ]
+    assert len(locations.find("**/*.tsv")) == 4
+    assert locations.find("z*") == [work / "z.tsv"]
+
+
+def test_a_file_may_have_the_signs_of_a_glob_in_its_name(folders):
+    data, _ = folders
+    (data / "x[1].tsv").touch()
+    (data / "x1.tsv").touch()
+    assert locations.find("x[1].tsv") == [data / "x[1].tsv"]
+
+
+def test_what_is_missing_is_told_with_places_suggestion_and_ways_out(folders):
+    data, work = folders
+    (data / "set" / "train.jsonl.gz").touch()
+    with pytest.raises(errors.DataError) as caught:
+        locations.find("set/trian.jsonl")
+    message = str(caught.value)
+    assert message.startswith(
+        f"There is no file 'set/trian.jsonl': looked for {data}/set/trian.jsonl and "
+        f"{work}/set/trian.jsonl. Did you mean 'train.jsonl.gz'? Data can be "
+    )
+    for way in ("BERTGEN_DATA_DIR", "hf:NAME", "demo:NAME", "':demo'"):
+        assert way in message
+
+
+def test_a_folder_that_is_missing_is_told_with_a_suggestion(folders):
+    with pytest.raises(errors.DataError, match=r"Did you mean 'set'\?"):
+        locations.find("sets/train.jsonl")
+
+
+def test_a_glob_without_files_is_told(folders):
+    with pytest.raises(errors.DataError, match=r"There is no file '\*\.tsv'"):
+        locations.find("*.tsv")
+
+
+def test_a_folder_is_no_file_and_its_content_is_told(folders):
+    data, _ = folders
+    for number in range(12):
+        (data / "set" / f"{number:02}.tsv").touch()
+    with pytest.raises(
+        errors.DataError,
+        match=r"set is a folder.*'set/\*\.jsonl'.*00\.tsv, .*09\.tsv and 2 more\.$",
+    ):
+        locations.find("set/")
+
+
+def test_a_file_that_cannot_be_opened_is_told(tmp_path):
+    with pytest.raises(
+        errors.DataError, match=r"^x cannot be read: No such file or dir"
+    ):
+        byte_file.ByteFile(tmp_path / "x", "x")
+
+
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/fd"), reason="/proc lists the open files on Linux"
+)
+def test_files_stay_within_the_limit_of_open_ones(tmp_path, monkeypatch):
+    files = []
+    for number in range(byte_file._OPEN_FILES + 20):
+        path = tmp_path / str(number)
+        path.write_text(f"{number:04}")
+        files.append(byte_file.ByteFile(path, path.name))
+    before = len(os.listdir("/proc/self/fd"))
+    for number, file in enumerate(files):
+        assert file.read(0, 4) == b"%04d" % number
+    assert len(os.listdir("/proc/self/fd")) <= before + byte_file._OPEN_FILES
+    assert files[0].read(2, 4) == b"00"

@@ -1,0 +1,224 @@
+"""ROUGE against published values, and what is done with odd input."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+from rouge_score import rouge_scorer
+
+from bertgen_jax.errors import ConfigError, DataError
+from bertgen_jax.metrics import rouge
+
+
+def values(predictions, references, **options):
+    scores = rouge.rouge(predictions, references, bootstrap_samples=10, **options)
+    return {name: score.value for name, score in scores.items()}
+
+
+def lines_of(file):
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        return lines.read().split("\n")[:-1]
+
+
+def test_equal_texts_score_100_and_disjoint_ones_0():
+    assert set(values(["a cat sat"], [["a cat sat"]]).values()) == {100.0}
+    assert set(values(["a cat sat"], [["no dog ran"]]).values()) == {0.0}
+
+
+def test_line_ends_tell_rouge_lsum_from_rouge_l():
+    prediction = "the dog barked.\nthe cat sat."
+    reference = "the cat sat on the mat.\nthe dog barked."
+    assert values([prediction], [[reference]]) == pytest.approx(
+        {"rouge1": 80.0, "rouge2": 61.5385, "rougeL": 40.0, "rougeLsum": 80.0},
+        abs=1e-4,
+    )
+    flat = values([prediction.replace("\n", " ")], [[reference.replace("\n", " ")]])
+    assert flat["rougeLsum"] == flat["rougeL"] == pytest.approx(40.0)
+
+
+def test_the_scores_are_those_of_rouge_score_itself():
+    random = np.random.default_rng(0)
+    words = ["The", "cat", "running", "runs", "a", "mats", ".", "naïve", "x-ray", "\n"]
+    texts = [" ".join(random.choice(words, random.integers(0, 30))) for _ in range(120)]
+    predictions, references = texts[:60], texts[60:]
+    for stemming in (True, False):
+        scorer = rouge_scorer.RougeScorer(rouge.NAMES, use_stemmer=stemming)
+        f1 = rouge.per_example(
+            predictions, [[r] for r in references], stemming=stemming
+        )
+        for index, (prediction, reference) in enumerate(
+            zip(predictions, references, strict=True)
+        ):
+            expected = scorer.score(reference, prediction)
+            for name in rouge.NAMES:
+                assert f1[name][index] == 100 * expected[name].fmeasure
+
+
+def test_stemming_is_a_choice():
+    assert values(["he was running"], [["he runs"]])["rouge1"] == pytest.approx(80.0)
+    unstemmed = values(["he was running"], [["he runs"]], stemming=False)
+    assert unstemmed["rouge1"] == pytest.approx(40.0)
+
+
+@pytest.mark.parametrize(
+    ("multi_reference", "rouge1", "rouge2"),
+    # F1 of "a b c" with "a x c", "a b": rouge1 2/3 and 4/5, rouge2 0 and 2/3.
+    [("best", 80.0, 200 / 3), ("mean", 220 / 3, 100 / 3), ("first", 200 / 3, 0.0)],
+)
+def test_several_references_count_as_told(multi_reference, rouge1, rouge2):
+    scores = values(["a b c"], [["a x c", "a b"]], multi_reference=multi_reference)
+    assert scores["rouge1"] == pytest.approx(rouge1)
+    assert scores["rouge2"] == pytest.approx(rouge2)
+
+
+def test_the_best_reference_is_taken_for_each_score_alone():
+    reference_sets = [["a b x y", "b a d c"], ["c d"]]
+    predictions = ["a b c d", "c d"]
+    scorer = rouge_scorer.RougeScorer(rouge.NAMES, use_stemmer=True)
+    expected = [
+        scorer.score_multi(references, prediction)
+        for references, prediction in zip(reference_sets, predictions, strict=True)
+    ]
+    f1 = rouge.per_example(predictions, reference_sets)
+    for name in rouge.NAMES:
+        assert list(f1[name]) == [100 * scores[name].fmeasure for scores in expected]
+
+
+def test_a_score_tells_its_choices_its_interval_and_its_examples():
+    scores = rouge.rouge(["a b", "c", ""], [["a"], ["c"], ["d"]], seed=4)
+    assert list(scores) == ["rouge1", "rouge2", "rougeL", "rougeLsum"]
+    score = scores["rouge1"]
+    assert score.name == "rouge1"
+    np.testing.assert_allclose(score.per_example, [200 / 3, 100, 0])
+    assert score.value == np.mean(score.per_example)
+    assert 0 <= score.low < score.value < score.high <= 100
+    assert score.signature == (
+        "rouge-score 0.1.2|stem:yes|sentences:newline|references:best|bootstrap:1000|"
+        "seed:4|n:3"
+    )
+    assert str(score) == f"rouge1 55.56 [{score.low:.2f}, {score.high:.2f}]"
+    unstemmed = rouge.rouge(["a"], [["a"]], stemming=False, multi_reference="mean")
+    assert "|stem:no|" in unstemmed["rougeL"].signature
+    assert "|references:mean|" in unstemmed["rougeL"].signature
+
+
+def test_the_interval_is_that_of_the_seed():
+    predictions, references = ["a b", "c", "d", "e"], [["a"], ["c"], ["d f"], ["g"]]
+    once = rouge.rouge(predictions, references)
+    assert rouge.rouge(predictions, references) == once
+    other = rouge.rouge(predictions, references, bootstrap_samples=7, seed=1)
+    assert other["rouge1"].value == once["rouge1"].value
+    assert other["rouge1"].low != once["rouge1"].low
+
+
+@pytest.mark.parametrize("prediction", ["", "\n\n", "...", "…", "日本語", "\0"])
+def test_a_prediction_without_words_scores_0(prediction):
+    assert set(values([prediction], [["a reference"]]).values()) == {0.0}
+    assert set(values(["a prediction"], [[prediction]]).values()) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("predictions", "references", "message"),
+    [
+        (["a", "b"], [["a"]], "2 predictions but 1 lists"),
+        ([], [], "no prediction"),
+        (["a", "b"], [["a"], []], r"example 1 .* \[\]"),
+        (["a"], ["a"], "example 0 .* 'a'"),
+    ],
+)
+def test_what_cannot_be_scored_is_named(predictions, references, message):
+    with pytest.raises(DataError, match=message):
+        rouge.rouge(predictions, references)
+
+
+def test_an_unknown_choice_lists_the_known_ones():
+    with pytest.raises(ConfigError, match="best, mean, first; found 'all'"):
+        rouge.rouge(["a"], [["a"]], multi_reference="all")
+
+
+def test_the_small_cases_of_rouge_1_5_5(data_dir):
+    cases = json.loads((data_dir / "rouge_golden" / "small_cases.json").read_text())
+    expected = cases["expected_rouge_1.5.5"]
+    texts = {
+        "pair 0": (cases["predictions"][0], cases["targets"][0]),
+        "pair 1": (cases["predictions"][1], cases["targets"][1]),
+        "multi_0": (cases["prediction_multi_0"], cases["target_multi_0"]),
+    }
+    for case, (prediction, target) in texts.items():
+        for key, published in expected[case].items():
+            name, _, stemmed = key.partition(" ")
+            f1 = rouge.per_example([prediction], [[target]], stemming=bool(stemmed))
+            assert f1[name][0] == pytest.approx(100 * published["f"], abs=6e-4)
+
+
+def test_the_thousand_pairs_of_rouge_1_5_5(data_dir):
+    folder = data_dir / "rouge_golden"
+    predictions = lines_of(folder / "prediction_large.txt.gz")
+    targets = [[line] for line in lines_of(folder / "target_large.txt.gz")]
+    golden = json.loads((folder / "large_cases.json").read_text())
+    stemmed = values(predictions, targets)
+    unstemmed = values(predictions, targets, stemming=False)
+    published = golden["rouge_1.5.5 (delta 0.002)"]
+    assert unstemmed["rouge1"] == pytest.approx(100 * published["rouge1"]["f"], abs=0.2)
+    assert stemmed["rouge1"] == pytest.approx(
+        100 * published["rouge1 stemmed"]["f"], abs=0.2
+    )
+    computed = golden["rouge_score 0.1.2 plain mean [p, r, f]"]
+    assert unstemmed["rouge1"] == pytest.approx(100 * computed["rouge1"][2], abs=5e-4)
+    assert unstemmed["rougeL"] == pytest.approx(100 * computed["rougeL"][2], abs=5e-4)
+    assert stemmed["rouge1"] == pytest.approx(
+        100 * computed["rouge1 stemmed"][2], abs=5e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("multi_reference", "golden_name"),
+    [("first", "first_target"), ("best", "max_over_targets")],
+)
+def test_the_first_sentences_of_scitldr(data_dir, multi_reference, golden_name):
+    folder = data_dir / "scitldr"
+    rows = [json.loads(line) for line in lines_of(folder / "test.jsonl.gz")]
+    scores = values(
+        [row["source"][0] for row in rows],
+        [row["target"] for row in rows],
+        multi_reference=multi_reference,
+    )
+    golden = json.loads((folder / "golden.json").read_text())
+    expected = golden["rouge_score 0.1.2, F1 x100, plain mean"]
+    assert scores == pytest.approx(
+        expected[f"scitldr/test/lead1/{golden_name}"]["stem"], rel=1e-6
+    )
+
+
+def test_the_first_lines_of_xsum_documents(data_dir):
+    rows = [
+        json.loads(line)
+        for line in lines_of(data_dir / "xsum_outputs" / "documents50.jsonl.gz")
+    ]
+    scores = values(
+        [row["document"].split("\n")[0] for row in rows],
+        [[row["summary"]] for row in rows],
+    )
+    assert scores["rouge1"] == pytest.approx(16.66, abs=0.005)
+    assert scores["rouge2"] == pytest.approx(1.60, abs=0.005)
+    assert scores["rougeL"] == pytest.approx(12.08, abs=0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stemming", [True, False])
+@pytest.mark.parametrize("system", ["tconvs2s", "ptgen", "lead"])
+def test_the_published_outputs_on_xsum(data_dir, system, stemming):
+    folder = data_dir / "xsum_outputs"
+    scores = rouge.rouge(
+        lines_of(folder / f"outputs.{system}.txt.gz"),
+        [[line] for line in lines_of(folder / "references.txt.gz")],
+        stemming=stemming,
+    )
+    golden = json.loads((folder / "golden.json").read_text())[system]
+    computed = golden["rouge_score_0.1.2"]["stem" if stemming else "nostem"]
+    for name, expected in computed.items():
+        score = scores[name]
+        assert score.value == pytest.approx(expected["f"], rel=1e-6)
+        width = 2 * 1.96 * expected["f_std_error"]
+        assert score.high - score.low == pytest.approx(width, rel=0.1)

@@ -1,0 +1,31 @@
+"""SIGTERM asks; it does not kill."""
+
+import os
+import signal
+
+import pytest
+
+from bertgen_jax.training.interruption import Interruption
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_becomes_a_request(number):
+    with Interruption.watched() as interruption:
+        assert not interruption.requested(1)
+        os.kill(os.getpid(), number)
+        assert interruption.requested(1)
+        assert interruption.name == signal.Signals(number).name
+
+
+def test_a_second_interrupt_is_obeyed_at_once():
+    with Interruption.watched():
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_old_handlers_come_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with Interruption.watched():
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before

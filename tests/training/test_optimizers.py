@@ -1,0 +1,122 @@
+"""The optimizer does what the config's `optim` says, to the parameters that it names."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from configs import common
+
+from bertgen_jax.errors import ConfigError
+from bertgen_jax.training import optimizers, schedules
+
+PARAMS = {
+    "encoder": {"layer_0": {"kernel": jnp.ones((4, 3)), "bias": jnp.ones((3,))}},
+    "decoder": {"embedding": jnp.full((5, 4), 2.0)},
+}
+GRADS = jax.tree.map(lambda leaf: 0.1 * leaf, PARAMS)
+
+
+def optim(**changes):
+    """The default settings with a rate of 1, which shows what comes before it."""
+    settings = common.get_config().optim
+    settings.update(learning_rate=1.0, schedule="constant", warmup_steps=0, eps=0.0)
+    settings.update(changes)
+    return settings
+
+
+def updates(params=PARAMS, grads=GRADS, **changes):
+    """The first updates, and the state after them."""
+    settings = optim(**changes)
+    schedule = schedules.create(
+        settings.schedule,
+        rate=settings.learning_rate,
+        warmup_steps=settings.warmup_steps,
+        total_steps=10,
+        hidden_size=4,
+    )
+    optimizer = optimizers.create(settings, schedule, params)
+    return optimizer.update(grads, optimizer.init(params), params)
+
+
+def test_adam_steps_by_the_rate_against_the_gradient():
+    found, _ = updates()
+    jax.tree.map(
+        lambda update: np.testing.assert_allclose(update, -1.0, rtol=1e-5), found
+    )
+
+
+def test_decay_pulls_on_what_the_pattern_names_alone():
+    found, _ = updates(name="adamw", weight_decay=0.25, decay_pattern="kernel$")
+    layer = found["encoder"]["layer_0"]
+    np.testing.assert_allclose(layer["kernel"], -1.0 - 0.25 * 1.0, rtol=1e-5)
+    np.testing.assert_allclose(layer["bias"], -1.0, rtol=1e-5)
+    np.testing.assert_allclose(found["decoder"]["embedding"], -1.0, rtol=1e-5)
+
+
+def test_frozen_parameters_do_not_move_and_have_no_moments():
+    found, state = updates(freeze=("^encoder/",), clip_norm=1.0)
+    assert not np.any(found["encoder"]["layer_0"]["kernel"])
+    assert np.all(np.asarray(found["decoder"]["embedding"]) != 0)
+    shapes = [leaf.shape for leaf in jax.tree.leaves(state)]
+    assert (5, 4) in shapes
+    assert (4, 3) not in shapes
+
+
+def test_multipliers_multiply():
+    found, _ = updates(multipliers=(("encoder", 0.5), ("bias", 0.1)))
+    layer = found["encoder"]["layer_0"]
+    np.testing.assert_allclose(layer["kernel"], -0.5, rtol=1e-5)
+    np.testing.assert_allclose(layer["bias"], -0.05, rtol=1e-5)
+    np.testing.assert_allclose(found["decoder"]["embedding"], -1.0, rtol=1e-5)
+
+
+def test_everything_at_once():
+    found, _ = updates(
+        name="adamw",
+        weight_decay=0.25,
+        freeze=("bias",),
+        multipliers=(("encoder", 0.5),),
+        clip_norm=1.0,
+    )
+    layer = found["encoder"]["layer_0"]
+    np.testing.assert_allclose(layer["kernel"], 0.5 * -1.25, rtol=1e-5)
+    assert not np.any(layer["bias"])
+
+
+def test_clipping_is_by_the_global_norm():
+    _, state = updates(clip_norm=0.01)
+    moments = optax.tree.get(state, "mu")
+    scale = (1 - 0.9) * 0.01 / optax.tree.norm(GRADS)
+    jax.tree.map(
+        lambda moment, grad: np.testing.assert_allclose(moment, scale * grad, rtol=1e-5),
+        moments,
+        GRADS,
+    )
+
+
+def test_adafactor_keeps_rows_and_columns_instead_of_matrices():
+    params = {"kernel": jnp.ones((256, 128))}
+    found, state = updates(params, {"kernel": jnp.ones((256, 128))}, name="adafactor")
+    assert np.all(np.asarray(found["kernel"]) < 0)
+    assert (256, 128) not in [leaf.shape for leaf in jax.tree.leaves(state)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "adamm"}, "Did you mean 'adam'"),
+        ({"weight_decay": 0.1}, "plain Adam; expected 0, or 'adamw'"),
+        ({"freeze": ("encoder/layer_7",)}, "matches no parameter"),
+        ({"freeze": ("",)}, "matches every parameter"),
+        ({"freeze": ("(",)}, "not a regular expression"),
+        ({"multipliers": (("layer_9", 2.0),)}, r"optim.multipliers: 'layer_9' matches"),
+        (
+            {"name": "adamw", "weight_decay": 0.1, "decay_pattern": "kernl"},
+            "optim.decay_pattern: 'kernl' matches no",
+        ),
+    ],
+)
+def test_settings_that_cannot_be_meant(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        updates(**changes)

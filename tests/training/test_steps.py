@@ -1,0 +1,148 @@
+"""A step is the same update however the batch is cut over devices and micro-batches."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from bertgen_jax.losses import teacher_forced_logits
+from bertgen_jax.training import sharding, steps
+from bertgen_jax.training.optimizers import path_name
+from bertgen_jax.training.state import TrainState
+
+from tests.training.conftest import random_batch, small_model
+
+# One plain descent step of rate 1: the change of a parameter is minus its gradient.
+DESCENT = optax.sgd(1.0)
+
+
+def initial(model, optimizer=DESCENT, ema=False):
+    ids = np.zeros((1, 2), np.int32)
+    params = jax.jit(model.init)(jax.random.key(0), ids, None, ids)["params"]
+    return TrainState.create(params, optimizer, ema=ema)
+
+
+def step_of(model, optimizer=DESCENT, **settings):
+    return functools.partial(
+        steps.train_step,
+        forward=functools.partial(teacher_forced_logits, model),
+        optimizer=optimizer,
+        settings=steps.StepSettings(seed=0, **settings),
+    )
+
+
+def gradients(state, new):
+    """By path, from one descent step."""
+    changes = jax.tree.map(lambda old, now: np.asarray(old - now), state.params, new.params)
+    leaves, _ = jax.tree_util.tree_flatten_with_path(changes)
+    return {path_name(path): leaf for path, leaf in leaves}
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """State, and gradients of the whole batch on one device."""
+    model = small_model()
+    state = initial(model)
+    new, checks = jax.jit(step_of(model))(state, random_batch(0))
+    assert bool(checks.finite)
+    return model, state, gradients(state, new)
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    assert "decoder/bert/embeddings/word_embeddings/embedding" in expected
+    for path, gradient in expected.items():
+        np.testing.assert_allclose(
+            found[path], gradient, rtol=2e-4, atol=2e-6, err_msg=path
+        )
+
+
+@pytest.mark.parametrize("micro_batches", [2, 4])
+def test_micro_batches_give_the_gradient_of_the_whole(reference, micro_batches, batch):
+    model, state, expected = reference
+    new, _ = jax.jit(step_of(model, micro_batches=micro_batches))(state, batch)
+    assert_same(gradients(state, new), expected)
+    np.testing.assert_allclose(
+        float(new.totals.sums.tokens), batch["label_weights"].sum()
+    )
+
+
+@pytest.mark.parametrize(("data", "fsdp"), [(8, 1), (4, 2), (1, 8)])
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_every_mesh_gives_the_gradient_of_one_device(
+    reference, data, fsdp, micro_batches, batch, monkeypatch
+):
+    model, state, expected = reference
+    # So small a model would not be split otherwise.
+    monkeypatch.setattr(sharding, "_MIN_SPLIT_SIZE", 1)
+    mesh = sharding.create_mesh(data, fsdp)
+    places = sharding.state_shardings(jax.eval_shape(lambda: state), mesh)
+    by_rows = sharding.batch_sharding(mesh)
+    step = jax.jit(
+        step_of(model, micro_batches=micro_batches),
+        in_shardings=(places, by_rows),
+        out_shardings=(places, sharding.replicated(mesh)),
+    )
+    new, _ = step(jax.device_put(state, places), jax.device_put(batch, by_rows))
+    assert_same(gradients(jax.device_get(state), jax.device_get(new)), expected)
+
+
+def test_a_step_that_is_not_finite_changes_nothing(reference, batch):
+    model, state, _ = reference
+    broken = jax.tree.map(jnp.copy, state)
+    embedding = broken.params["decoder"]["bert"]["embeddings"]["word_embeddings"]
+    embedding["embedding"] = embedding["embedding"].at[7].set(jnp.inf)
+    new, checks = jax.jit(step_of(model))(broken, batch)
+    assert not bool(checks.finite)
+    jax.tree.map(np.testing.assert_array_equal, new, broken)
+
+
+def test_dropout_differs_from_step_to_step_and_repeats_for_a_step(batch):
+    model = small_model(hidden_dropout_prob=0.5)
+    state = initial(model)
+    step = jax.jit(step_of(model))
+    losses = [
+        float(step(state.replace(step=jnp.asarray(number)), batch)[1].loss)
+        for number in (0, 0, 1)
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_micro_batches_do_not_share_their_dropout(batch):
+    # Two equal halves: with one mask for both, the loss would be that of one half.
+    model = small_model(hidden_dropout_prob=0.5)
+    state = initial(model)
+    doubled = {name: np.repeat(rows, 2, axis=0) for name, rows in batch.items()}
+    once = jax.jit(step_of(model))(state, batch)[1].loss
+    twice = jax.jit(step_of(model, micro_batches=2))(state, doubled)[1].loss
+    assert float(once) != float(twice)
+
+
+def test_the_average_follows_the_parameters(batch):
+    model = small_model()
+    state = initial(model, ema=True)
+    new, _ = jax.jit(step_of(model, ema_decay=0.75))(state, batch)
+    jax.tree.map(
+        lambda ema, old, now: np.testing.assert_allclose(
+            ema, 0.75 * old + 0.25 * now, rtol=1e-5, atol=1e-7
+        ),
+        new.ema_params,
+        state.params,
+        new.params,
+    )
+    assert new.eval_params is new.ema_params
+
+
+def test_totals_add_up_until_they_are_drained(reference, batch):
+    model, state, _ = reference
+    step = jax.jit(step_of(model))
+    new, _ = step(*step(state, batch)[:1], batch)
+    drained, totals = steps.drain(new)
+    assert int(totals.steps) == 2
+    assert int(totals.examples) == 2 * 15  # the sixteenth row only fills the batch
+    assert float(totals.source_tokens) == 2 * batch["attention_mask"].sum()
+    assert float(drained.totals.sums.tokens) == 0.0
+    assert int(drained.step) == 2

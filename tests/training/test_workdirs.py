@@ -1,0 +1,58 @@
+"""A work directory belongs to one configuration and to one run at a time."""
+
+import pytest
+from configs import common
+
+from bertgen_jax.errors import CheckpointError
+from bertgen_jax.training import workdirs
+
+
+def test_the_same_configuration_is_welcome(tmp_path):
+    workdirs.claim(tmp_path, common.get_config())
+    workdirs.check(tmp_path, common.get_config())
+
+
+def test_differences_are_listed_by_field(tmp_path):
+    workdirs.claim(tmp_path, common.get_config())
+    config = common.get_config()
+    config.optim.learning_rate = 0.1
+    config.batch_size = 64
+    with pytest.raises(CheckpointError) as caught:
+        workdirs.check(tmp_path, config)
+    assert "batch_size: 128, 64" in str(caught.value)
+    assert "optim.learning_rate: 0.05, 0.1" in str(caught.value)
+    assert "optim.b1" not in str(caught.value)
+
+
+def test_how_a_run_is_executed_may_change(tmp_path):
+    workdirs.claim(tmp_path, common.get_config())
+    config = common.get_config()
+    config.mesh.fsdp = 2
+    config.log.every_steps = 7
+    config.total_steps = 300_000  # the paper's schedule does not know the end
+    workdirs.check(tmp_path, config)
+
+
+def test_the_end_may_not_move_under_a_schedule_that_knows_it(tmp_path):
+    config = common.get_config()
+    config.optim.schedule = "cosine"
+    workdirs.claim(tmp_path, config)
+    config.total_steps += 1
+    with pytest.raises(CheckpointError, match="total_steps: 200000, 200001"):
+        workdirs.check(tmp_path, config)
+
+
+def test_two_runs_in_one_directory_are_refused(tmp_path):
+    with workdirs.locked(tmp_path / "run"):
+        with (
+            pytest.raises(CheckpointError, match="another process is training"),
+            workdirs.locked(tmp_path / "run"),
+        ):
+            pass
+    with workdirs.locked(tmp_path / "run"):
+        pass  # free again
+
+
+def test_a_directory_without_a_run_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        workdirs.read(tmp_path)

@@ -1,0 +1,51 @@
+"""Trains a model: python train.py --config=configs/bbc_summarize.py:demo
+
+The same command again goes on where the last one stopped.
+"""
+
+import pathlib
+import shlex
+import sys
+
+import jax
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from bertgen_jax import scripts
+from bertgen_jax.evaluation import evaluator, report
+from bertgen_jax.training import trainer
+
+
+def main(config: ConfigDict, workdir: pathlib.Path) -> int:
+    """Trains, evaluates the best checkpoint, and says what to do next."""
+    if config.multihost:
+        jax.distributed.initialize()
+    outcome = trainer.train(config, workdir)
+    same = shlex.join(["python", *sys.argv])
+    if outcome.interrupted:
+        print(
+            f"{outcome.interrupted}: saved step {outcome.step:,} in {workdir}. "
+            f"To go on:\n  {same}"
+        )
+        return 0
+
+    split = "test" if config.data.test else "validation"
+    evaluation = evaluator.evaluate_run(config, workdir, split, "best")
+    if jax.process_index() != 0:
+        return 0
+    words = shlex.join(scripts.config_arguments(sys.argv))
+    console = Console()
+    console.print()
+    console.print(report.table(evaluation.results))
+    print(f"\n{report.samples(evaluation.predictions)}\n")
+    print(
+        f"""Next:
+  python eval.py {words} --workdir={workdir} --split=validation
+  echo "Your own text." | python -m bertgen_jax generate {workdir / "model"}"""
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    scripts.define_flags()
+    sys.exit(scripts.run(main, sys.argv))
