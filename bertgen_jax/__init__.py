@@ -1,7 +1,7 @@
 """bertgen_jax: sequence-to-sequence models warm-started from published checkpoints.
 
 The system of 'Leveraging Pre-trained Checkpoints for Sequence Generation Tasks' (arXiv
-1907.12461) in JAX and Flax. These are the public names; docs/architecture.md is the map.
+1907.12461) in JAX and Flax. Here are the public names; docs/architecture.md is the map.
 """
 
 from bertgen_jax.decoding.config import GenerationConfig

@@ -50,10 +50,7 @@ def _generate(options: argparse.Namespace) -> None:
         for name in ("num_beams", "max_new_tokens")
         if (value := getattr(options, name)) is not None
     }
-    if options.file is None:
-        text = sys.stdin.read()
-    else:
-        text = _read(options.file)
+    text = sys.stdin.read() if options.file is None else _read(options.file)
     lines = text.removesuffix("\n").split("\n")
     for result in generator(lines, batch_size=options.batch_size, **settings):
         print(result["generated_text"])

@@ -1,7 +1,7 @@
 """The errors a user can cause. Each message says what was found, expected, and next.
 
-Commands catch `BertgenError`, print its message as one paragraph and exit with status 2;
-any other exception is a bug and keeps its traceback.
+Commands catch `BertgenError`, print its message as one paragraph and exit with status
+2; any other exception is a bug and keeps its traceback.
 """
 
 

@@ -1,4 +1,4 @@
-"""A config in, its parts out: tokenizer, data, model and search settings of an experiment.
+"""A config in, its parts out: tokenizer, data, model and search settings.
 
 Training and evaluation build the same parts from the same config and work directory.
 """
@@ -10,7 +10,8 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -28,6 +29,7 @@ from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.presets import SIZES
 from bertgen_jax.suggest import nearest
+from bertgen_jax.tokenizers import normalization
 from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
 
@@ -81,8 +83,8 @@ def open_tokenizer(
 ) -> BertGenerationTokenizer:
     """Opens the tokenizer of a work directory, making it there on the first call.
 
-    It is a copy of `tokenizer.path`, or, where that is empty, learnt from the sources and
-    targets of the training data. From then on the work directory needs neither.
+    It is a copy of `tokenizer.path`, or, where that is empty, learnt from the sources
+    and targets of the training data. From then on the work directory needs neither.
 
     Args:
       config: the experiment's.
@@ -113,11 +115,12 @@ def _make_tokenizer(
     config: ConfigDict, train: readers.Examples | None
 ) -> BertGenerationTokenizer:
     settings = config.tokenizer
+    steps = tuple(filter(None, settings.normalization.split(",")))
+    if steps == ("all",):
+        steps = normalization.ALL
     if settings.path:
         path = paths.find(settings.path, "tokenizer.path")
-        return BertGenerationTokenizer.from_pretrained(
-            path, normalization=tuple(settings.normalization)
-        )
+        return BertGenerationTokenizer.from_pretrained(path, normalization=steps)
     if train is None:
         raise ConfigError(
             "tokenizer.path is empty and the work directory has no tokenizer; expected "
@@ -127,7 +130,7 @@ def _make_tokenizer(
     return train_sentencepiece(
         _texts(train),
         settings.vocab_size,
-        normalization=tuple(settings.normalization),
+        normalization=steps,
         seed=config.seed,
     )
 
@@ -150,7 +153,7 @@ def open_split(
         max_source_tokens=data.max_source_tokens,
         max_target_tokens=data.max_target_tokens,
     )
-    encoded = encoding.encode(examples, tokenizer, spec)
+    encoded = encoding.encode(examples, tokenizer, spec, _tokenization_log(split))
     _log.info("%s: %s", split, encoded.report)
     if data.buckets:
         buckets = batching.parse_buckets(data.buckets)
@@ -165,6 +168,21 @@ def open_split(
         )
     _log.info("%s: batches of shape %s", split, ", ".join(str(b) for b in buckets))
     return Split(split, examples, encoded, buckets)
+
+
+def _tokenization_log(split: str) -> Callable[[int, int], None]:
+    """Says every ten seconds how far a long tokenization is."""
+    last_s = time.monotonic()
+
+    def log(done: int, total: int) -> None:
+        nonlocal last_s
+        if time.monotonic() - last_s > 10:
+            last_s = time.monotonic()
+            _log.info(
+                "%s: %s of %s examples tokenized", split, f"{done:,}", f"{total:,}"
+            )
+
+    return log
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,6 +246,7 @@ def model_config(
         hidden_dropout_prob=model.hidden_dropout_prob,
         attention_probs_dropout_prob=model.attention_probs_dropout_prob,
         max_position_embeddings=model.max_position_embeddings,
+        initializer_range=model.initializer_range,
         layer_norm_eps=model.layer_norm_eps,
         lm_head_bias=model.lm_head_bias,
         pad_token_id=ids.pad,
@@ -331,7 +350,7 @@ def restore_params(
 
 
 def differences(found: dict, expected: dict, prefix: str = "") -> list[str]:
-    """Lists the fields in which two nested mappings differ, as "name: found, expected"."""
+    """Lists the fields in which nested mappings differ, as "name: found, expected"."""
     lines = []
     for name in sorted(set(itertools.chain(found, expected))):
         one, other = found.get(name), expected.get(name)

@@ -38,8 +38,13 @@ def generate(
       best first, and lengths i32[B, N].
 
     Raises:
-      ConfigError: more tokens than the decoder has positions, or no start token.
+      ConfigError: more tokens than the decoder has positions, no start token, or a
+        model that is no encoder-decoder.
     """
+    if not isinstance(model, EncoderDecoder):
+        raise ConfigError(
+            f"the model is a {type(model).__name__}; expected an EncoderDecoder."
+        )
     config = _with_model_ids(config, model.config)
     positions = model.config.decoder.max_position_embeddings
     if config.num_new_tokens > positions:
@@ -53,7 +58,8 @@ def generate(
 def _with_model_ids(
     config: GenerationConfig, model: EncoderDecoderConfig
 ) -> GenerationConfig:
-    missing = {}
+    """Fills in the special ids that a config leaves out."""
+    missing: dict[str, Any] = {}
     if config.decoder_start_token_id is None:
         missing["decoder_start_token_id"] = model.start_token_id
     if config.eos_token_id is None:
@@ -64,7 +70,13 @@ def _with_model_ids(
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
-def _generate(model, params, input_ids, attention_mask, config) -> SearchResult:
+def _generate(
+    model: EncoderDecoder,
+    params: Any,
+    input_ids: jax.Array,
+    attention_mask: jax.Array,
+    config: GenerationConfig,
+) -> SearchResult:
     variables = {"params": params}
     encoded = model.apply(variables, input_ids, attention_mask, method="encode")
     cache = model.apply(

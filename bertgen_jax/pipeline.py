@@ -2,13 +2,15 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from bertgen_jax import generation, pretrained
+from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.suggest import nearest
@@ -46,7 +48,7 @@ class Pipeline:
 
         Args:
           texts: one text or several; longer ones than the model has positions are cut.
-          batch_size: texts at a time; texts of similar length go together.
+          batch_size: texts at a time, at most; those of similar length go together.
           **settings: fields of `GenerationConfig` that differ from the directory's.
 
         Returns:
@@ -56,24 +58,30 @@ class Pipeline:
         Raises:
           ConfigError: an unknown or impossible setting.
         """
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}; expected at least 1.")
         texts = [texts] if isinstance(texts, str) else list(texts)
         config = self._config(settings)
         limit = self.model.config.encoder.max_position_embeddings
         rows = [ids[:limit] for ids in self.tokenizer.encode_batch(texts)]
+        self._check_ids(rows)
         results: list[dict[str, Any]] = [{}] * len(rows)
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        while 1 <= len(rows) <= batch_size // 2:  # halves: few sizes to compile
+            batch_size //= 2
         for first in range(0, len(order), batch_size):
             chosen = order[first : first + batch_size]
             ids, mask = self._batch([rows[i] for i in chosen], batch_size, limit)
             found = generation.generate(self.model, self.params, ids, mask, config)
             sequences = np.asarray(found.sequences[: len(chosen), 0]).tolist()
             generated = self.tokenizer.batch_decode(sequences, skip_special_tokens=True)
-            scores = np.asarray(found.scores[:, 0]).tolist()
-            for i, text, score in zip(chosen, generated, scores, strict=False):
+            scores = np.asarray(found.scores[: len(chosen), 0]).tolist()
+            for i, text, score in zip(chosen, generated, scores, strict=True):
                 results[i] = {"generated_text": text, "score": score}
         return results
 
-    def _config(self, settings: dict[str, Any]):
+    def _config(self, settings: Mapping[str, Any]) -> GenerationConfig:
+        """The directory's settings with those of a call in their place."""
         known = {field.name for field in dataclasses.fields(self.generation_config)}
         for name in settings:
             if name not in known:
@@ -81,13 +89,30 @@ class Pipeline:
                     f"{name} is no generation setting; there are "
                     f"{', '.join(sorted(known))}.{nearest(name, known)}"
                 )
+        if "max_length" in settings:  # or the directory's max_new_tokens would win
+            settings = {"max_new_tokens": None, **settings}
         return dataclasses.replace(self.generation_config, **settings)
 
-    def _batch(self, rows: list[list[int]], batch_size: int, limit: int):
-        """Rows of ids to i32[B, S] and bool[B, S], S a multiple, B always the same."""
-        longest = max(map(len, rows))
-        length = min(-(-max(longest, 1) // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE, limit)
-        ids = np.full((batch_size, length), self.model.config.pad_token_id, np.int32)
+    def _check_ids(self, rows: Sequence[Sequence[int]]) -> None:
+        """Refuses ids after the vocabulary, such as of special strings added to it."""
+        size = self.model.config.encoder.vocab_size
+        for number, row in enumerate(rows):
+            for id_ in row:
+                if id_ >= size:
+                    raise ConfigError(
+                        f"text {number} has the token {self.tokenizer.decode([id_])!r} "
+                        f"with the id {id_}; the model has embeddings for ids below "
+                        f"{size}. Expected the tokenizer that it was trained with."
+                    )
+
+    def _batch(
+        self, rows: Sequence[Sequence[int]], batch_size: int, limit: int
+    ) -> tuple[jax.Array, jax.Array]:
+        """Rows of ids to i32[B, S] and bool[B, S], B always the same, S a multiple."""
+        longest = max(1, *map(len, rows))
+        length = min(-(-longest // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE, limit)
+        pad_id = self.model.config.pad_token_id or 0  # masked, so any will do
+        ids = np.full((batch_size, length), pad_id, np.int32)
         mask = np.zeros((batch_size, length), bool)
         for row, tokens in enumerate(rows):
             ids[row, : len(tokens)] = tokens
@@ -109,6 +134,7 @@ def pipeline(task: str, *, model: str | os.PathLike[str]) -> Pipeline:
     """
     if task not in TASKS:
         raise ConfigError(
-            f"task is {task!r}; expected one of {', '.join(TASKS)}.{nearest(task, TASKS)}"
+            f"task is {task!r}; expected one of {', '.join(TASKS)}."
+            f"{nearest(task, TASKS)}"
         )
     return Pipeline(model)

@@ -1,6 +1,7 @@
-"""Model directories in, models out, and back: `from_pretrained` and `save_pretrained`."""
+"""Model directories in, models out, and back: `from_pretrained`, `save_pretrained`."""
 
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -9,15 +10,12 @@ import jax.numpy as jnp
 
 from bertgen_jax.checkpoints import huggingface
 from bertgen_jax.decoding.config import GenerationConfig
+from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
     BertGenerationEncoder,
 )
-from bertgen_jax.models.config import (
-    EncoderDecoderConfig,
-    read_config_json,
-    read_json,
-)
+from bertgen_jax.models.config import EncoderDecoderConfig, read_json
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.tokenizers.interface import Tokenizer
 
@@ -27,7 +25,7 @@ GENERATION_CONFIG = "generation_config.json"
 
 
 def from_pretrained(
-    directory: str | pathlib.Path, *, dtype: jnp.dtype = jnp.float32
+    directory: str | os.PathLike[str], *, dtype: jnp.dtype = jnp.float32
 ) -> tuple[Model, dict[str, Any]]:
     """Reads a model directory, ours or Hugging Face's.
 
@@ -50,19 +48,26 @@ def from_pretrained(
     return kind(config, dtype), params
 
 
-def generation_config(directory: str | pathlib.Path) -> GenerationConfig:
+def generation_config(directory: str | os.PathLike[str]) -> GenerationConfig:
     """How a model directory wants to be searched.
 
-    From generation_config.json, or else, as older directories have it, from config.json.
+    From generation_config.json, or else, as older directories have it, from
+    config.json.
+
+    Raises:
+      CheckpointError: neither file is there, or a setting in it cannot be meant.
     """
     path = pathlib.Path(directory) / GENERATION_CONFIG
     if not path.exists():
-        return GenerationConfig.from_dict(read_config_json(directory))
-    return GenerationConfig.from_dict(read_json(path))
+        path = path.with_name("config.json")
+    try:
+        return GenerationConfig.from_dict(read_json(path))
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
 
 
 def save_pretrained(
-    directory: str | pathlib.Path,
+    directory: str | os.PathLike[str],
     model: Model,
     params: Any,
     tokenizer: Tokenizer | None = None,
@@ -76,6 +81,9 @@ def save_pretrained(
       params: its parameters, written as f32 safetensors.
       tokenizer: written beside them.
       generation: written as generation_config.json.
+
+    Raises:
+      ConfigError: the params are not the model's.
     """
     directory = pathlib.Path(directory)
     huggingface.save(directory, model.config, params)

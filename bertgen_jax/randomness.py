@@ -1,4 +1,7 @@
-"""Random keys derived from (seed, stream name, numbers): nothing is carried, nothing drifts."""
+"""Random keys derived from (seed, stream name, numbers): none is carried, none drifts.
+
+The same three give the same key in any process, before and after a restart.
+"""
 
 import zlib
 

@@ -1,4 +1,4 @@
-"""The rows of the paper's Table 1, as data: which stack starts from what, what is shared."""
+"""Rows of the paper's Table 1, as data: what starts from what, and what is shared."""
 
 import dataclasses
 
@@ -11,8 +11,8 @@ class Recipe:
     """How an encoder-decoder begins (paper, section 3).
 
     Attributes:
-      encoder: kind of checkpoint that the encoder starts from: "bert" or "roberta"; None
-        for random weights.
+      encoder: kind of checkpoint that the encoder starts from: "bert" or "roberta";
+        None for random weights.
       decoder: likewise; its cross-attention is random in every row.
       share_stacks: encoder and decoder are one set of weights.
       share_embeddings: one embedding block serves both inputs (and the softmax).

@@ -1,4 +1,4 @@
-"""What train.py and eval.py share: a command line in, a config and a work directory out."""
+"""For train.py and eval.py: a command line in, a config and a work directory out."""
 
 import logging
 import pathlib
@@ -10,6 +10,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from bertgen_jax.errors import BertgenError, ConfigError
+from bertgen_jax.suggest import nearest
 
 FLAGS = flags.FLAGS
 
@@ -37,7 +38,10 @@ def run(
       The exit status: that of `main`, or 2 for an error of the user's.
     """
     logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S", force=True
+        level=logging.WARNING,
+        format="%(asctime)s  %(message)s",
+        datefmt="%H:%M:%S",
+        force=True,
     )
     logging.getLogger("bertgen_jax").setLevel(logging.INFO)
     try:
@@ -60,34 +64,47 @@ def config_arguments(arguments: Sequence[str]) -> list[str]:
 
 
 def _parse(arguments: Sequence[str]) -> tuple[ConfigDict, pathlib.Path]:
+    _config_file(config_arguments(arguments))  # before absl, whose words are its own
     try:
         rest = FLAGS(list(arguments))
         if len(rest) > 1:
             raise ConfigError(f"{rest[1]!r} is no flag; flags begin with --.")
         config = FLAGS.config
     except flags.Error as error:
-        raise ConfigError(f"{error}") from error
+        # A config file that raised is quoted with its traceback; its last line is
+        # enough.
+        raise ConfigError(f"{error}".strip().split("\n")[-1]) from error
     except (AttributeError, KeyError) as error:
         # What ml_collections says of an unknown field names the nearest one.
         raise ConfigError(f"no such field in the config: {error.args[0]}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"a value does not fit the config: {error}") from error
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise ConfigError(
-            f"--config: {error}. Expected a file such as configs/bbc_summarize.py:demo."
-        ) from error
-    if config is None:
-        raise ConfigError(
-            "--config is missing; expected --config=configs/bbc_summarize.py:demo or "
-            "another file of configs/."
-        )
-    name = _name(config_arguments(arguments))
+    file, variant = _config_file(config_arguments(arguments))
+    name = "-".join(filter(None, (file.stem, variant)))
     workdir = FLAGS.workdir or str(pathlib.Path("runs") / name)
     return config, pathlib.Path(workdir)
 
 
-def _name(words: Sequence[str]) -> str:
-    """configs/bbc_summarize.py:demo -> bbc_summarize-demo."""
-    path = next(word for word in words if ".py" in word).split("=")[-1]
-    file, _, variant = path.partition(":")
-    return "-".join(filter(None, (pathlib.Path(file).stem, variant)))
+def _config_file(words: Sequence[str]) -> tuple[pathlib.Path, str]:
+    """["--config=configs/bbc_summarize.py:demo"] -> that path, "demo".
+
+    Raises:
+      ConfigError: no config is named, or its file does not exist.
+    """
+    files = pathlib.Path("configs").glob("*.py")
+    cards = sorted(str(path) for path in files if path.name != "common.py")
+    joined = " ".join(words).replace("--config ", "--config=")
+    named = re.search(r"--?config=(\S+)", joined)
+    if named is None:
+        raise ConfigError(
+            "--config is missing; expected an experiment card, such as "
+            "--config=configs/bbc_summarize.py:demo. There are "
+            f"{', '.join(cards)}."
+        )
+    file, _, variant = named[1].partition(":")
+    if not pathlib.Path(file).is_file():
+        raise ConfigError(
+            f"--config names {file}, which is no file.{nearest(file, cards)} "
+            f"There are {', '.join(cards)}."
+        )
+    return pathlib.Path(file), variant

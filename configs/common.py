@@ -1,7 +1,8 @@
 """Every default of every experiment, one line each, with its unit or its reason.
 
-A config file starts from `get_config()` and sets what differs; it is an experiment card.
-Config files are Python and are executed: read one before you run it.
+A config file starts from `get_config()` and sets what differs: an experiment card.
+Config
+files are Python and are executed: read one before you run it.
 """
 
 from ml_collections import ConfigDict
@@ -12,9 +13,7 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0  # of weights, order and dropout: the same seed, the same run
     config.total_steps = 200_000  # updates
-    config.batch_size = (
-        128  # examples an update, over all devices and hosts [section 4]
-    )
+    config.batch_size = 128  # examples an update, over all devices [section 4]
     config.micro_batches = 1  # parts of a batch run one after the other to save memory
     config.label_smoothing = 0.0  # share of the target spread over the vocabulary
     config.ema_decay = 0.0  # of an average of the weights that is evaluated; 0: none
@@ -22,19 +21,16 @@ def get_config() -> ConfigDict:
 
     config.model = model = ConfigDict()
     model.size = "base"  # tiny, small, base or large: models/presets.py
-    model.hidden_act = (
-        "gelu"  # erf form, as RoBERTa; "gelu_new" is Google BERT's tanh form
-    )
+    model.hidden_act = "gelu"  # erf form; "gelu_new" is the tanh form of BERT's code
     model.hidden_dropout_prob = 0.1  # the paper does not say; its lineage
     model.attention_probs_dropout_prob = 0.1  # as above
     model.max_position_embeddings = 512  # tokens [section 2]
+    model.initializer_range = 0.02  # standard deviation of new weights, as BERT
     model.layer_norm_eps = 1e-12  # BERT's; RoBERTa's checkpoints need 1e-5
     model.lm_head_bias = False  # the parameter counts of Table 1 leave no room for one
     model.dtype = "float32"  # of the computation: "bfloat16" on TPU and on recent GPUs
     model.scan_layers = True  # compile one layer instead of all: minutes less to wait
-    model.remat = (
-        "none"  # "dots" or "full": recompute activations instead of keeping them
-    )
+    model.remat = "none"  # "dots" or "full": compute activations again, keep fewer
 
     config.init = init = ConfigDict()
     init.recipe = "rnd2rnd"  # a row of the paper's Table 1: bertgen_jax/recipes.py
@@ -44,21 +40,16 @@ def get_config() -> ConfigDict:
     config.tokenizer = tokenizer = ConfigDict()
     tokenizer.path = ""  # model directory or .model file; "": learn one from data.train
     tokenizer.vocab_size = 16_000  # pieces at most, when one is learnt [section 5]
-    # Published vocabularies lack curly quotes, dashes and newlines: spell them in ASCII.
-    tokenizer.normalization = (
-        "nfc",
-        "quotes",
-        "dashes",
-        "ellipsis",
-        "spaces",
-        "newlines",
-    )
+    tokenizer.normalization = "all"  # steps, "nfc,quotes,...": text in ASCII; "": none
 
     config.data = data = ConfigDict()
     data.train = ""  # file, glob, "hf:..." or "demo:..."; relative to BERTGEN_DATA_DIR
     data.validation = ""  # as above
     data.test = ""  # as above
-    data.columns = ConfigDict({"source": "source", "target": "target", "id": ""})
+    data.columns = columns = ConfigDict()
+    columns.source = "source"  # column of the input text; "0": by position, no header
+    columns.target = "target"  # of the right answer; "a,b": of two references
+    columns.id = ""  # of a unique name; "": file and row
     data.on_bad_row = "raise"  # or "skip": count and report instead
     data.max_source_tokens = 512  # longer sources are cut [section 4]
     data.max_target_tokens = 128  # longer targets are cut, end symbol included
@@ -77,9 +68,7 @@ def get_config() -> ConfigDict:
     optim.b2 = 0.999  # as above
     optim.eps = 1e-6  # as above
     optim.weight_decay = 0.0  # the paper says plain Adam; needs "adamw" or "adafactor"
-    optim.decay_pattern = (
-        "(kernel|embedding)$"  # paths that decay: not biases, not norms
-    )
+    optim.decay_pattern = "(kernel|embedding)$"  # which decay: no biases, no norms
     optim.clip_norm = 0.0  # of the global gradient; 0: off, as the paper
     optim.freeze = ()  # regular expressions of paths that do not train
     optim.multipliers = ()  # ((regular expression, factor), ...) on the learning rate
@@ -89,9 +78,7 @@ def get_config() -> ConfigDict:
     evaluation.batch_size = 64  # examples over all devices
     evaluation.num_examples = 1_000  # of validation, that are decoded; 0: all
     evaluation.metric = "rougeL"  # decides which checkpoint is best; or "loss"
-    evaluation.patience = (
-        0  # evaluations without a new best until a run stops; 0: never
-    )
+    evaluation.patience = 0  # evaluations without a best until a run stops; 0: never
     evaluation.stemming = True  # Porter stemmer before ROUGE compares words
 
     config.decode = decode = ConfigDict()
@@ -102,9 +89,7 @@ def get_config() -> ConfigDict:
     decode.max_new_tokens = 128  # tokens, end symbol included
 
     config.checkpoint = checkpoint = ConfigDict()
-    checkpoint.every_steps = (
-        5_000  # updates; also at each evaluation that is a new best
-    )
+    checkpoint.every_steps = 5_000  # updates; also after each new best
     checkpoint.keep_latest = 2  # a damaged newest one leaves another to go on from
     checkpoint.keep_best = 1  # by eval.metric
     checkpoint.keep_every_steps = 0  # keep these for good; 0: none
@@ -116,4 +101,4 @@ def get_config() -> ConfigDict:
     config.mesh = mesh = ConfigDict()
     mesh.data = -1  # devices that hold different examples; -1: all that are left
     mesh.fsdp = 1  # devices over which weights and optimizer state are split
-    return config
+    return config.lock()

@@ -1,15 +1,20 @@
-"""Settings of the whole test session: several CPU devices and no cache of the user's."""
+"""Settings of the test session: several CPU devices, and no cache of the user's."""
 
 import os
 import pathlib
 
 import jax
+import numpy as np
 import pytest
+
+from bertgen_jax.checkpoints import huggingface, trees
 
 # Eight devices in one process, so that sharded code runs sharded wherever tests run.
 jax.config.update("jax_num_cpu_devices", 8)
 # Rank promotion hides shape mistakes: adding [B] to [T, B] should be spelled out.
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Tests compile much and run little.
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(autouse=True)
@@ -26,3 +31,24 @@ def data_dir() -> pathlib.Path:
     if not value:
         pytest.skip("BERTGEN_DATA_DIR is not set; it names the folder of real data")
     return pathlib.Path(value)
+
+
+@pytest.fixture(scope="session")
+def draw_params():
+    """Large random weights: (config, seed, stddev) -> params.
+
+    Biases and LayerNorms are random as well: zeros and ones would hide mistakes.
+      Nothing
+    is compiled for it, which `init` would have to be.
+    """
+
+    def draw(config, seed=0, stddev=0.3):
+        rng, params = np.random.default_rng(seed), {}
+        for weight in huggingface.weights_of(config):
+            if weight.path:
+                noise = rng.normal(0, stddev, weight.shape)
+                centre = 1 if weight.path.endswith("scale") else 0
+                params[weight.path] = np.float32(centre + noise)
+        return trees.nested(params)
+
+    return draw

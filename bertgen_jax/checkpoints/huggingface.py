@@ -1,26 +1,26 @@
-"""Hugging Face model directories: config.json and model.safetensors in, params out, and back.
+"""Hugging Face model directories: config.json and model.safetensors in, params out.
 
-The tensors are the peer's, name by name and layout by layout (`name_maps`). Nothing is
-dropped in silence: a missing or a left-over tensor is an error that lists both.
+And back. The tensors are the peer's, name by name and layout by layout (`name_maps`).
+Nothing is dropped in silence: what does not fit is listed in the error.
 """
 
 import json
+import os
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from bertgen_jax.checkpoints import name_maps
-from bertgen_jax.errors import CheckpointError
+from bertgen_jax.checkpoints import name_maps, trees
+from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.config import (
-    COMPOSITE_MODEL_TYPE,
-    MODEL_TYPE,
     BertGenerationConfig,
     EncoderDecoderConfig,
-    read_config_json,
+    read_config,
 )
 
 Params = dict[str, Any]
@@ -28,8 +28,8 @@ Config = BertGenerationConfig | EncoderDecoderConfig
 
 WEIGHTS = "model.safetensors"
 
-# Tensors of the peer that repeat another one or hold no weights.
-_REDUNDANT = ("lm_head.decoder.bias", "embeddings.position_ids")
+_NO_WEIGHTS = "embeddings.position_ids"  # 0, 1, 2, ... in files of older versions
+_LISTED = 12  # lines of a message; the rest are counted
 
 
 def weights_of(config: Config) -> list[name_maps.Weight]:
@@ -41,7 +41,7 @@ def weights_of(config: Config) -> list[name_maps.Weight]:
     return name_maps.bert_generation_stack(config, cross_attention=False)
 
 
-def load(directory: str | pathlib.Path) -> tuple[Config, Params]:
+def load(directory: str | os.PathLike[str]) -> tuple[Config, Params]:
     """Reads a model directory.
 
     Args:
@@ -52,38 +52,28 @@ def load(directory: str | pathlib.Path) -> tuple[Config, Params]:
       The configuration, and params as nested dicts of f32 numpy arrays.
 
     Raises:
-      CheckpointError: a file is missing or damaged; the model is of another kind;
-        tensors are missing, left over or of another shape than the config says.
+      CheckpointError: a file is missing or damaged; the model is of another kind; or
+        see `from_tensors`.
     """
-    directory = pathlib.Path(directory)
-    values = read_config_json(directory)
-    kind = values.get("model_type")
-    if kind == COMPOSITE_MODEL_TYPE:
-        config = EncoderDecoderConfig.from_dict(values)
-    elif kind == MODEL_TYPE:
-        config = BertGenerationConfig.from_dict(values)
-    else:
-        raise CheckpointError(
-            f"{directory}/config.json: model_type is {kind!r}; expected {MODEL_TYPE!r} "
-            f"or {COMPOSITE_MODEL_TYPE!r}."
-        )
-    path = directory / WEIGHTS
+    config = read_config(directory)
+    path = pathlib.Path(directory) / WEIGHTS
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
     except OSError as error:
         raise CheckpointError(
             f"{path}: {error.strerror or error}. Expected the model's weights there."
         ) from error
     except safetensors.SafetensorError as error:
         raise CheckpointError(
-            f"{path}: not a whole safetensors file ({error})."
+            f"{path}: not a whole safetensors file ({error}). Copy or save it again."
         ) from error
     return config, from_tensors(weights_of(config), tensors, where=str(path))
 
 
 def save(
-    directory: str | pathlib.Path, config: Config, params: Mapping[str, Any]
+    directory: str | os.PathLike[str], config: Config, params: Mapping[str, Any]
 ) -> None:
     """Writes config.json and model.safetensors that the peer loads as they are.
 
@@ -91,10 +81,13 @@ def save(
       directory: made if missing.
       config: the model's.
       params: nested dicts of arrays; written as f32.
+
+    Raises:
+      ConfigError: the params are not those of such a model.
     """
+    tensors = to_tensors(weights_of(config), params)
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    tensors = to_tensors(weights_of(config), params)
     values = {"architectures": [_architecture(config)], **config.to_dict()}
     (directory / "config.json").write_text(
         json.dumps(values, indent=2) + "\n", encoding="utf-8"
@@ -106,7 +99,7 @@ def save(
 def from_tensors(
     weights: Iterable[name_maps.Weight], tensors: Mapping[str, np.ndarray], where: str
 ) -> Params:
-    """Foreign tensors to params.
+    """Foreign tensors to params, nested dicts of f32 arrays.
 
     Args:
       weights: the name map.
@@ -114,56 +107,91 @@ def from_tensors(
       where: file or directory, for messages.
 
     Raises:
-      CheckpointError: names or shapes do not agree with the map.
+      CheckpointError: a tensor is missing, left over or of another shape; or two that
+        are one parameter differ.
     """
-    expected = {weight.name: weight for weight in weights}
-    missing = sorted(expected.keys() - tensors.keys())
-    unexpected = sorted(
-        name
-        for name in tensors.keys() - expected.keys()
-        if not name.endswith(_REDUNDANT) and not _is_tied_head(name, expected)
-    )
-    shapes = [
-        f"{name} {tensors[name].shape}, expected {weight.foreign_shape}"
-        for name, weight in expected.items()
-        if name in tensors and tensors[name].shape != weight.foreign_shape
-    ]
-    if missing or unexpected or shapes:
-        lines = (
-            [f"- {name}" for name in missing]
-            + [f"+ {name}" for name in unexpected]
-            + [f"~ {line}" for line in shapes]
+    weights = sorted(weights, key=lambda weight: weight.orphan)  # orphans last
+    problems = _misfits(weights, tensors)
+    found: dict[str, tuple[np.ndarray, str]] = {}  # path: array, name
+    for weight in weights if not problems else ():
+        if weight.name not in tensors:
+            continue
+        array = weight.from_foreign(np.asarray(tensors[weight.name], np.float32))
+        nothing = np.zeros(weight.shape, np.float32), "zero"
+        first, name = found.setdefault(
+            weight.path, (array, weight.name) if weight.path else nothing
         )
+        if first is array or weight.orphan:
+            continue
+        if not np.array_equal(first, array, equal_nan=True):
+            problems.append(f"! {weight.name} is not {name}")
+    if problems:
         raise CheckpointError(
-            f"{where}: the tensors do not fit config.json ({len(missing)} missing -, "
-            f"{len(unexpected)} unexpected +, {len(shapes)} of another shape ~):\n"
-            + _first(lines)
+            f"{where}: the tensors do not fit config.json (- missing, + unexpected, "
+            "~ of another shape, ! not equal though it says that they are shared, tied "
+            f"or absent):\n{_first(problems)}"
         )
-    params: Params = {}
-    for name, weight in expected.items():
-        node = params
-        for key in weight.path[:-1]:
-            node = node.setdefault(key, {})
-        array = weight.from_foreign(np.asarray(tensors[name], np.float32))
-        node.setdefault(weight.path[-1], array)
-    return params
+    return trees.nested({path: array for path, (array, _) in found.items() if path})
+
+
+def _misfits(
+    weights: list[name_maps.Weight], tensors: Mapping[str, np.ndarray]
+) -> list[str]:
+    """Lines on names and shapes that are not those of the map."""
+    expected = {weight.name: weight for weight in weights}
+    wanted = {weight.path: weight.name for weight in reversed(weights) if weight.path}
+    present = {expected[name].path for name in tensors if name in expected}
+    missing = [name for path, name in wanted.items() if path not in present]
+    unexpected = [
+        name
+        for name in tensors
+        if name not in expected and not name.endswith(_NO_WEIGHTS)
+    ]
+    misshapen = [
+        f"{name} {list(tensor.shape)}, expected {list(expected[name].foreign_shape)}"
+        for name, tensor in tensors.items()
+        if name in expected and tuple(tensor.shape) != expected[name].foreign_shape
+    ]
+    return (
+        [f"- {name}" for name in sorted(missing)]
+        + [f"+ {name}" for name in sorted(unexpected)]
+        + [f"~ {line}" for line in sorted(misshapen)]
+    )
 
 
 def to_tensors(
     weights: Iterable[name_maps.Weight], params: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-    """Params to foreign f32 tensors by name; what is shared is written for each name."""
-    tensors = {}
-    for weight in weights:
-        node: Any = params
-        for key in weight.path:
-            node = node[key]
-        tensors[weight.name] = weight.to_foreign(np.asarray(node, np.float32))
-    return tensors
+    """Params to foreign f32 tensors by name; what is shared is written for each name.
+
+    Raises:
+      ConfigError: the params are not those of the map.
+    """
+    weights = list(weights)
+    found = trees.named(params)
+    wanted = {w.path: tuple(w.shape) for w in weights if w.path}
+    shapes = {path: tuple(array.shape) for path, array in found.items()}
+    if shapes != wanted:
+        differences = trees.differences(*map(_described, (wanted, shapes)))
+        raise ConfigError(
+            "the params do not fit the model's config (- expected, + found):\n"
+            f"{differences}"
+        )
+    return {
+        weight.name: weight.to_foreign(
+            np.asarray(found[weight.path], np.float32)
+            if weight.path
+            else np.zeros(weight.shape, np.float32)
+        )
+        for weight in weights
+        if weight.written
+    }
 
 
-def _is_tied_head(name: str, expected: Mapping[str, Any]) -> bool:
-    return name.endswith("lm_head.decoder.weight") and name not in expected
+def _described(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    return {
+        path: jax.ShapeDtypeStruct(shape, np.float32) for path, shape in shapes.items()
+    }
 
 
 def _architecture(config: Config) -> str:
@@ -172,6 +200,6 @@ def _architecture(config: Config) -> str:
     return "BertGenerationDecoder" if config.is_decoder else "BertGenerationEncoder"
 
 
-def _first(lines: list[str], count: int = 12) -> str:
-    more = [f"... and {len(lines) - count} more"] if len(lines) > count else []
-    return "\n".join(lines[:count] + more)
+def _first(lines: list[str]) -> str:
+    more = [f"... and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
+    return "\n".join(lines[:_LISTED] + more)

@@ -188,7 +188,6 @@ class TrainPlan:
         *,
         batch_size: int,
         seed: int,
-        shuffle: bool = True,
     ) -> None:
         """Checks that the corpus can make batches.
 
@@ -197,8 +196,6 @@ class TrainPlan:
           buckets: the shapes, growing.
           batch_size: B, over all hosts.
           seed: decides the order; not negative.
-          shuffle: False keeps the corpus's order within each bucket, small buckets
-            first, every epoch.
 
         Raises:
           ConfigError: a batch of more examples than there are, an example that fits no
@@ -216,13 +213,12 @@ class TrainPlan:
         self.batch_size = batch_size
         self.batches_per_epoch = len(encoded) // batch_size
         self._seed = seed
-        self._shuffle = shuffle
         self._bucket_of = _assign(encoded, buckets)
         self._lengths = encoded.source_lengths + encoded.target_lengths
         self._epochs: dict[int, _Epoch] = {}
         self._lock = threading.Lock()
         shapes = [dataclasses.astuple(bucket) for bucket in buckets]
-        decides = [_ORDER, encoded.fingerprint, shapes, batch_size, seed, shuffle]
+        decides = [_ORDER, encoded.fingerprint, shapes, batch_size, seed]
         text = json.dumps(decides).encode()
         self.fingerprint = hashlib.blake2b(text, digest_size=16).hexdigest()
 
@@ -249,14 +245,11 @@ class TrainPlan:
             return self._epochs[epoch]
 
     def _plan(self, epoch: int) -> _Epoch:
-        order = np.arange(len(self._bucket_of))
-        batch_order = np.arange(self.batches_per_epoch)
-        if self._shuffle:
-            # NumPy promises that the stream of a bit generator never changes; it does
-            # not promise it of Generator.permutation, and a run outlives a version.
-            bits = np.random.Philox(np.random.SeedSequence([self._seed, epoch]))
-            order = np.argsort(bits.random_raw(len(order)), kind="stable")
-            batch_order = np.argsort(bits.random_raw(len(batch_order)), kind="stable")
+        # NumPy promises that the stream of a bit generator never changes; it does not
+        # promise it of Generator.permutation, and a run outlives a version.
+        bits = np.random.Philox(np.random.SeedSequence([self._seed, epoch]))
+        order = np.argsort(bits.random_raw(len(self._bucket_of)), kind="stable")
+        batch_order = np.argsort(bits.random_raw(self.batches_per_epoch), kind="stable")
         order = order[: self.batches_per_epoch * self.batch_size]
         bucket_of = self._bucket_of[order]
         buckets, indices = [], []

@@ -19,5 +19,5 @@ def _article(story: Story, draw: Draw) -> str:
     if draw.chance(0.6):
         rest.append(first)
         first = draw.one(story.openings)
-    rest += draw.several(story.asides, draw.number(1, 3))
+    rest += draw.several(story.asides, draw.number(2, 3))
     return " ".join([first, *draw.several(rest, len(rest))])

@@ -28,7 +28,7 @@ class Story:
     Attributes:
       openings: first sentences to choose one from.
       facts: what the summary needs, in any order; one wording of each is used.
-      asides: sentences that the summary ignores; one to three are used.
+      asides: sentences that the summary ignores; two or three are used.
       summary: one sentence.
     """
 
@@ -627,7 +627,7 @@ def rescue(draw: Draw) -> Story:
             f"The day had begun with sunshine and sandwiches on {draw.one(DAYS)}.",
             f"{witness} was the first to hear the shouts.",
             '"We sang to stay awake," one of them said later.',
-            f"Parents in {elsewhere} sat by the telephone.",
+            f"Families in {elsewhere} sat by the telephone.",
             "There was one bar of chocolate and no signal.",
         ),
         facts=(

@@ -119,8 +119,8 @@ def _identifier(values: Mapping[str, object], name: str) -> str:
         return _text(value, name)
     raise table.BadRow(
         "no id",
-        f"column {name!r} gives the id and holds {table.excerpt(str(value))}; a text or "
-        "a number is expected.",
+        f"column {name!r} gives the id and holds {table.excerpt(str(value))}; a text "
+        "or a number is expected.",
     )
 
 

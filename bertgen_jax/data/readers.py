@@ -113,8 +113,8 @@ class _Rows:
             return self.columns.to_example(values, f"{self.label}:{number}")
         except table.BadRow as bad:
             raise errors.DataError(
-                f"{self.source.name}, row {number}: {bad.detail} It was a good row when "
-                "it was indexed, so the file was changed since. Start again."
+                f"{self.source.name}, row {number}: {bad.detail} It was a good row "
+                "when it was indexed, so the file was changed since. Start again."
             ) from None
 
 

@@ -195,8 +195,8 @@ def _quoted_fields(content: bytes) -> list[str]:
     except csv.Error as error:
         raise table.BadRow(
             "malformed CSV",
-            f"{error}, in {table.excerpt(text)}; fields with quotes, delimiters or line "
-            "ends are quoted as a whole, by RFC 4180.",
+            f"{error}, in {table.excerpt(text)}; fields with quotes, delimiters or "
+            "line ends are quoted as a whole, by RFC 4180.",
         ) from None
 
 

@@ -29,7 +29,7 @@ class _State:
     scores: jax.Array  # f32[B, R] sums of log-probabilities
     # The R best finished hypotheses; a place that is still free has length 0.
     finished: SearchResult
-    is_open: jax.Array  # bool[B] another hypothesis may still finish
+    is_open: jax.Array  # bool[B] another hypothesis may still enter `finished`
 
 
 def beam_search(

@@ -70,7 +70,8 @@ class GenerationConfig:
             object.__setattr__(self, "eos_token_id", tuple(self.eos_token_id))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name not in _LEAST or value is field.default is None:
+            may_be_none = field.default is None
+            if field.name not in _LEAST or (value is None and may_be_none):
                 continue
             if not _is_int(value) or value < _LEAST[field.name]:
                 raise ConfigError(

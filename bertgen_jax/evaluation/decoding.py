@@ -1,4 +1,4 @@
-"""A model and an encoded split in, a `Prediction` for each of its examples out, in order."""
+"""A model and an encoded split in, a `Prediction` for each example out, in order."""
 
 from typing import Any
 
@@ -20,10 +20,9 @@ def decode_split(
     model: EncoderDecoder,
     params: Any,
     split: Split,
+    plan: batching.EvalPlan,
     tokenizer: Tokenizer,
     config: GenerationConfig,
-    *,
-    batch_size: int,
     sharding: NamedSharding,
 ) -> list[Prediction]:
     """Generates the best text for every example of a split, each exactly once.
@@ -32,15 +31,14 @@ def decode_split(
       model: an encoder-decoder.
       params: its parameters, on the devices of `sharding`.
       split: what to decode.
+      plan: its batches.
       tokenizer: of sources and targets.
       config: how to search.
-      batch_size: examples at a time, over all devices and hosts.
       sharding: of the batch axis.
 
     Returns:
       One prediction an example, in the order of the split, on every host.
     """
-    plan = batching.EvalPlan(split.encoded, split.buckets, batch_size=batch_size)
     batches = loading.eval_batches(
         split.encoded,
         plan,

@@ -13,7 +13,7 @@ import jax
 from jax.sharding import NamedSharding
 from ml_collections import ConfigDict
 
-from bertgen_jax import experiment, losses
+from bertgen_jax import experiment, losses, workdirs
 from bertgen_jax.data import batching, loading, readers
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError
@@ -55,15 +55,21 @@ class Evaluator:
 
     Attributes:
       split: its loss is measured on all of it.
+      plan: its batches.
       decoded: the part of it that texts are generated for.
-      tokenizer, config, batch_size, stemming, sharding: see `open`.
+      decoded_plan: its batches.
+      tokenizer: of sources and targets.
+      config: how to search.
+      stemming: of ROUGE.
+      sharding: of the batch axis.
     """
 
     split: experiment.Split
+    plan: batching.EvalPlan
     decoded: experiment.Split
+    decoded_plan: batching.EvalPlan
     tokenizer: Tokenizer
     config: GenerationConfig
-    batch_size: int
     stemming: bool
     sharding: NamedSharding
 
@@ -86,18 +92,23 @@ class Evaluator:
           tokenizer: the experiment's.
           sharding: of the batch axis.
           num_examples: how many texts are generated; 0 for all.
+
+        Raises:
+          ConfigError: an example that fits none of `data.buckets`.
         """
         split = experiment.open_split(config, name, examples, tokenizer)
         decoded = split
         part = experiment.first(examples, num_examples)
         if part is not examples:
             decoded = experiment.open_split(config, name, part, tokenizer)
+        plan = functools.partial(batching.EvalPlan, batch_size=config.eval.batch_size)
         return cls(
             split=split,
+            plan=plan(split.encoded, split.buckets),
             decoded=decoded,
+            decoded_plan=plan(decoded.encoded, decoded.buckets),
             tokenizer=tokenizer,
             config=experiment.generation_config(config, tokenizer),
-            batch_size=config.eval.batch_size,
             stemming=config.eval.stemming,
             sharding=sharding,
         )
@@ -109,10 +120,10 @@ class Evaluator:
             model,
             params,
             self.decoded,
+            self.decoded_plan,
             self.tokenizer,
             self.config,
-            batch_size=self.batch_size,
-            sharding=self.sharding,
+            self.sharding,
         )
         scored = results.score(
             predictions, split=self.split.name, step=step, stemming=self.stemming
@@ -121,12 +132,9 @@ class Evaluator:
         return Evaluation(metrics, predictions, scored)
 
     def _losses(self, model: EncoderDecoder, params: Any) -> dict[str, float]:
-        plan = batching.EvalPlan(
-            self.split.encoded, self.split.buckets, batch_size=self.batch_size
-        )
         batches = loading.eval_batches(
             self.split.encoded,
-            plan,
+            self.plan,
             pad_id=self.tokenizer.special_ids.pad,
             decoder_start_id=model.config.start_token_id,
             host=jax.process_index(),
@@ -165,6 +173,7 @@ def evaluate_run(
     Raises:
       BertgenError: no such checkpoint, or data that is not there.
     """
+    workdirs.check_model(workdir, config)
     examples = experiment.open_examples(config, split)
     tokenizer = experiment.open_tokenizer(config, workdir, None)
     model = experiment.create_model(config, tokenizer)

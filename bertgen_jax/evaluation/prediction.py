@@ -1,4 +1,4 @@
-"""`Prediction`: one generated text beside its source and references; a line of a file."""
+"""`Prediction`: a generated text beside its source and references; a line of a file."""
 
 import dataclasses
 import json

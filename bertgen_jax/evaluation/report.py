@@ -11,10 +11,9 @@ from bertgen_jax.evaluation.results import Results
 
 def table(results: Results) -> Table:
     """The model's scores beside those of the source's first sentence."""
-    signature = next(iter(results.scores.values())).signature
     shown = Table(
         title=f"{results.split}, {results.examples:,} examples, step {results.step:,}",
-        caption=signature,
+        title_justify="left",
     )
     shown.add_column("metric")
     shown.add_column("model", justify="right")
@@ -28,6 +27,11 @@ def table(results: Results) -> Table:
             f"{results.baseline[name].value:.2f}",
         )
     return shown
+
+
+def signature(results: Results) -> str:
+    """What fixes the numbers of the table."""
+    return next(iter(results.scores.values())).signature
 
 
 def samples(predictions: Sequence[Prediction], count: int = 3) -> str:

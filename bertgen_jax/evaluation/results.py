@@ -1,4 +1,4 @@
-"""Predictions in, scored results out: the content of WORKDIR/results/SPLIT-STEP.json."""
+"""Predictions in, scored results out: WORKDIR/results/SPLIT-STEP.json."""
 
 import dataclasses
 import json

@@ -16,9 +16,8 @@ from bertgen_jax.models.layers import Embeddings, TransformerLayer
 from bertgen_jax.models.outputs import DecoderOutput, StackOutput
 from bertgen_jax.suggest import nearest
 
-# What the backward pass recomputes instead of keeping. "dots" keeps the results of
-# matrix products with weights, which cost the most to make again; "full" keeps only each
-# layer's input.
+# What the backward pass recomputes instead of keeping. "dots" keeps the products with
+# weights, which cost the most to make again; "full" keeps only each layer's input.
 REMAT_POLICIES = {
     "none": None,
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
@@ -160,8 +159,8 @@ class BertGenerationEncoder(nn.Module):
     ) -> StackOutput:
         """Runs the layers over what `embed` returned, [B, T, D].
 
-        With `causal=False` a shared stack runs as encoder. The other arguments are those
-        of `__call__`.
+        With `causal=False` a shared stack runs as encoder. The other arguments are
+        those of `__call__`.
         """
         cache, source = past_key_values, encoder_hidden_states
         self._check(causal, cache, source, encoder_attention_mask)
@@ -172,6 +171,7 @@ class BertGenerationEncoder(nn.Module):
         batch, queries, _ = hidden.shape
         keys, start, least_keys = queries, 0, queries
         if cache is not None:
+            cache.check_room(queries)
             keys, start = cache.capacity, cache.index
             least_keys = cache.known_index + queries
         mask = masks.attention_mask(

@@ -1,12 +1,13 @@
-"""Configurations of one stack and of an encoder-decoder: config.json in, frozen dataclass out.
+"""What a stack or a pair of stacks is made of: config.json in, frozen dataclass out.
 
-Field names, defaults and meanings are those of Hugging Face's `BertGenerationConfig` and
-`EncoderDecoderConfig`, so their files are read and written as they are. What is ours is
-marked so below.
+Field names, defaults and meanings are those of Hugging Face's `BertGenerationConfig`
+and `EncoderDecoderConfig`, so their files are read and written as they are. What is
+ours is marked so below.
 """
 
 import dataclasses
 import json
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any, Self
@@ -65,7 +66,7 @@ class BertGenerationConfig:
     lm_head_bias: bool = True
 
     def __post_init__(self):
-        if isinstance(self.eos_token_id, list):
+        if isinstance(self.eos_token_id, list):  # as JSON has it; a tuple hashes
             object.__setattr__(self, "eos_token_id", tuple(self.eos_token_id))
         for name in _SIZES:
             value = getattr(self, name)
@@ -77,10 +78,15 @@ class BertGenerationConfig:
                 "attention heads do not divide; expected a multiple."
             )
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            if not 0.0 <= getattr(self, name) < 1.0:
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value < 1:
                 raise ConfigError(
-                    f"{name} is {getattr(self, name)}; expected a probability in [0, 1)."
+                    f"{name} is {value!r}; expected a probability in [0, 1)."
                 )
+        for name in ("initializer_range", "layer_norm_eps"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or value <= 0:
+                raise ConfigError(f"{name} is {value!r}; expected a positive number.")
         if self.hidden_act not in ACTIVATIONS:
             raise ConfigError(
                 f"hidden_act is {self.hidden_act!r}; expected one of "
@@ -99,7 +105,18 @@ class BertGenerationConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Reads a config.json mapping; keys it does not know are ignored."""
+        """Reads a config.json mapping; keys it does not know are ignored.
+
+        Raises:
+          ConfigError: a value that cannot be meant, or relative positions, which
+            version 4 of the peer had.
+        """
+        positions = values.get("position_embedding_type", "absolute")
+        if positions != "absolute":
+            raise ConfigError(
+                f"position_embedding_type is {positions!r}; expected 'absolute', the "
+                "only kind that BertGeneration has since version 5 of transformers."
+            )
         known = {field.name for field in dataclasses.fields(cls)}
         return cls(**{name: values[name] for name in values if name in known})
 
@@ -108,20 +125,13 @@ class BertGenerationConfig:
         return {"model_type": MODEL_TYPE, **dataclasses.asdict(self)}
 
     @classmethod
-    def from_pretrained(cls, directory: str | pathlib.Path) -> Self:
+    def from_pretrained(cls, directory: str | os.PathLike[str]) -> Self:
         """Reads `config.json` of a model directory.
 
         Raises:
-          CheckpointError: there is no such file, or it describes another kind of model.
+          CheckpointError: see `read_config`; or it is an encoder-decoder's.
         """
-        values = read_config_json(directory)
-        found = values.get("model_type", MODEL_TYPE)
-        if found != MODEL_TYPE:
-            raise CheckpointError(
-                f"{directory}: config.json describes a {found!r} model; expected "
-                f"{MODEL_TYPE!r}. bertgen_jax.from_pretrained finds the right class."
-            )
-        return cls.from_dict(values)
+        return _of_kind(cls, read_config(directory), directory)
 
 
 _SIZES = (
@@ -147,11 +157,11 @@ class EncoderDecoderConfig:
       decoder: causal stack with cross-attention.
       share_encoder_decoder: both stacks are one set of arrays (bertShare, section 3 of
         the paper). Version 4 of the peer calls it `tie_encoder_decoder`.
-      share_embeddings: two stacks, but one embedding block (words, positions, LayerNorm)
-        for both inputs, as in rows 1 to 4 of the paper's Table 1. Ours.
+      share_embeddings: two stacks, but one embedding block (words, positions,
+        LayerNorm) for both inputs, as in rows 1 to 4 of the paper's Table 1. Ours.
       decoder_start_token_id: first decoder input.
-      pad_token_id: filler of ids; masks never derive from it.
-      eos_token_id, bos_token_id: as in a stack; by default the decoder's.
+      pad_token_id: filler of ids; masks never derive from it. By default the decoder's.
+      bos_token_id, eos_token_id: likewise the decoder's by default.
     """
 
     encoder: BertGenerationConfig
@@ -176,18 +186,29 @@ class EncoderDecoderConfig:
         if not (self.decoder.is_decoder and self.decoder.add_cross_attention):
             raise ConfigError(
                 f"decoder.is_decoder is {self.decoder.is_decoder} and "
-                f"decoder.add_cross_attention is {self.decoder.add_cross_attention}; an "
-                "encoder-decoder needs both. EncoderDecoderConfig.from_stacks sets them."
+                f"decoder.add_cross_attention is {self.decoder.add_cross_attention}; "
+                "an encoder-decoder needs both. EncoderDecoderConfig.from_stacks sets "
+                "them."
             )
-        if (
-            self.decoder_start_token_id is not None
-            and self.decoder_start_token_id == self.pad_token_id
-        ):
+        start, pad = self.decoder_start_token_id, self.pad_token_id
+        if start is not None and start == pad:
             raise ConfigError(
-                f"decoder_start_token_id and pad_token_id are both {self.pad_token_id}; "
-                "expected two ids: a start that looks like padding is masked by others' "
-                "code. The tokenizer's bos id is the usual start."
+                f"decoder_start_token_id and pad_token_id are both {pad}; expected two "
+                "ids: code that derives masks from ids would hide the start. The "
+                "tokenizer's bos id is the usual start."
             )
+        # An id without a row gives NaN where it is looked up, even if it is masked.
+        for name, stack in (
+            ("decoder_start_token_id", "decoder"),
+            ("pad_token_id", "decoder"),
+            ("pad_token_id", "encoder"),
+        ):
+            value, rows = getattr(self, name), getattr(self, stack).vocab_size
+            if value is not None and not 0 <= value < rows:
+                raise ConfigError(
+                    f"{name} is {value}; expected one of the {rows} ids of the {stack} "
+                    "(vocab_size)."
+                )
         self._check_sharing("share_encoder_decoder", _SHARED_FIELDS)
         self._check_sharing("share_embeddings", _EMBEDDING_FIELDS)
 
@@ -201,8 +222,9 @@ class EncoderDecoderConfig:
         ]
         if different:
             raise ConfigError(
-                f"{flag} is set, but encoder and decoder differ: {'; '.join(different)}. "
-                "What is shared is one set of arrays, so these must be equal."
+                f"{flag} is set, but encoder and decoder differ: "
+                f"{'; '.join(different)}. What is shared is one set of arrays, so "
+                "these must be equal."
             )
 
     @property
@@ -246,7 +268,8 @@ class EncoderDecoderConfig:
         """Reads a config.json mapping; keys it does not know are ignored.
 
         Raises:
-          ConfigError: a stack is missing or is of another architecture.
+          ConfigError: a stack is missing or is of another architecture, or a value
+            cannot be meant.
         """
         stacks = {}
         for side in ("encoder", "decoder"):
@@ -279,25 +302,48 @@ class EncoderDecoderConfig:
         }
 
     @classmethod
-    def from_pretrained(cls, directory: str | pathlib.Path) -> Self:
+    def from_pretrained(cls, directory: str | os.PathLike[str]) -> Self:
         """Reads `config.json` of a model directory.
 
         Raises:
-          CheckpointError: there is no such file, or it describes another kind of model.
+          CheckpointError: see `read_config`; or it is a single stack's.
         """
-        values = read_config_json(directory)
-        found = values.get("model_type")
-        if found != COMPOSITE_MODEL_TYPE:
-            raise CheckpointError(
-                f"{directory}: config.json describes a {found!r} model; expected "
-                f"{COMPOSITE_MODEL_TYPE!r}."
-            )
-        return cls.from_dict(values)
+        return _of_kind(cls, read_config(directory), directory)
 
 
-def read_config_json(directory: str | pathlib.Path) -> dict[str, Any]:
-    """Reads `config.json` of a model directory; errors as `read_json`."""
-    return read_json(pathlib.Path(directory) / "config.json")
+_KINDS = {MODEL_TYPE: BertGenerationConfig, COMPOSITE_MODEL_TYPE: EncoderDecoderConfig}
+
+
+def read_config(
+    directory: str | os.PathLike[str],
+) -> BertGenerationConfig | EncoderDecoderConfig:
+    """Reads `config.json` of a model directory, of either kind.
+
+    Raises:
+      CheckpointError: there is no such file, it describes another kind of model, or a
+        value in it cannot be meant.
+    """
+    path = pathlib.Path(directory) / "config.json"
+    values = read_json(path)
+    found = values.get("model_type")
+    if found not in _KINDS:
+        raise CheckpointError(
+            f"{path}: model_type is {found!r}; expected "
+            f"{' or '.join(map(repr, _KINDS))}."
+        )
+    try:
+        return _KINDS[found].from_dict(values)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _of_kind(kind: type, config: Any, directory: str | os.PathLike[str]) -> Any:
+    if not isinstance(config, kind):
+        raise CheckpointError(
+            f"{directory}: config.json is that of {type(config).__name__}; expected "
+            f"{kind.__name__}. bertgen_jax.from_pretrained finds the right class."
+        )
+    return config
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:

@@ -73,9 +73,8 @@ class EncoderDecoder(nn.Module):
           input_ids: i32[B, S] source (or `inputs_embeds` [B, S, D]).
           attention_mask: [B, S] keep-mask of the source, for both sides. None attends
             to padding as well.
-          decoder_input_ids: i32[B, T] target shifted right (or `decoder_inputs_embeds`):
-            the start token, then all targets but the last. The logits of position t
-            are those of target t.
+          decoder_input_ids: i32[B, T] target shifted right, the start token first (or
+            `decoder_inputs_embeds`); the logits of position t are those of target t.
           decoder_attention_mask: [B, T] or [B, T, T]; not needed for right padding.
           position_ids, decoder_position_ids: by default counted from 0.
           encoder_outputs: result of `encode`, in place of the source ids.

@@ -175,7 +175,8 @@ class Attention(nn.Module):
         )
         kernel = jnp.concatenate(kernels, axis=1).astype(self.dtype)  # [D, nH, K]
         bias = jnp.concatenate(biases, axis=0).astype(self.dtype)  # [nH, K]
-        projected = jnp.einsum("BTD,DHK->BHTK", hidden, kernel)
+        # A source may come in another dtype than the stack computes in.
+        projected = jnp.einsum("BTD,DHK->BHTK", hidden.astype(self.dtype), kernel)
         projected = projected + bias[None, :, None, :]
         return tuple(jnp.split(projected, len(projections), axis=1))
 

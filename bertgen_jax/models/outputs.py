@@ -27,7 +27,7 @@ class StackOutput:
 
 @struct.dataclass
 class DecoderOutput:
-    """Output of a decoder: logits f32[B, T, V]; the other fields as in `StackOutput`."""
+    """Output of a decoder: logits f32[B, T, V]; the rest as in `StackOutput`."""
 
     logits: jax.Array
     past_key_values: Cache | None = None

@@ -50,10 +50,8 @@ def read(
     decoder = _field(config, "added_tokens_decoder", dict, file)
     if decoder is None:
         config |= _read_object(source / "special_tokens_map.json")
-        file = source / "added_tokens.json"
-        added = {
-            token: _index(index, file) for token, index in _read_object(file).items()
-        }
+        old = source / "added_tokens.json"
+        added = {token: _index(i, old) for token, i in _read_object(old).items()}
     else:
         added = {_content(token, file): _index(i, file) for i, token in decoder.items()}
 

@@ -1,5 +1,6 @@
 """`BertGenerationTokenizer`: text in, SentencePiece ids out, the same as the peer's."""
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -21,8 +22,7 @@ VOCAB_FILE = "spiece.model"
 # In the peer's order: it numbers the strings that the model lacks.
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token")
 PADDINGS = ("longest", "max_length", "do_not_pad")
-# What `clean_up_tokenization_spaces` strips of its first space, in the peer's order.
-# The quote with spaces on both sides loses both.
+# What `clean_up_tokenization_spaces` strips of its spaces, in the peer's order.
 CLEAN_UP = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
 
 
@@ -141,6 +141,7 @@ class BertGenerationTokenizer:
             "sp_model_kwargs": self._options["sp_model_kwargs"],
             "normalization": self.normalization,
             "added": self._added,
+            "roles": dataclasses.asdict(self.special_ids),
         }
         self.fingerprint = hashlib.sha256(
             json.dumps(decisive, sort_keys=True).encode()

@@ -11,6 +11,8 @@ from bertgen_jax import errors
 from bertgen_jax.suggest import nearest
 
 SAMPLING = ("enable_sampling", "nbest_size", "alpha")
+# Field 2 of sentencepiece_model.proto's ModelProto; field 1, before it, is the pieces.
+TRAINER_SPEC = 2
 
 
 def load(
@@ -23,7 +25,7 @@ def load(
       sp_model_kwargs: keys of `SAMPLING`, for subword regularisation.
 
     Raises:
-      TokenizerError: there is no such file, or it holds something else.
+      TokenizerError: there is no such file, or it holds something else, or half.
       ConfigError: `sp_model_kwargs` has another key, or samples from one candidate.
     """
     for key in sp_model_kwargs:
@@ -54,6 +56,12 @@ def load(
             f"bytes begin with {model[:16]!r}. Expected what SentencePiece's trainer "
             "writes; Hugging Face directories have it under spiece.model."
         ) from error
+    if TRAINER_SPEC not in _field_numbers(model):
+        raise errors.TokenizerError(
+            f"{name} is cut off: its {len(model):,} bytes hold "
+            f"{processor.piece_size():,} pieces and end before the trainer's settings, "
+            "which every SentencePiece model has after the last piece. Copy it again."
+        )
     return model, processor
 
 
@@ -64,3 +72,33 @@ def _read(path: str | os.PathLike[str]) -> bytes:
         raise errors.TokenizerError(
             f"Cannot read the SentencePiece model {os.fspath(path)}: {error.strerror}."
         ) from error
+
+
+def _field_numbers(message: bytes) -> set[int]:
+    """Which fields a valid protocol buffer message has, its sub-messages not opened."""
+    found, position = set(), 0
+    while position < len(message):
+        tag, position = _varint(message, position)
+        found.add(tag >> 3)
+        match tag & 7:  # the wire type
+            case 0:
+                _, position = _varint(message, position)
+            case 1:
+                position += 8
+            case 2:
+                length, position = _varint(message, position)
+                position += length
+            case _:  # 5; groups are not in use
+                position += 4
+    return found
+
+
+def _varint(message: bytes, position: int) -> tuple[int, int]:
+    """The number at `position`, seven bits a byte, lowest first; and where it ends."""
+    value = shift = 0
+    while True:
+        byte = message[position]
+        value |= (byte & 0x7F) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 0x80:
+            return value, position

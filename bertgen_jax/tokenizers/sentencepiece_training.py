@@ -42,8 +42,8 @@ def train_sentencepiece(
       vocab_size: how many ids at most. A small corpus has fewer pieces to offer; a
         warning says so.
       model_type: "bpe", by which GPT-2's pieces, and so the published ones, were made;
-        or "unigram", whose training in sentencepiece 0.2.3 never proposes words that
-        always have a space after them and spells out half of a small corpus.
+        or "unigram", which in sentencepiece 0.2.3, not in 0.2.2, misses many frequent
+        words of a small corpus.
       character_coverage: share of the corpus's characters that become pieces; the
         rarest are left to `<unk>`. Less than 1.0 for scripts of many characters.
       user_defined_symbols: strings that are one id each wherever they stand.

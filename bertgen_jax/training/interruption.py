@@ -15,10 +15,10 @@ _log = logging.getLogger(__name__)
 class Interruption:
     """Whether the run has been asked to stop.
 
-    SIGTERM (a preempted machine, a scheduler's time limit) and the first SIGINT (Ctrl-C)
-    only set a flag, which the loop reads between steps; a second SIGINT interrupts at once.
-    With several processes `jax.distributed` takes SIGTERM itself and makes all of them stop
-    after the same step.
+    SIGTERM (a preempted machine, a scheduler's time limit) and the first SIGINT
+    (Ctrl-C) only set a flag, which the loop reads between steps; a second SIGINT
+    interrupts at once. With several processes `jax.distributed` takes SIGTERM itself
+    and makes all of them stop after the same step.
     """
 
     def __init__(self):

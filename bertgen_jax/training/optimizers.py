@@ -24,7 +24,8 @@ def create(
 ) -> optax.GradientTransformation:
     """Makes the optimizer of a run.
 
-    The order is clip, precondition, decay, multiply, rate: the clipped norm is that of the
+    The order is clip, precondition, decay, multiply, rate: the clipped norm is that of
+      the
     trained gradients; decay is decoupled (AdamW) and scaled by the rate and multiplier.
 
     Args:
@@ -143,7 +144,7 @@ def _precondition(optim: Mapping[str, Any]) -> list[optax.GradientTransformation
 
 
 def _multiply(multipliers: Mapping[str, float]) -> optax.GradientTransformation:
-    """Scales each update by the product of the factors whose pattern its path matches."""
+    """Scales each update by the product of the factors whose patterns match."""
 
     def factor(path: str) -> float:
         return math.prod(

@@ -29,7 +29,7 @@ TIMINGS = ("examples_per_s", "tokens_per_s", "eta_s", "trained_s")
 
 
 def rates(clock: Clock, step: int, last: int, totals: Totals) -> dict[str, float]:
-    """Speed since the last log line: examples/s, tokens/s of both sides, seconds to go."""
+    """Speed since the last log line: examples and tokens of both sides a second."""
     lap_s, step_s = clock.lap(step)
     totals = jax.device_get(totals)
     tokens = float(totals.sums.tokens) + float(totals.source_tokens)

@@ -42,8 +42,8 @@ def create(
         name in ("linear", "cosine") and warmup_steps >= total_steps
     ):
         raise ConfigError(
-            f"optim.warmup_steps is {warmup_steps} with total_steps {total_steps} and a "
-            f"{name!r} schedule; expected 0 <= warmup_steps < total_steps."
+            f"optim.warmup_steps is {warmup_steps} with total_steps {total_steps} and "
+            f"a {name!r} schedule; expected 0 <= warmup_steps < total_steps."
         )
     warmup = float(max(warmup_steps, 1))
     decay_steps = float(max(total_steps - warmup_steps, 1))

@@ -1,7 +1,7 @@
 """Where arrays live: shapes in, `NamedSharding`s over the mesh (data, fsdp) out.
 
-The default mesh is pure data parallelism. With fsdp > 1 parameters and optimizer state are
-split over that axis; the batch is split over both.
+The default mesh is pure data parallelism. With fsdp > 1 parameters and optimizer state
+are split over that axis; the batch is split over both.
 """
 
 import math
@@ -29,8 +29,9 @@ def create_mesh(data: int, fsdp: int) -> Mesh:
         data = devices // fsdp
     if min(data, fsdp) < 1 or data * fsdp != devices:
         raise ConfigError(
-            f"mesh.data {data} x mesh.fsdp {fsdp} does not cover the {devices} devices; "
-            "expected their product to, with -1 for 'what is left' in mesh.data."
+            f"mesh.data {data} x mesh.fsdp {fsdp} does not cover the {devices} "
+            "devices; expected their product to, with -1 in mesh.data for all that are "
+            "left."
         )
     return jax.make_mesh(
         (data, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto, AxisType.Auto)
@@ -66,8 +67,8 @@ def check_batch(batch_size: int, mesh: Mesh, micro_batches: int, field: str) -> 
 def state_shardings(abstract_state: Any, mesh: Mesh) -> Any:
     """A sharding for every leaf of a train state, optimizer statistics included.
 
-    The rule looks at a leaf alone, so a moment lands where its parameter does (same path,
-    same shape), and a factored statistic of another rank gets a valid place too.
+    The rule looks at a leaf alone, so a moment lands where its parameter does (same
+    path, same shape), and a factored statistic of another rank gets a valid place too.
     """
     fsdp = mesh.shape["fsdp"]
     return jax.tree_util.tree_map_with_path(

@@ -14,7 +14,8 @@ from bertgen_jax.losses import Sums
 class Totals:
     """What the steps since the last log line add up to.
 
-    It is part of the state, and so of the checkpoint: a run that is killed between two log
+    It is part of the state, and so of the checkpoint: a run that is killed between two
+      log
     lines and resumed logs the same means as one that never stopped.
 
     Attributes:
@@ -48,8 +49,8 @@ class TrainState:
     """The state that a step takes and returns.
 
     Attributes:
-      step: i32[], completed steps; also the number of the next batch and the seed of the
-        next step's dropout.
+      step: i32[], completed steps; also the number of the next batch and the seed of
+        the next step's dropout.
       params: f32 parameters.
       opt_state: the optimizer's.
       ema_params: exponential moving average of the parameters, or None.

@@ -1,4 +1,4 @@
-"""The pure steps: (state, batch) in, (state, checks) out; jitted once for each bucket."""
+"""The pure steps: (state, batch) in, (state, checks) out; compiled once a bucket."""
 
 import dataclasses
 from collections.abc import Callable
@@ -57,9 +57,9 @@ def train_step(
 ) -> tuple[TrainState, StepChecks]:
     """One update from one global batch.
 
-    The objective is the sum of the token losses over the sum of the weights of the whole
-    batch, whatever the number of devices and micro-batches (paper, section 2, does not
-    say; the masked token mean of its lineage).
+    The objective is the sum of the token losses over the sum of the weights of the
+    whole batch, whatever the number of devices and micro-batches (paper, section 2,
+    does not say; the masked token mean of its lineage).
     """
 
     def loss_of(params, micro_batch, number):

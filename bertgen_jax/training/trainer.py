@@ -15,11 +15,11 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from bertgen_jax import experiment, pretrained, randomness, recipes
+from bertgen_jax import experiment, pretrained, randomness, recipes, workdirs
 from bertgen_jax.data import batching, loading
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.evaluation import evaluator
-from bertgen_jax.training import reporting, sharding, workdirs
+from bertgen_jax.training import reporting, sharding
 from bertgen_jax.training.clock import Clock
 from bertgen_jax.training.compiled import CompiledSteps
 from bertgen_jax.training.interruption import Interruption
@@ -55,8 +55,8 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
       workdir: where everything of the run is kept; made if missing.
 
     Raises:
-      BertgenError: a file, flag or field that cannot be meant; nothing that was saved is
-        lost.
+      BertgenError: a file, flag or field that cannot be meant; nothing that was saved
+        is lost.
     """
     workdir = pathlib.Path(workdir)
     with contextlib.ExitStack() as stack:

@@ -39,6 +39,6 @@ class FiniteWatch:
             f"step {step}: the loss or its gradient is not finite (loss "
             f"{float(jax.device_get(checks.loss))}). The parameters are untouched and "
             "the last checkpoint stands. The batch held the examples "
-            f"{', '.join(ids)}. Usual causes: a learning rate too high, optim.clip_norm "
-            "off, bfloat16 on hardware without it."
+            f"{', '.join(ids)}. Usual causes: a learning rate too high, "
+            "optim.clip_norm off, bfloat16 on hardware without it."
         )

@@ -242,16 +242,6 @@ def test_the_order_of_a_seed_never_changes():
     ]
 
 
-def test_without_shuffling_the_corpus_comes_in_order_by_bucket():
-    encoded = encoded_of([9, 1, 2, 30, 3, 10], np.ones(6, int))
-    plan = batching.TrainPlan(encoded, BUCKETS, batch_size=2, seed=0, shuffle=False)
-    for epoch in range(2):
-        assert [
-            (bucket.source, indices.tolist())
-            for bucket, indices in epoch_of(plan, epoch)
-        ] == [(8, [1, 2]), (16, [4, 0]), (32, [5, 3])]
-
-
 def test_threads_that_share_a_plan_see_the_same_batches():
     encoded = random_corpus(40)
     shared = batching.TrainPlan(encoded, BUCKETS, batch_size=4, seed=0)
@@ -283,10 +273,10 @@ def test_padding_is_what_the_batches_have_beyond_their_tokens():
 
 
 def test_the_fingerprint_is_of_all_that_decides_the_batches():
-    def fingerprint(data="a", buckets=BUCKETS, batch_size=2, seed=0, shuffle=True):
+    def fingerprint(data="a", buckets=BUCKETS, batch_size=2, seed=0):
         encoded = encoded_of([1, 2, 3, 4], [1, 1, 1, 1], fingerprint=data)
         return batching.TrainPlan(
-            encoded, buckets, batch_size=batch_size, seed=seed, shuffle=shuffle
+            encoded, buckets, batch_size=batch_size, seed=seed
         ).fingerprint
 
     others = [
@@ -294,10 +284,9 @@ def test_the_fingerprint_is_of_all_that_decides_the_batches():
         fingerprint(buckets=BUCKETS[1:]),
         fingerprint(batch_size=4),
         fingerprint(seed=1),
-        fingerprint(shuffle=False),
     ]
     assert fingerprint() == fingerprint()
-    assert len({fingerprint(), *others}) == 6
+    assert len({fingerprint(), *others}) == 5
 
 
 def test_a_batch_larger_than_the_corpus_is_an_error_with_both_numbers():

@@ -18,7 +18,7 @@ def sentences(text: str) -> list[str]:
 
 
 def mean_rouge_l(examples, predict) -> float:
-    """Mean ROUGE-L F1 in percent, with stemming, of what `predict` makes of a source."""
+    """Mean ROUGE-L F1 in percent, with stemming, of what `predict` says."""
     scorer = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=True)
     return 100 * statistics.mean(
         scorer.score(example.references[0], predict(example))["rougeL"].fmeasure
@@ -59,7 +59,9 @@ def test_news_is_the_same_on_every_machine():
     for split in SPLITS:
         for example in demo.corpus("news", split):
             digest.update("\t".join([example.source, *example.references]).encode())
-    assert digest.hexdigest() == NEWS_DIGEST
+    assert digest.hexdigest() == (
+        "babfd2cd4e32bb06cb92622cf987d1b9e9847b763b589ec2724b9e63760820b1"
+    )
 
 
 def test_news_is_plain_text_of_the_size_of_a_news_item():
@@ -114,6 +116,15 @@ def test_an_unknown_corpus_or_split_is_an_error_that_suggests():
 
 def test_draws_are_python_promised_numbers():
     draw = demo_draw.Draw(seed=0)
-    assert [draw.number(10, 90, 20) for _ in range(8)] == DRAWN
+    assert [draw.number(10, 90, 20) for _ in range(8)] == [
+        90,
+        70,
+        50,
+        30,
+        50,
+        50,
+        70,
+        30,
+    ]
     assert sorted(draw.several("abc", 3)) == ["a", "b", "c"]
     assert [demo_draw.Draw(seed=0).chance(p) for p in (0.84, 0.85)] == [False, True]

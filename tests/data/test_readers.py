@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import random
 
 import pyarrow
@@ -306,6 +307,17 @@ def test_a_file_that_changes_while_it_is_used_is_noticed(tmp_path):
         errors.DataError, match=r"x\.jsonl was changed while it was in use"
     ):
         examples[0]
+
+
+def test_a_row_that_is_no_longer_good_is_told(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(jsonl(ROWS))
+    before = path.stat()
+    examples = readers.open_examples(str(path), COLUMNS)
+    path.write_bytes(b" " * before.st_size)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(errors.DataError, match=r"x\.jsonl, row 3: .*changed since"):
+        examples[2]
 
 
 def test_a_demo_corpus_is_read_by_its_name():

@@ -126,6 +126,7 @@ GOOD = {
             b'["a", "b"]\n',
             r"line 2: found '\[\"a\", \"b\"\]\\n'; one JSON obj",
         ),
+        ("x.jsonl", b'{"s": "a\tb", "t": "b"}\n', "line 2: Invalid control character"),
         ("x.jsonl", b"\xe2\x82\n", "line 2: byte 1 of the row, 0xe2, is not UTF-8"),
         ("x.jsonl", b'{"s": "a"}\n', "line 2: there is no column 't'; found: 's'"),
         ("x.jsonl", b'{"s": "a", "T": "b"}\n', "no column 't'; found: 's', 'T'"),
@@ -167,12 +168,13 @@ GOOD = {
 )
 def test_a_bad_row_is_told_or_skipped(name, row, message, tmp_path):
     (last,) = GOOD[name].splitlines(keepends=True)[-1:]
-    content = GOOD[name] + row + last
+    content = GOOD[name] + row + last + last
     message = message.replace("+", r"\+")
     with pytest.raises(errors.DataError, match=rf"x\.\w+, .*{message}.*'skip'\."):
         read(tmp_path / name, content)
-    found = read(tmp_path / name, content, on_bad_row="skip")
-    assert found == [("a", "b"), ("a", "b")]
+    left = readers.open_examples(str(tmp_path / name), COLUMNS, on_bad_row="skip")
+    assert [(one.source, *one.references) for one in left] == [("a", "b")] * 3
+    assert left.skipped.count == 1
 
 
 def test_the_line_of_a_row_counts_lines_and_not_rows(tmp_path):

@@ -59,10 +59,11 @@ class Trellis:
           └─ .4 ─▶ B ─┘ .9
 
     What a letter lacks to 1 leads back to itself. Two beams are {A, B} after one step
-    and {B C, A C} after two: they have changed places.
+    and {B C, A C} after two: they have changed places. Apart from all that stands D:
+    after it comes D (.9) or EOS (.1).
     """
 
-    A, B, C = 3, 4, 5
+    A, B, C, D = 3, 4, 5, 6
     edges = (
         (START, A, 0.5),
         (START, B, 0.4),
@@ -74,11 +75,13 @@ class Trellis:
         (B, B, 0.1),
         (C, EOS, 0.9),
         (C, C, 0.1),
+        (D, EOS, 0.1),
+        (D, D, 0.9),
     )
 
     @classmethod
     def step(cls, cache, ids, position, ancestors):
-        table = np.zeros((6, 6), np.float32)
+        table = np.zeros((7, 7), np.float32)
         for source, target, probability in cls.edges:
             table[source, target] = probability
         return jnp.log(jnp.asarray(table))[ids], cache  # no edge: log 0 = -inf
@@ -125,21 +128,31 @@ def test_a_negative_length_penalty_prefers_the_short_path():
 
 
 @pytest.mark.parametrize(
-    ("early_stopping", "steps"),
+    ("early_stopping", "start", "length_penalty", "steps"),
     [
         # Three hypotheses are finished after three steps.
-        (True, 3),
+        (True, START, 1.0, 3),
         # And the best running beam, B C C, log .036 / 3, is worse than all of them.
-        (False, 3),
+        (False, START, 1.0, 3),
         # The worst of the best two is A C EOS, log .1575 / 3 = -.616. After step t the
         # best running beam is B C^(t-1), and log(.36 * .1^(t-2)) / 50 < -.616 at 15.
-        ("never", 15),
+        ("never", START, 1.0, 15),
+        # Longer is worse here, so a running beam is judged at its present length: D^t
+        # by log(.9^t) * t, which is less than the second best, log .09 * 2, at 7.
+        ("never", Trellis.D, -1.0, 7),
     ],
 )
-def test_the_loop_ends_when_all_is_decided(counted, early_stopping, steps):
+def test_the_loop_ends_when_all_is_decided(
+    counted, early_stopping, start, length_penalty, steps
+):
     step = counted(Trellis.step)
     search_trellis(
-        step, [START], max_new_tokens=50, num_beams=2, early_stopping=early_stopping
+        step,
+        [start],
+        max_new_tokens=50,
+        num_beams=2,
+        length_penalty=length_penalty,
+        early_stopping=early_stopping,
     )
     assert step.calls == steps
 
@@ -161,10 +174,7 @@ def test_rows_that_are_not_active_are_not_waited_for(counted):
 # Truth by exhaustion
 
 
-@pytest.mark.parametrize(
-    ("form", "penalty"),
-    [("power", 1.0), ("gnmt", 0.6)],
-)
+@pytest.mark.parametrize(("form", "penalty"), [("power", 1.0), ("gnmt", 0.6)])
 def test_wide_beams_return_the_best_of_all_sequences(history_model, form, penalty):
     vocab_size, steps, num_returned = 5, 4, 10
     model = history_model.draw(seed=1, vocab_size=vocab_size)
@@ -277,19 +287,19 @@ EOS_BIASES = (-2.0, 0.0, 2.0, 4.0)
 def drawn_settings(number):
     """(vocabulary size, config) over all that a search reads.
 
-    Fifteen numbers in a row meet every width with every way of stopping.
+    Fifteen numbers in a row meet every way of stopping with every number of beams and
+    with every length penalty.
     """
     rng = np.random.default_rng(number)
     num_beams = 1 + number % 5
-    eos_token_id = (EOS, (EOS, 3), None)[rng.choice(3, p=[0.45, 0.45, 0.1])]
     return int(rng.choice([5, 11, 200])), GenerationConfig(
-        max_new_tokens=int(rng.integers(1, 11)),
+        max_new_tokens=int(rng.choice([1, 4, 8, 12])),
         num_beams=num_beams,
         num_return_sequences=int(rng.integers(1, num_beams + 1)),
-        length_penalty=float(rng.choice([-1.0, 0.0, 0.6, 1.0, 2.0])),
-        length_penalty_form=str(rng.choice(["power", "power", "gnmt"])),
+        length_penalty=(0.6, 2.0, 0.0, -1.0, 1.0)[number // 3 % 5],
+        length_penalty_form=("power", "power", "gnmt")[rng.integers(3)],
         early_stopping=(False, True, "never")[number % 3],
-        eos_token_id=eos_token_id,
+        eos_token_id=None if number % 7 == 6 else (EOS, (EOS, 3))[number % 2],
         pad_token_id=(PAD, 7)[rng.integers(2)],
     )
 

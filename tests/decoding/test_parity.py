@@ -52,16 +52,16 @@ def drawn_source(rng):
 
 
 def drawn_config(rng, number):
-    """Fifteen numbers in a row meet every width with every way of stopping."""
+    """Drawn as in test_beam_search.py: fifteen numbers meet every way of stopping."""
     num_beams = 1 + number % 5
     return GenerationConfig(
         max_new_tokens=int(rng.choice([1, 5, 12, 12])),
         num_beams=num_beams,
         num_return_sequences=int(rng.integers(1, num_beams + 1)),
-        length_penalty=float(rng.choice([-1.0, 0.0, 0.6, 1.0, 2.0])),
+        length_penalty=(0.6, 2.0, 0.0, -1.0, 1.0)[number // 3 % 5],
         early_stopping=(False, True, "never")[number % 3],
         decoder_start_token_id=START,
-        eos_token_id=(EOS, (EOS, OTHER_EOS))[rng.integers(2)],
+        eos_token_id=(EOS, (EOS, OTHER_EOS))[number % 2],
         pad_token_id=(PAD, 7)[rng.integers(2)],
     )
 

@@ -10,11 +10,11 @@ VOCABULARY = 64
 
 
 def small_model(**fields):
-    """Two layers of width 32, shared embeddings, no dropout unless asked for."""
+    """One layer of width 32, shared embeddings, no dropout unless asked for."""
     stack = BertGenerationConfig(
         vocab_size=VOCABULARY,
         hidden_size=32,
-        num_hidden_layers=2,
+        num_hidden_layers=1,
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=16,

@@ -1,14 +1,14 @@
-"""The optimizer does what the config's `optim` says, to the parameters that it names."""
+"""The optimizer does what the config's `optim` says, to the parameters it names."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from configs import common
 
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.training import optimizers, schedules
+from configs import common
 
 PARAMS = {
     "encoder": {"layer_0": {"kernel": jnp.ones((4, 3)), "bias": jnp.ones((3,))}},
@@ -89,7 +89,9 @@ def test_clipping_is_by_the_global_norm():
     moments = optax.tree.get(state, "mu")
     scale = (1 - 0.9) * 0.01 / optax.tree.norm(GRADS)
     jax.tree.map(
-        lambda moment, grad: np.testing.assert_allclose(moment, scale * grad, rtol=1e-5),
+        lambda moment, grad: np.testing.assert_allclose(
+            moment, scale * grad, rtol=1e-5
+        ),
         moments,
         GRADS,
     )

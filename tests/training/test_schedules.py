@@ -1,4 +1,4 @@
-"""The learning rates are those of the paper's formula, and of the others' definitions."""
+"""Learning rates are those of the paper's formula and of the others' definitions."""
 
 import numpy as np
 import pytest
@@ -28,9 +28,7 @@ def rates(name, steps, **changes):
 )
 def test_paper_schedule_at_the_steps_of_its_runs(width, expected):
     steps = [1_000, 10_000, 40_000, 100_000, 200_000, 300_000, 500_000]
-    found = rates(
-        "paper", steps, rate=0.05, warmup_steps=40_000, hidden_size=width
-    )
+    found = rates("paper", steps, rate=0.05, warmup_steps=40_000, hidden_size=width)
     np.testing.assert_allclose(found, expected, rtol=5e-4)
 
 

@@ -75,7 +75,7 @@ def test_a_mesh_that_does_not_cover_the_devices_is_refused(data, fsdp):
 def test_a_batch_that_the_mesh_does_not_divide_names_the_nearest_sizes():
     mesh = sharding.create_mesh(8, 1)
     sharding.check_batch(48, mesh, 2, "batch_size")
-    with pytest.raises(ConfigError, match="multiple of 16 .* such as 32 or 48"):
+    with pytest.raises(ConfigError, match=r"multiple of 16 .* such as 32 or 48"):
         sharding.check_batch(40, mesh, 2, "batch_size")
-    with pytest.raises(ConfigError, match="eval.batch_size is 4; .* such as 8"):
+    with pytest.raises(ConfigError, match=r"eval\.batch_size is 4; .* such as 8"):
         sharding.check_batch(4, mesh, 1, "eval.batch_size")

@@ -12,7 +12,6 @@ from bertgen_jax.losses import teacher_forced_logits
 from bertgen_jax.training import sharding, steps
 from bertgen_jax.training.optimizers import path_name
 from bertgen_jax.training.state import TrainState
-
 from tests.training.conftest import random_batch, small_model
 
 # One plain descent step of rate 1: the change of a parameter is minus its gradient.
@@ -36,7 +35,9 @@ def step_of(model, optimizer=DESCENT, **settings):
 
 def gradients(state, new):
     """By path, from one descent step."""
-    changes = jax.tree.map(lambda old, now: np.asarray(old - now), state.params, new.params)
+    changes = jax.tree.map(
+        lambda old, now: np.asarray(old - now), state.params, new.params
+    )
     leaves, _ = jax.tree_util.tree_flatten_with_path(changes)
     return {path_name(path): leaf for path, leaf in leaves}
 
@@ -60,18 +61,18 @@ def assert_same(found, expected):
         )
 
 
-@pytest.mark.parametrize("micro_batches", [2, 4])
-def test_micro_batches_give_the_gradient_of_the_whole(reference, micro_batches, batch):
+def test_micro_batches_give_the_gradient_of_the_whole(reference, batch):
     model, state, expected = reference
-    new, _ = jax.jit(step_of(model, micro_batches=micro_batches))(state, batch)
+    new, _ = jax.jit(step_of(model, micro_batches=4))(state, batch)
     assert_same(gradients(state, new), expected)
     np.testing.assert_allclose(
         float(new.totals.sums.tokens), batch["label_weights"].sum()
     )
 
 
-@pytest.mark.parametrize(("data", "fsdp"), [(8, 1), (4, 2), (1, 8)])
-@pytest.mark.parametrize("micro_batches", [1, 2])
+@pytest.mark.parametrize(
+    ("data", "fsdp", "micro_batches"), [(8, 1, 1), (4, 2, 2), (1, 8, 1)]
+)
 def test_every_mesh_gives_the_gradient_of_one_device(
     reference, data, fsdp, micro_batches, batch, monkeypatch
 ):

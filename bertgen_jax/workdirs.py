@@ -15,8 +15,8 @@ from bertgen_jax.experiment import differences
 
 CONFIG = "config.json"
 
-# Fields that say how a run is executed and watched, not what it computes: they may change
-# from one call to the next.
+# Fields that say how a run is executed and watched, not what it computes: they may
+# change from one call to the next.
 _FREE = (
     "checkpoint.",
     "log.",
@@ -29,6 +29,8 @@ _FREE = (
     "model.remat",
     "multihost",
 )
+# Fields that decide which parameters there are and what they mean.
+_MODEL = ("model.", "tokenizer.", "init.recipe", "ema_decay")
 # Schedules that do not depend on where the run ends, so that the end may be moved.
 _ENDLESS = ("paper", "constant")
 
@@ -56,6 +58,27 @@ def check(workdir: pathlib.Path, config: ConfigDict) -> None:
             + "\n  ".join(lines)
             + "\nGive these fields the values "
             "they have there, or begin in another --workdir."
+        )
+
+
+def check_model(workdir: pathlib.Path, config: ConfigDict) -> None:
+    """Refuses to evaluate a work directory's model as another one.
+
+    Raises:
+      CheckpointError: there is no run, or its model differs; lists the fields.
+    """
+    lines = [
+        line
+        for line in differences(read(workdir), resolved(config))
+        if line.startswith(_MODEL) and not line.startswith(_FREE)
+    ]
+    if lines:
+        raise CheckpointError(
+            f"{workdir} holds another model than the config describes. Different are "
+            "(there, here):\n  "
+            + "\n  ".join(lines)
+            + "\nGive the flags that train.py "
+            "was given."
         )
 
 

@@ -1,10 +1,10 @@
 """A work directory belongs to one configuration and to one run at a time."""
 
 import pytest
-from configs import common
 
+from bertgen_jax import workdirs
 from bertgen_jax.errors import CheckpointError
-from bertgen_jax.training import workdirs
+from configs import common
 
 
 def test_the_same_configuration_is_welcome(tmp_path):
@@ -43,12 +43,12 @@ def test_the_end_may_not_move_under_a_schedule_that_knows_it(tmp_path):
 
 
 def test_two_runs_in_one_directory_are_refused(tmp_path):
-    with workdirs.locked(tmp_path / "run"):
-        with (
-            pytest.raises(CheckpointError, match="another process is training"),
-            workdirs.locked(tmp_path / "run"),
-        ):
-            pass
+    with (
+        workdirs.locked(tmp_path / "run"),
+        pytest.raises(CheckpointError, match="another process is training"),
+        workdirs.locked(tmp_path / "run"),
+    ):
+        pass
     with workdirs.locked(tmp_path / "run"):
         pass  # free again
 
@@ -56,3 +56,14 @@ def test_two_runs_in_one_directory_are_refused(tmp_path):
 def test_a_directory_without_a_run_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"config\.json"):
         workdirs.read(tmp_path)
+
+
+def test_evaluation_wants_the_model_that_was_trained(tmp_path):
+    workdirs.claim(tmp_path, common.get_config())
+    config = common.get_config()
+    config.decode.num_beams = 1  # how it is used may differ
+    config.data.test = "elsewhere.jsonl"
+    workdirs.check_model(tmp_path, config)
+    config.model.size = "large"
+    with pytest.raises(CheckpointError, match=r"model\.size: 'base', 'large'"):
+        workdirs.check_model(tmp_path, config)

@@ -1,0 +1,194 @@
+"""Configurations read the peer's files, and refuse what cannot be meant."""
+
+import dataclasses
+import json
+
+import pytest
+
+from bertgen_jax.errors import CheckpointError, ConfigError
+from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+
+# As published with google/roberta2roberta_L-24_bbc and its like.
+PUBLISHED = {
+    "architectures": ["EncoderDecoderModel"],
+    "bos_token_id": 2,
+    "decoder_start_token_id": 2,
+    "eos_token_id": 1,
+    "pad_token_id": 0,
+    "is_encoder_decoder": True,
+    "max_length": 64,
+    "model_type": "encoder-decoder",
+    "num_beams": 4,
+    "encoder": {"model_type": "bert-generation", "directionality": "bidi"},
+    "decoder": {
+        "model_type": "bert-generation",
+        "add_cross_attention": True,
+        "is_decoder": True,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "vocab_size": 31950,
+        "pruned_heads": {},
+    },
+}
+
+
+def stack(**fields):
+    return BertGenerationConfig(**fields)
+
+
+def pair(encoder=None, decoder=None, **fields):
+    return EncoderDecoderConfig.from_stacks(
+        encoder or stack(), decoder or stack(), **fields
+    )
+
+
+def test_a_published_config():
+    config = EncoderDecoderConfig.from_dict(PUBLISHED)
+    assert config.encoder == stack()
+    assert config.decoder == stack(
+        vocab_size=31950,
+        is_decoder=True,
+        add_cross_attention=True,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    assert config.start_token_id == 2
+    assert config.eos_token_id == 1
+    assert not config.share_encoder_decoder
+    assert config.tie_word_embeddings
+
+
+def test_the_flag_of_version_4_shares():
+    values = json.loads(json.dumps(pair().to_dict()))
+    del values["share_encoder_decoder"]
+    values["tie_encoder_decoder"] = True
+    assert EncoderDecoderConfig.from_dict(values).share_encoder_decoder
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        stack(),
+        stack(eos_token_id=[1, 5], pad_token_id=None, lm_head_bias=False),
+        stack(is_decoder=True, add_cross_attention=True, tie_word_embeddings=False),
+        pair(),
+        pair(share_encoder_decoder=True, decoder_start_token_id=2),
+        pair(share_embeddings=True, eos_token_id=[1, 7]),
+    ],
+)
+def test_round_trip_through_json(config, tmp_path):
+    values = config.to_dict()
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    read = type(config).from_pretrained(tmp_path)
+    assert read == config
+    assert hash(read) == hash(config)
+
+
+def test_special_ids_of_a_pair_are_the_decoders_by_default():
+    config = pair(decoder=stack(pad_token_id=4, bos_token_id=5, eos_token_id=(6, 7)))
+    assert config.pad_token_id == 4
+    assert config.bos_token_id == 5
+    assert config.eos_token_id == (6, 7)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"hidden_size": 0}, "hidden_size is 0; expected a positive integer"),
+        ({"num_hidden_layers": 2.0}, "num_hidden_layers is 2.0"),
+        ({"vocab_size": "9"}, "vocab_size is '9'"),
+        ({"hidden_size": 10}, "which 16 attention heads do not divide"),
+        ({"hidden_dropout_prob": 1.0}, r"probability in \[0, 1\)"),
+        ({"attention_probs_dropout_prob": "0.1"}, "attention_probs_dropout_prob is"),
+        ({"layer_norm_eps": 0.0}, "layer_norm_eps is 0.0; expected a positive number"),
+        ({"initializer_range": -1}, "initializer_range is -1"),
+        ({"hidden_act": "gelu_nwe"}, "Did you mean 'gelu_new'"),
+        ({"add_cross_attention": True}, "expected is_decoder=True as well"),
+    ],
+)
+def test_a_stack_that_cannot_be(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        stack(**fields)
+
+
+def test_relative_positions_of_version_4_are_refused():
+    with pytest.raises(ConfigError, match="position_embedding_type is 'relative_key'"):
+        BertGenerationConfig.from_dict({"position_embedding_type": "relative_key"})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"decoder_start_token_id": 0}, "decoder_start_token_id and pad_token_id are"),
+        ({"decoder_start_token_id": 50358}, "expected one of the 50358 ids of the dec"),
+        ({"pad_token_id": -1}, "pad_token_id is -1"),
+        (
+            {"encoder": stack(vocab_size=20), "pad_token_id": 20},
+            "expected one of the 20 ids of the encoder",
+        ),
+        (
+            {"encoder": stack(layer_norm_eps=1e-5), "share_encoder_decoder": True},
+            "encoder and decoder differ: layer_norm_eps 1e-05 and 1e-12",
+        ),
+        (
+            {"encoder": stack(vocab_size=20), "share_embeddings": True},
+            "share_embeddings is set, but .* vocab_size 20 and 50358",
+        ),
+    ],
+)
+def test_a_pair_that_cannot_be(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        pair(**fields)
+
+
+def test_embeddings_may_be_shared_by_stacks_of_other_depth():
+    deep, shallow = stack(num_hidden_layers=24), stack(num_hidden_layers=6)
+    assert pair(deep, shallow, share_embeddings=True).share_embeddings
+
+
+def test_a_pair_of_which_no_stack_is_a_decoder():
+    with pytest.raises(ConfigError, match="from_stacks sets them"):
+        EncoderDecoderConfig(stack(), stack())
+    decoder = stack(is_decoder=True, add_cross_attention=True)
+    with pytest.raises(ConfigError, match=r"encoder\.is_decoder is True"):
+        EncoderDecoderConfig(decoder, decoder)
+
+
+def test_a_missing_start_id_is_an_error_when_it_is_needed():
+    with pytest.raises(ConfigError, match=r"usually the tokenizer's bos id .*is 2"):
+        _ = pair().start_token_id
+
+
+def test_a_missing_stack_and_a_foreign_one():
+    with pytest.raises(ConfigError, match="no 'decoder' in an encoder-decoder config"):
+        EncoderDecoderConfig.from_dict({"encoder": {}})
+    values = {"encoder": {"model_type": "bert"}, "decoder": {}}
+    with pytest.raises(ConfigError, match="the encoder is a 'bert' model"):
+        EncoderDecoderConfig.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, r"config\.json: No such file"),
+        ("{", r"config\.json: not JSON"),
+        ("[]", "expected a JSON object"),
+        ("{}", "model_type is None; expected 'bert-generation' or 'encoder-decoder'"),
+        ('{"model_type": "t5"}', "model_type is 't5'"),
+        (
+            '{"model_type": "bert-generation", "hidden_size": 7}',
+            r"config\.json: hidden_size is 7",
+        ),
+        (json.dumps(pair().to_dict()), "that of EncoderDecoderConfig; expected BertG"),
+    ],
+)
+def test_a_file_that_is_not_a_stack(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=message):
+        BertGenerationConfig.from_pretrained(tmp_path)
+
+
+def test_configs_do_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        stack().hidden_size = 1

@@ -1,0 +1,85 @@
+"""train.py and eval.py answer mistakes with a paragraph, in seconds, and status 2."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bertgen_jax import scripts
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def run(script, *arguments, **environment):
+    """Runs a script of the repository as a user does."""
+    return subprocess.run(
+        [sys.executable, ROOT / script, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "BERTGEN_DATA_DIR": "", **environment},
+        check=False,
+    )
+
+
+def refused(*arguments, script="train.py"):
+    found = run(script, *arguments)
+    assert found.returncode == 2, found.stderr
+    assert "Traceback" not in found.stderr
+    return found.stderr.strip()
+
+
+DEMO = "--config=configs/bbc_summarize.py:demo"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([DEMO, "--config.optim.learning_rat=1"], "learning_rate"),
+        ([DEMO, "--config.optim.learning_rate=fast"], "fast"),
+        ([DEMO, "--wrkdir=x"], "workdir"),
+        ([DEMO, "surplus"], "'surplus' is no flag"),
+        (["--config=configs/bbc_summarise.py"], "configs/bbc_summarize.py"),
+        (["--config=configs/bbc_summarize.py:dmeo"], "demo"),
+        ([], "--config=configs/bbc_summarize.py:demo"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistakes_on_the_command_line(arguments, message):
+    assert message in refused(*arguments)
+
+
+def test_a_full_config_without_its_data_says_how_to_get_some(tmp_path):
+    start = time.monotonic()
+    message = refused(
+        "--config=configs/bbc_summarize.py", f"--workdir={tmp_path / 'run'}"
+    )
+    print(f"refused after {time.monotonic() - start:.1f} s")
+    assert "xsum/train" in message
+    for way in ("BERTGEN_DATA_DIR", "hf:", ":demo"):
+        assert way in message
+
+
+def test_evaluating_nothing_is_refused(tmp_path):
+    message = refused(DEMO, f"--workdir={tmp_path}", script="eval.py")
+    assert str(tmp_path) in message
+
+
+def test_the_words_of_a_config_can_be_repeated():
+    words = [
+        "train.py",
+        DEMO,
+        "--workdir=x",
+        "--config.seed",
+        "3",
+        "--config.batch_size=8",
+    ]
+    assert scripts.config_arguments(words) == [
+        DEMO,
+        "--config.seed",
+        "3",
+        "--config.batch_size=8",
+    ]

@@ -1,0 +1,151 @@
+"""Training is quiet, repeatable and says what it cannot do."""
+
+import logging
+import re
+
+import pytest
+
+from bertgen_jax import errors
+from bertgen_jax.tokenizers import sentencepiece_training
+from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
+
+CORPUS = [
+    f"{who} {what} the {which} {where}."
+    for who in ("Ann", "Bob", "Eve")
+    for what in ("sees", "likes", "paints")
+    for which in ("old", "new")
+    for where in ("harbour", "station", "library")
+]
+
+
+@pytest.mark.parametrize("model_type", sentencepiece_training.MODEL_TYPES)
+def test_the_same_corpus_gives_the_same_bytes(model_type):
+    first, second = (
+        train_sentencepiece(iter(CORPUS), 60, model_type=model_type) for _ in range(2)
+    )
+    assert first._model == second._model
+    assert first.fingerprint == second.fingerprint
+
+
+def test_ids_begin_as_in_the_published_vocabulary():
+    tokenizer = train_sentencepiece(
+        CORPUS, 60, user_defined_symbols=("<::::>", "<a,b>")
+    )
+    expected = ["<pad>", "</s>", "<s>", "<unk>", "<::::>", "<a,b>"]
+    assert tokenizer.convert_ids_to_tokens(range(6)) == expected
+    assert tokenizer.encode("Ann<a,b>").count(5) == 1
+
+
+def test_words_of_the_corpus_become_pieces():
+    tokenizer = train_sentencepiece(CORPUS, 200)
+    assert len(tokenizer.encode("Ann sees the old harbour.")) == 6
+
+
+def test_a_small_corpus_gives_fewer_pieces_and_one_log_line(caplog):
+    with caplog.at_level(logging.WARNING):
+        tokenizer = train_sentencepiece(CORPUS, 5000)
+    assert tokenizer.vocab_size < 5000
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"vocabulary of {tokenizer.vocab_size} ids, not 5000: "
+        "the 54 texts have no more pieces to offer"
+    )
+
+
+def test_a_vocabulary_that_fits_is_not_remarked_on(caplog):
+    assert train_sentencepiece(CORPUS, 60).vocab_size == 60
+    assert not caplog.records
+
+
+def test_too_small_a_vocabulary_says_how_many_ids_are_needed():
+    with pytest.raises(errors.TokenizerError, match="vocab_size is 10, ") as caught:
+        train_sentencepiece(CORPUS, 10)
+    needed = int(re.search(r" need (\d+) ids", str(caught.value))[1])
+    assert train_sentencepiece(CORPUS, needed).vocab_size == needed
+    with pytest.raises(errors.TokenizerError, match=f"need {needed} ids"):
+        train_sentencepiece(CORPUS, needed - 1)
+
+
+def test_rare_characters_may_be_left_to_unk():
+    corpus = [*CORPUS, "ŵ"]
+    whole = train_sentencepiece(corpus, 80)
+    partial = train_sentencepiece(corpus, 80, character_coverage=0.99)
+    assert 3 not in whole.encode("ŵ")
+    assert 3 in partial.encode("ŵ")
+
+
+@pytest.mark.parametrize("texts", [[], ["", " \n "]])
+def test_a_corpus_without_text_is_an_error(texts):
+    with pytest.raises(errors.TokenizerError, match=f"The {len(texts)} texts"):
+        train_sentencepiece(texts, 60)
+
+
+def test_unknown_names_are_errors():
+    with pytest.raises(errors.ConfigError, match=r"'unigrm'.*Did you mean 'unigram'\?"):
+        train_sentencepiece(CORPUS, 60, model_type="unigrm")
+    with pytest.raises(errors.ConfigError, match=r"Did you mean 'dashes'\?"):
+        train_sentencepiece(CORPUS, 60, normalization=("dash",))
+
+
+def test_a_nonsense_size_is_an_error():
+    with pytest.raises(errors.TokenizerError, match="cannot learn 0 pieces"):
+        train_sentencepiece(CORPUS, 0)
+
+
+def test_texts_are_normalized_for_training_and_after():
+    corpus = [f"“{text}”\n" for text in CORPUS]
+    tokenizer = train_sentencepiece(corpus, 80, normalization=("quotes", "newlines"))
+    assert not any(mark in piece for mark in "“”\n" for piece in tokenizer.get_vocab())
+    assert 3 not in tokenizer.encode("“Ann” sees\nBob")
+
+
+def test_without_normalization_no_character_is_rewritten():
+    corpus = [f"“{text}” ﬁ ½" for text in CORPUS]
+    tokenizer = train_sentencepiece(corpus, 80)
+    text = "“Ann sees ﬁ ½”"
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_long_texts_are_not_skipped():
+    long = " ".join(CORPUS * 10)  # beyond the 4192 bytes at which the library stops
+    assert len(long) > 10_000
+    assert train_sentencepiece([long], 60).encode("harbour")
+
+
+def test_texts_may_hold_halves_of_surrogate_pairs():
+    assert train_sentencepiece([*CORPUS, "\ud800"], 60).vocab_size == 60
+
+
+def test_a_sample_is_seeded_and_covers_the_corpus():
+    texts = [str(n) for n in range(1000)]
+    first = sentencepiece_training._sample(iter(texts), 100, seed=1)
+    assert first == sentencepiece_training._sample(iter(texts), 100, seed=1)
+    assert first != sentencepiece_training._sample(iter(texts), 100, seed=2)
+    assert len(set(first)) == 100
+    assert 300 < sum(map(int, first)) / 100 < 700
+    assert sentencepiece_training._sample(iter(texts), None, seed=1) == texts
+    assert sentencepiece_training._sample(iter(texts), 1000, seed=1) == texts
+
+
+def test_training_from_a_sample_sees_only_the_sample():
+    corpus = [*CORPUS, *(f"q{n}" for n in range(5))]
+    seen = sentencepiece_training._sample(corpus, 3, seed=0)
+    tokenizer = train_sentencepiece(corpus, 200, max_texts=3, seed=0)
+    assert tokenizer._model == train_sentencepiece(seen, 200)._model
+
+
+def test_training_writes_nothing_to_the_console(capfd):
+    train_sentencepiece(CORPUS, 60)
+    train_sentencepiece(CORPUS, 60, model_type="unigram")
+    with pytest.raises(errors.TokenizerError):
+        train_sentencepiece(CORPUS, 10)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_of_the_corpus_keeps_its_traceback():
+    def texts():
+        yield "one"
+        raise OSError("disk on fire")
+
+    with pytest.raises(OSError, match="disk on fire"):
+        train_sentencepiece(texts(), 60)

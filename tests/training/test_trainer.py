@@ -1,0 +1,290 @@
+"""The loop: what it leaves behind, and that stopping and going on leaves no trace."""
+
+import json
+import os
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from bertgen_jax.checkpoints.state import CheckpointStore
+from bertgen_jax.errors import CheckpointError, DataError, TrainingError
+from bertgen_jax.models import presets
+from bertgen_jax.pipeline import pipeline
+from bertgen_jax.training import reporting, trainer, watch
+from configs import common
+
+WORDS = [
+    "ash",
+    "birch",
+    "cedar",
+    "elm",
+    "fir",
+    "hazel",
+    "larch",
+    "maple",
+    "oak",
+    "pine",
+    "rowan",
+    "willow",
+]
+
+
+def write_examples(path, count, seed):
+    rng = np.random.default_rng(seed)
+    with path.open("w") as file:
+        for i in range(count):
+            words = rng.choice(WORDS, rng.integers(3, 9)).tolist()
+            row = {"id": f"{path.stem}-{i}", "text": " ".join(words), "short": words[0]}
+            file.write(json.dumps(row) + "\n")
+
+
+def small_config(data):
+    """One layer, eight steps; logs, evaluations and saves fall on different steps."""
+    config = common.get_config()
+    config.total_steps, config.batch_size = 8, 16
+    config.ema_decay = 0.9
+    config.model.size = "micro"
+    config.model.scan_layers = False
+    config.tokenizer.vocab_size = 60
+    config.data.train = str(data / "train.jsonl")
+    config.data.validation = str(data / "held_out.jsonl")
+    config.data.columns.update(source="text", target="short", id="id")
+    config.data.max_source_tokens, config.data.max_target_tokens = 32, 8
+    config.data.num_buckets = 1
+    config.optim.schedule, config.optim.learning_rate = "constant", 1e-2
+    config.optim.warmup_steps = 2
+    config.eval.every_steps, config.eval.batch_size, config.eval.num_examples = 4, 8, 6
+    config.decode.max_new_tokens, config.decode.num_beams = 4, 2
+    config.checkpoint.every_steps = 3
+    config.log.every_steps, config.log.tensorboard = 5, False
+    return config
+
+
+@pytest.fixture(autouse=True)
+def _micro_size(monkeypatch):
+    size = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
+    monkeypatch.setitem(presets.SIZES, "micro", size)
+
+
+@pytest.fixture(scope="module")
+def compiled_once(tmp_path_factory):
+    """Later runs of the module find the programs of earlier ones compiled."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    yield
+    jax.config.update("jax_compilation_cache_dir", None)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, compiled_once):
+    folder = tmp_path_factory.mktemp("data")
+    write_examples(folder / "train.jsonl", 40, seed=0)
+    write_examples(folder / "held_out.jsonl", 10, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """A run that nobody disturbed."""
+    workdir = tmp_path_factory.mktemp("runs") / "undisturbed"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(
+            presets.SIZES,
+            "micro",
+            {
+                "hidden_size": 16,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 2,
+                "intermediate_size": 32,
+            },
+        )
+        outcome = trainer.train(small_config(data), workdir)
+    return workdir, outcome
+
+
+def metrics(workdir):
+    """All that is logged, but for what depends on the hour."""
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [
+        {k: v for k, v in json.loads(line).items() if k not in reporting.TIMINGS}
+        for line in lines
+    ]
+
+
+def saved_state(workdir, step):
+    """Every array of a checkpoint, by name, as bytes."""
+    store = CheckpointStore(workdir / "checkpoints", best_metric=None, best_mode="max")
+    arrays = {}
+    for part in ("params", "opt_state", "ema_params", "totals"):
+        _, tree, extra = store.restore_params(step, part)
+        for i, leaf in enumerate(jax.tree.leaves(tree)):
+            arrays[part, i] = np.asarray(leaf).tobytes()
+    store.close()
+    del extra["elapsed_s"]
+    return arrays, extra
+
+
+def interrupt(monkeypatch, step, action):
+    """Does something in the middle of a run, right after step `step` was dispatched."""
+    add = watch.FiniteWatch.add
+
+    def add_and_act(self, number, *rest):
+        add(self, number, *rest)
+        if number == step:
+            action()
+
+    monkeypatch.setattr(watch.FiniteWatch, "add", add_and_act)
+
+
+class Killed(Exception):
+    """Stands for the end of a process: nothing that the loop does handles it."""
+
+
+def kill():
+    raise Killed
+
+
+def test_a_run_leaves_everything_that_is_promised(finished):
+    workdir, outcome = finished
+    assert outcome.step == 8
+    assert not outcome.interrupted
+    assert json.loads((workdir / "config.json").read_text())["total_steps"] == 8
+    steps = {int(path.name) for path in (workdir / "checkpoints").iterdir()}
+    assert {8, outcome.best_step} <= steps
+    assert (workdir / "checkpoints" / "8" / "digests.json").exists()
+    splits = [(line["step"], line["split"]) for line in metrics(workdir)]
+    assert splits == [(4, "validation"), (5, "train"), (8, "train"), (8, "validation")]
+    predictions = (workdir / "predictions" / "validation-8.jsonl").read_text()
+    assert len(predictions.splitlines()) == 6
+    results = json.loads((workdir / "results" / "validation-8.json").read_text())
+    assert results["scores"]["rougeL"]["signature"].startswith("rouge-score")
+    assert "rougeL" in results["baseline"]
+
+
+def test_the_model_is_the_best_checkpoints_average(finished):
+    workdir, outcome = finished
+    path = workdir / "predictions" / f"validation-{outcome.best_step}.jsonl"
+    expected = [json.loads(line) for line in path.read_text().splitlines()]
+    summarize = pipeline("summarization", model=workdir / "model")
+    found = summarize([line["source"] for line in expected], batch_size=8)
+    assert [text["generated_text"] for text in found] == [
+        line["prediction"] for line in expected
+    ]
+
+
+def test_a_run_that_is_killed_and_stopped_ends_bit_for_bit_the_same(
+    finished, data, tmp_path, monkeypatch
+):
+    undisturbed, outcome = finished
+    config = small_config(data)
+    with monkeypatch.context() as patch:
+        interrupt(patch, 5, kill)  # two steps after a save, amid a log interval
+        with pytest.raises(Killed):
+            trainer.train(config, tmp_path)
+    with monkeypatch.context() as patch:
+        interrupt(patch, 7, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        stopped = trainer.train(config, tmp_path)
+        assert (stopped.step, stopped.interrupted) == (7, "SIGTERM")
+    assert trainer.train(config, tmp_path) == outcome
+
+    assert saved_state(tmp_path, 8) == saved_state(undisturbed, 8)
+    assert metrics(tmp_path) == metrics(undisturbed)
+    for folder in ("predictions", "results"):
+        for path in (undisturbed / folder).iterdir():
+            assert (tmp_path / folder / path.name).read_bytes() == path.read_bytes()
+    weights = "model/model.safetensors"
+    assert (tmp_path / weights).read_bytes() == (undisturbed / weights).read_bytes()
+
+
+def test_a_finished_run_stays_as_it_is(finished, data, tmp_path):
+    workdir, outcome = finished
+    copy = shutil.copytree(workdir, tmp_path / "copy")
+    assert trainer.train(small_config(data), copy) == outcome
+    assert metrics(copy) == metrics(workdir)
+
+
+def test_another_mesh_goes_on_from_the_same_state(finished, data, tmp_path):
+    undisturbed, _ = finished
+    config = small_config(data)
+    copy = shutil.copytree(undisturbed, tmp_path / "copy")
+    for step in ("8", "4"):
+        shutil.rmtree(copy / "checkpoints" / step, ignore_errors=True)
+    config.mesh.fsdp = 4
+    trainer.train(config, copy)
+    found, expected = metrics(copy)[-1], metrics(undisturbed)[-1]
+    assert found["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+
+
+def test_a_damaged_newest_checkpoint_costs_steps_not_the_run(
+    finished, data, tmp_path, caplog
+):
+    undisturbed, _ = finished
+    copy = shutil.copytree(undisturbed, tmp_path / "copy")
+    file = max((copy / "checkpoints" / "8" / "state").rglob("*"), key=size)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with caplog.at_level("WARNING", logger="bertgen_jax"):
+        trainer.train(small_config(data), copy)
+    assert file.name in caplog.text
+    assert saved_state(copy, 8) == saved_state(undisturbed, 8)
+
+
+def size(path):
+    return path.stat().st_size if path.is_file() else 0
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(data, tmp_path):
+    config = small_config(data)
+    config.optim.learning_rate = 1e30
+    config.checkpoint.every_steps = 1
+    with pytest.raises(TrainingError, match=r"step \d: .* not finite .*train-\d+"):
+        trainer.train(config, tmp_path)
+    for path in (tmp_path / "checkpoints").iterdir():
+        for part, content in saved_state(tmp_path, int(path.name))[0].items():
+            if part[0] == "params":
+                assert np.isfinite(np.frombuffer(content, np.float32)).all()
+
+
+def test_patience_ends_a_run_that_no_longer_improves(data, tmp_path):
+    config = small_config(data)
+    config.optim.learning_rate = 0.0
+    config.optim.freeze = ()
+    config.total_steps = 100
+    config.eval.every_steps, config.eval.patience = 1, 2
+    assert trainer.train(config, tmp_path).step == 3
+
+
+def test_another_configuration_is_refused_and_nothing_is_lost(finished, data):
+    workdir, _ = finished
+    before = sorted(path for path in workdir.rglob("*"))
+    config = small_config(data)
+    config.optim.b2 = 0.98
+    with pytest.raises(CheckpointError, match=r"optim\.b2: 0\.999, 0\.98"):
+        trainer.train(config, workdir)
+    assert sorted(path for path in workdir.rglob("*")) == before
+
+
+def test_changed_data_is_refused(finished, data, tmp_path):
+    workdir, _ = finished
+    copy = shutil.copytree(workdir, tmp_path / "copy")
+    original = (data / "train.jsonl").read_text()
+    try:
+        write_examples(data / "train.jsonl", 40, seed=5)
+        with pytest.raises(CheckpointError, match="data, its tokenizer or its batches"):
+            trainer.train(small_config(data), copy)
+    finally:
+        (data / "train.jsonl").write_text(original)
+
+
+def test_data_that_is_not_there_stops_the_run_at_once(tmp_path):
+    with pytest.raises(DataError, match=r"(?s)train\.jsonl.*:demo"):
+        trainer.train(small_config(tmp_path / "nowhere"), tmp_path / "run")
