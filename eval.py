@@ -1,6 +1,8 @@
-"""Evaluates a trained model: python eval.py --config=configs/... --workdir=DIR
+"""Evaluates a trained model: python eval.py --workdir=DIR [--split=test] [--step=best]
 
-Writes WORKDIR/predictions/SPLIT-STEP.jsonl and WORKDIR/results/SPLIT-STEP.json.
+The config is the one that the work directory was trained with; --config=configs/... and
+--config.FIELD=VALUE give another, for instance to search with other settings. Writes
+WORKDIR/predictions/SPLIT-STEP.jsonl and WORKDIR/results/SPLIT-STEP.json.
 """
 
 import pathlib
@@ -36,4 +38,4 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> int:
 
 if __name__ == "__main__":
     scripts.define_flags()
-    sys.exit(scripts.run(main, sys.argv))
+    sys.exit(scripts.run(main, sys.argv, __doc__, workdir_is_enough=True))

@@ -33,7 +33,6 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> int:
     evaluation = evaluator.evaluate_run(config, workdir, split, "best")
     if jax.process_index() != 0:
         return 0
-    words = shlex.join(scripts.config_arguments(sys.argv))
     console = Console()
     console.print()
     console.print(report.table(evaluation.results))
@@ -41,7 +40,7 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> int:
     print(f"\n{report.samples(evaluation.predictions)}\n")
     print(
         f"""Next:
-  python eval.py {words} --workdir={workdir} --split=validation
+  python eval.py --workdir={workdir} --split=validation
   echo "Your own text." | python -m bertgen_jax generate {workdir / "model"}"""
     )
     return 0
@@ -49,4 +48,4 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> int:
 
 if __name__ == "__main__":
     scripts.define_flags()
-    sys.exit(scripts.run(main, sys.argv))
+    sys.exit(scripts.run(main, sys.argv, __doc__))

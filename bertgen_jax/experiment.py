@@ -75,6 +75,8 @@ def open_examples(config: ConfigDict, split: str) -> readers.Examples:
         location, columns, on_bad_row=config.data.on_bad_row
     )
     _log.info("%s: %s", split, examples.description)
+    if examples.skipped.count:
+        _log.warning("%s: %s", split, examples.skipped)
     return examples
 
 

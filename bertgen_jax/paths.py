@@ -17,7 +17,7 @@ def cache_dir() -> pathlib.Path:
 
     Everything in it can be deleted at any time; it is made again when needed.
     """
-    value = os.environ.get("BERTGEN_CACHE_DIR", "~/.cache/bertgen_jax")
+    value = os.environ.get("BERTGEN_CACHE_DIR") or "~/.cache/bertgen_jax"
     return pathlib.Path(value).expanduser()
 
 

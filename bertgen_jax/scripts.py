@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from bertgen_jax import workdirs
 from bertgen_jax.errors import BertgenError, ConfigError
 from bertgen_jax.suggest import nearest
 
@@ -26,17 +27,28 @@ def define_flags() -> None:
 
 
 def run(
-    main: Callable[[ConfigDict, pathlib.Path], int], arguments: Sequence[str]
+    main: Callable[[ConfigDict, pathlib.Path], int],
+    arguments: Sequence[str],
+    usage: str,
+    *,
+    workdir_is_enough: bool = False,
 ) -> int:
     """Parses the command line, runs `main` and prints an error of the user's as text.
 
     Args:
       main: takes the config and the work directory, returns the exit status.
       arguments: `sys.argv`.
+      usage: what --help says before it lists the flags.
+      workdir_is_enough: without --config, the config is the one that the work
+        directory was trained with.
 
     Returns:
       The exit status: that of `main`, or 2 for an error of the user's.
     """
+    if {"-h", "-help", "--help"} & set(arguments):
+        print(f"{usage}\nEvery field of a config: configs/common.py. Flags:\n")
+        print(FLAGS.get_help())
+        return 0
     logging.basicConfig(
         level=logging.WARNING,
         format="%(asctime)s  %(message)s",
@@ -45,7 +57,7 @@ def run(
     )
     logging.getLogger("bertgen_jax").setLevel(logging.INFO)
     try:
-        config, workdir = _parse(arguments)
+        config, workdir = _parse(arguments, workdir_is_enough)
         return main(config, workdir)
     except BertgenError as error:
         print(f"{pathlib.Path(arguments[0]).name}: {error}", file=sys.stderr)
@@ -63,26 +75,32 @@ def config_arguments(arguments: Sequence[str]) -> list[str]:
     return words
 
 
-def _parse(arguments: Sequence[str]) -> tuple[ConfigDict, pathlib.Path]:
-    _config_file(config_arguments(arguments))  # before absl, whose words are its own
+def _parse(
+    arguments: Sequence[str], workdir_is_enough: bool
+) -> tuple[ConfigDict, pathlib.Path]:
+    words = config_arguments(arguments)
+    if words or not workdir_is_enough:
+        file, variant = _config_file(words)  # before absl, whose words are its own
     try:
         rest = FLAGS(list(arguments))
         if len(rest) > 1:
             raise ConfigError(f"{rest[1]!r} is no flag; flags begin with --.")
         config = FLAGS.config
     except flags.Error as error:
-        # A config file that raised is quoted with its traceback; its last line is
-        # enough.
+        # A config file that raised is quoted with its traceback: its last line will do.
         raise ConfigError(f"{error}".strip().split("\n")[-1]) from error
     except (AttributeError, KeyError) as error:
         # What ml_collections says of an unknown field names the nearest one.
         raise ConfigError(f"no such field in the config: {error.args[0]}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"a value does not fit the config: {error}") from error
-    file, variant = _config_file(config_arguments(arguments))
-    name = "-".join(filter(None, (file.stem, variant)))
-    workdir = FLAGS.workdir or str(pathlib.Path("runs") / name)
-    return config, pathlib.Path(workdir)
+    if words:
+        name = "-".join(filter(None, (file.stem, variant)))
+        return config, pathlib.Path(FLAGS.workdir or f"runs/{name}")
+    if not FLAGS.workdir:
+        raise ConfigError("--workdir is missing; expected that of a training run.")
+    workdir = pathlib.Path(FLAGS.workdir)
+    return ConfigDict(workdirs.read(workdir)).lock(), workdir
 
 
 def _config_file(words: Sequence[str]) -> tuple[pathlib.Path, str]:

@@ -37,16 +37,16 @@ def data_dir() -> pathlib.Path:
 def draw_params():
     """Large random weights: (config, seed, stddev) -> params.
 
-    Biases and LayerNorms are random as well: zeros and ones would hide mistakes.
-      Nothing
-    is compiled for it, which `init` would have to be.
+    Biases and LayerNorms are random too, a little: zeros and ones would hide mistakes.
+    Nothing is compiled for it, as `init` would have to be.
     """
 
     def draw(config, seed=0, stddev=0.3):
         rng, params = np.random.default_rng(seed), {}
         for weight in huggingface.weights_of(config):
             if weight.path:
-                noise = rng.normal(0, stddev, weight.shape)
+                is_matrix = weight.path.endswith(("kernel", "embedding"))
+                noise = rng.normal(0, stddev if is_matrix else 0.1, weight.shape)
                 centre = 1 if weight.path.endswith("scale") else 0
                 params[weight.path] = np.float32(centre + noise)
         return trees.nested(params)

@@ -64,8 +64,16 @@ def test_a_full_config_without_its_data_says_how_to_get_some(tmp_path):
 
 
 def test_evaluating_nothing_is_refused(tmp_path):
-    message = refused(DEMO, f"--workdir={tmp_path}", script="eval.py")
-    assert str(tmp_path) in message
+    for words in ([DEMO], []):
+        message = refused(*words, f"--workdir={tmp_path}", script="eval.py")
+        assert str(tmp_path) in message
+
+
+def test_help_is_help():
+    found = run("train.py", "--help")
+    assert found.returncode == 0
+    assert "--workdir" in found.stdout
+    assert "configs/common.py" in found.stdout
 
 
 def test_the_words_of_a_config_can_be_repeated():

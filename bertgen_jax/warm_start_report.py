@@ -1,0 +1,110 @@
+"""`Report`: what a warm start did to each parameter, as lines to print or as JSON."""
+
+import collections
+import dataclasses
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from bertgen_jax.checkpoints.pretrained_stack import Unused
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What became of one parameter.
+
+    Attributes:
+      parameter: its path.
+      shape: its shape.
+      action: "warm", as the checkpoint has it; "folded", a sum of two of its tensors;
+        "permuted", its rows in the order of another vocabulary; "random", as drawn; or
+        "shared" and "tied" for one that is no array of its own, but `source`.
+      source: the checkpoint's tensors, or the parameter that this one is.
+      warm: how many of its values are the checkpoint's.
+      note: what else there is to say.
+    """
+
+    parameter: str
+    shape: tuple[int, ...]
+    action: str
+    source: str = ""
+    warm: int = 0
+    note: str = ""
+
+    @property
+    def size(self) -> int:
+        """How many values it adds to the model: none if they are another's."""
+        return 0 if self.action in ("shared", "tied") else math.prod(self.shape)
+
+    @property
+    def part(self) -> str:
+        """The part of the model that it belongs to."""
+        for name in ("embeddings", "crossattention", "lm_head"):
+            if f"/{name}/" in self.parameter:
+                return name
+        return self.parameter.partition("/")[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a warm start did.
+
+    Attributes:
+      sources: the directory that each side starts from.
+      rows: one a parameter.
+      unused: by directory, what it holds beside.
+    """
+
+    sources: Mapping[str, pathlib.Path]
+    rows: tuple[Row, ...]
+    unused: Mapping[pathlib.Path, tuple[Unused, ...]]
+
+    @property
+    def trainable(self) -> int:
+        """The values of the model; what is shared counts once."""
+        return sum(row.size for row in self.rows)
+
+    @property
+    def warm(self) -> int:
+        """How many of them a checkpoint gave."""
+        return sum(row.warm for row in self.rows)
+
+    def __str__(self) -> str:
+        """A few lines: values by part, word rows, and what was left over by reason."""
+        lines = [
+            f"warm start: {self.warm:,} of {self.trainable:,} trainable parameters"
+        ]
+        lines += [f"  {side} from {path}" for side, path in self.sources.items()]
+        parts: dict[str, list[Row]] = {}
+        for row in self.rows:
+            parts.setdefault(row.part, []).append(row)
+        for part, rows in parts.items():
+            warm, size = sum(row.warm for row in rows), sum(row.size for row in rows)
+            what = f"{warm:,} of {size:,}" if size else rows[0].action
+            lines.append(f"  {part}: {what}")
+        lines += [f"  {row.parameter}: {row.note}" for row in self.rows if row.note]
+        reasons = collections.Counter(
+            tensor.reason for tensors in self.unused.values() for tensor in tensors
+        )
+        listed = [f"{reason} ({count})" for reason, count in reasons.items()]
+        lines.append(f"  unused: {'; '.join(listed) or 'nothing'}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole report as JSON values."""
+        return {
+            "sources": {side: str(path) for side, path in self.sources.items()},
+            "trainable_parameters": self.trainable,
+            "warm_parameters": self.warm,
+            "parameters": [_json(row) for row in self.rows],
+            "unused": [
+                {"directory": str(path), **_json(tensor)}
+                for path, tensors in self.unused.items()
+                for tensor in tensors
+            ],
+        }
+
+
+def _json(row: Row | Unused) -> dict[str, Any]:
+    return {**dataclasses.asdict(row), "shape": list(row.shape)}

@@ -1,0 +1,212 @@
+"""`generate` finds what a search over whole forward passes finds, for every source."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bertgen_jax import generation
+from bertgen_jax.decoding.config import GenerationConfig
+from bertgen_jax.decoding.contract import LOWEST_SCORE
+from bertgen_jax.errors import ConfigError
+from bertgen_jax.models.bert_generation import BertGenerationEncoder
+from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.encoder_decoder import EncoderDecoder
+
+START, EOS, PAD, VOCABULARY, STEPS = 2, 1, 0, 25, 6
+STACK = BertGenerationConfig(
+    vocab_size=VOCABULARY,
+    hidden_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=16,
+    max_position_embeddings=9,
+)
+CONFIG = EncoderDecoderConfig.from_stacks(
+    STACK, STACK, share_encoder_decoder=True, decoder_start_token_id=START
+)
+MODEL = EncoderDecoder(CONFIG)
+GREEDY = GenerationConfig(max_new_tokens=STEPS)
+BEAMS = GenerationConfig(
+    max_new_tokens=STEPS,
+    num_beams=3,
+    num_return_sequences=3,
+    length_penalty=0.6,
+    length_penalty_form="gnmt",
+)
+
+
+@pytest.fixture(scope="module")
+def params(draw_params):
+    # The seed and the bias are chosen so that lengths differ.
+    params = draw_params(CONFIG, seed=29, stddev=0.6)
+    params["decoder"]["lm_head"]["bias"][EOS] += 2.5
+    return params
+
+
+@pytest.fixture(scope="module")
+def sources():
+    """Ids i32[6, 7] and their mask."""
+    rng = np.random.default_rng(0)
+    mask = np.arange(7) < rng.integers(1, 8, (6, 1))
+    return rng.integers(3, VOCABULARY, (6, 7)).astype(np.int32), mask
+
+
+@pytest.fixture(scope="module")
+def log_probs(params):
+    """(source ids, mask, tokens so far) -> f32[V] of the next, from a whole forward."""
+
+    @jax.jit
+    def forward(ids, mask, decoder_ids, last):
+        out = MODEL.apply({"params": params}, ids, mask, decoder_ids)
+        return jax.nn.log_softmax(out.logits[0, last])
+
+    def next_log_probs(ids, mask, tokens):
+        decoder_ids = np.full((1, STEPS), PAD)
+        decoder_ids[0, : len(tokens) + 1] = [START, *tokens]
+        return np.asarray(forward(ids[None], mask[None], decoder_ids, len(tokens)))
+
+    return next_log_probs
+
+
+def greedy(log_probs, config):
+    tokens, score = [], 0.0
+    while len(tokens) < STEPS and EOS not in tokens:
+        row = log_probs(tokens)
+        tokens.append(int(row.argmax()))
+        score += float(row.max())
+    return [(tokens, score / config.length_norms()[len(tokens) - 1])]
+
+
+def beams(log_probs, config):
+    """Beam search of one source on lists, as the peer describes it."""
+    running, finished, norms = [([], 0.0)], [], config.length_norms()
+    for step in range(STEPS):
+        candidates = [
+            ([*tokens, token], score + float(log_prob))
+            for tokens, score in running
+            for token, log_prob in enumerate(log_probs(tokens))
+        ]
+        candidates.sort(key=lambda candidate: -candidate[1])
+        candidates, running = candidates[: 2 * config.num_beams], []
+        for rank, (tokens, score) in enumerate(candidates):
+            if tokens[-1] != EOS and step + 1 < STEPS:
+                running.append((tokens, score))
+            elif rank < config.num_beams:
+                finished.append((tokens, score / norms[step]))
+        running = running[: config.num_beams]
+        finished.sort(key=lambda hypothesis: -hypothesis[1])
+        finished = finished[: config.num_beams]
+        is_full = len(finished) == config.num_beams
+        if is_full and running and running[0][1] / norms[step] <= finished[-1][1]:
+            break
+    return finished
+
+
+def generate(params, ids, mask, config):
+    return jax.device_get(generation.generate(MODEL, params, ids, mask, config))
+
+
+@pytest.mark.parametrize(
+    ("config", "search"), [(GREEDY, greedy), (BEAMS, beams)], ids=["greedy", "beams"]
+)
+def test_the_search_of_whole_forward_passes(params, sources, log_probs, config, search):
+    found = generate(params, *sources, config)
+    lengths = set()
+    for row, (ids, mask) in enumerate(zip(*sources, strict=True)):
+        wanted = search(functools.partial(log_probs, ids, mask), config)
+        for place, (tokens, score) in enumerate(wanted):
+            length = found.lengths[row, place]
+            assert found.sequences[row, place, :length].tolist() == tokens
+            assert (found.sequences[row, place, length:] == PAD).all()
+            np.testing.assert_allclose(found.scores[row, place], score, rtol=1e-4)
+            lengths.add(length)
+    assert len(lengths) > 2  # or the test says little
+
+
+@pytest.mark.parametrize("config", [GREEDY, BEAMS], ids=["greedy", "beams"])
+def test_a_source_gets_the_same_in_any_company(params, sources, config):
+    ids, mask = sources
+    wanted = generate(params, ids, mask, config)
+    order = np.array([3, 1, 0, 5, 4, 2])
+    ids, mask = ids[order].copy(), mask[order].copy()
+    mask[4] = False  # this row now only fills the batch
+    found = generate(params, ids, mask, config)
+    for row, place in enumerate(order):
+        if row == 4:
+            assert (found.lengths[row] == 0).all()
+            assert (found.sequences[row] == PAD).all()
+            assert (found.scores[row] == np.float32(LOWEST_SCORE)).all()
+            continue
+        np.testing.assert_array_equal(found.sequences[row], wanted.sequences[place])
+        np.testing.assert_allclose(found.scores[row], wanted.scores[place], rtol=1e-5)
+
+
+def test_what_stands_in_the_padding_changes_nothing(params, sources):
+    ids, mask = sources
+    wanted = generate(params, ids, mask, GREEDY)
+    found = generate(params, np.where(mask, ids, 7), mask.astype(np.int32), GREEDY)
+    np.testing.assert_array_equal(found.sequences, wanted.sequences)
+
+
+def test_special_ids_are_the_models_unless_the_config_has_others(params, sources):
+    spelled = dataclasses.replace(
+        GREEDY, decoder_start_token_id=START, eos_token_id=EOS, pad_token_id=PAD
+    )
+    one, other = (generate(params, *sources, x) for x in (GREEDY, spelled))
+    np.testing.assert_array_equal(one.sequences, other.sequences)
+    padded = dataclasses.replace(GREEDY, pad_token_id=24)
+    found = generate(params, *sources, padded)
+    ended = np.arange(STEPS) >= found.lengths[..., None]
+    assert ended.any()
+    assert (found.sequences[ended] == 24).all()
+
+
+def test_one_compilation_for_each_shape_and_configuration(params, sources, monkeypatch):
+    traces = []
+    search = generation.search
+
+    def counted(*arguments):
+        traces.append(arguments)
+        return search(*arguments)
+
+    monkeypatch.setattr(generation, "search", counted)
+    ids, mask = sources
+    settings = {"max_new_tokens": 2, "length_penalty": 0.123}  # of no other test
+    for _ in range(2):
+        # Equal is enough: neither the model nor the config need be the same object.
+        config = GenerationConfig(**settings)
+        model = EncoderDecoder(dataclasses.replace(CONFIG))
+        for rows in (4, 2, 4, 2):
+            generation.generate(model, params, ids[:rows], mask[:rows], config)
+    assert len(traces) == 2
+
+
+def test_bfloat16_generates_as_well(params, sources):
+    model = EncoderDecoder(CONFIG, dtype=jnp.bfloat16)
+    found = generation.generate(model, params, *sources, BEAMS)
+    assert found.scores.dtype == jnp.float32
+    assert np.isfinite(found.scores).all()
+
+
+def test_more_tokens_than_positions(params, sources):
+    config = GenerationConfig(max_new_tokens=10)
+    with pytest.raises(ConfigError, match=r"10 new tokens .* 9 positions"):
+        generation.generate(MODEL, params, *sources, config)
+
+
+def test_no_start_token(params, sources):
+    model = EncoderDecoder(dataclasses.replace(CONFIG, decoder_start_token_id=None))
+    with pytest.raises(ConfigError, match="decoder_start_token_id is not set"):
+        generation.generate(model, params, *sources, GREEDY)
+
+
+def test_a_model_without_decoder(params, sources):
+    model = BertGenerationEncoder(STACK)
+    with pytest.raises(
+        ConfigError, match="is a BertGenerationEncoder; expected an Enc"
+    ):
+        generation.generate(model, params, *sources, GREEDY)
