@@ -23,6 +23,11 @@ class Recipe:
     share_stacks: bool = False
     share_embeddings: bool = True
 
+    @property
+    def is_warm(self) -> bool:
+        """Whether any weights come from a checkpoint."""
+        return bool(self.encoder or self.decoder)
+
 
 RECIPES = {
     "rnd2rnd": Recipe(None, None),

@@ -13,16 +13,19 @@ from bertgen_jax import workdirs
 from bertgen_jax.errors import BertgenError, ConfigError
 from bertgen_jax.suggest import nearest
 
-FLAGS = flags.FLAGS
 
-
-def define_flags() -> None:
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines --config, with its --config.FIELD=VALUE, and --workdir."""
     config_flags.DEFINE_config_file(
-        "config", help_string="experiment card, such as configs/bbc_summarize.py:demo"
+        "config",
+        help_string="experiment card, such as configs/bbc_summarize.py:demo",
+        flag_values=values,
     )
     flags.DEFINE_string(
-        "workdir", "", "where the run is kept; runs/NAME-VARIANT by default"
+        "workdir",
+        "",
+        "where the run is kept; runs/NAME-VARIANT by default",
+        flag_values=values,
     )
 
 
@@ -32,6 +35,7 @@ def run(
     usage: str,
     *,
     workdir_is_enough: bool = False,
+    values: flags.FlagValues = flags.FLAGS,
 ) -> int:
     """Parses the command line, runs `main` and prints an error of the user's as text.
 
@@ -41,13 +45,14 @@ def run(
       usage: what --help says before it lists the flags.
       workdir_is_enough: without --config, the config is the one that the work
         directory was trained with.
+      values: where the flags were defined.
 
     Returns:
       The exit status: that of `main`, or 2 for an error of the user's.
     """
     if {"-h", "-help", "--help"} & set(arguments):
         print(f"{usage}\nEvery field of a config: configs/common.py. Flags:\n")
-        print(FLAGS.get_help())
+        print(values.get_help())
         return 0
     logging.basicConfig(
         level=logging.WARNING,
@@ -57,7 +62,7 @@ def run(
     )
     logging.getLogger("bertgen_jax").setLevel(logging.INFO)
     try:
-        config, workdir = _parse(arguments, workdir_is_enough)
+        config, workdir = _parse(arguments, workdir_is_enough, values)
         return main(config, workdir)
     except BertgenError as error:
         print(f"{pathlib.Path(arguments[0]).name}: {error}", file=sys.stderr)
@@ -76,16 +81,16 @@ def config_arguments(arguments: Sequence[str]) -> list[str]:
 
 
 def _parse(
-    arguments: Sequence[str], workdir_is_enough: bool
+    arguments: Sequence[str], workdir_is_enough: bool, values: flags.FlagValues
 ) -> tuple[ConfigDict, pathlib.Path]:
     words = config_arguments(arguments)
     if words or not workdir_is_enough:
         file, variant = _config_file(words)  # before absl, whose words are its own
     try:
-        rest = FLAGS(list(arguments))
+        rest = values(list(arguments))
         if len(rest) > 1:
             raise ConfigError(f"{rest[1]!r} is no flag; flags begin with --.")
-        config = FLAGS.config
+        config = values.config
     except flags.Error as error:
         # A config file that raised is quoted with its traceback: its last line will do.
         raise ConfigError(f"{error}".strip().split("\n")[-1]) from error
@@ -96,10 +101,10 @@ def _parse(
         raise ConfigError(f"a value does not fit the config: {error}") from error
     if words:
         name = "-".join(filter(None, (file.stem, variant)))
-        return config, pathlib.Path(FLAGS.workdir or f"runs/{name}")
-    if not FLAGS.workdir:
+        return config, pathlib.Path(values.workdir or f"runs/{name}")
+    if not values.workdir:
         raise ConfigError("--workdir is missing; expected that of a training run.")
-    workdir = pathlib.Path(FLAGS.workdir)
+    workdir = pathlib.Path(values.workdir)
     return ConfigDict(workdirs.read(workdir)).lock(), workdir
 
 

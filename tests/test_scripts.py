@@ -7,29 +7,50 @@ import sys
 import time
 
 import pytest
+from absl import flags
 
 from bertgen_jax import scripts
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def run(script, *arguments, **environment):
+def run_script(script, *arguments):
     """Runs a script of the repository as a user does."""
     return subprocess.run(
         [sys.executable, ROOT / script, *arguments],
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={**os.environ, "BERTGEN_DATA_DIR": "", **environment},
+        env={**os.environ, "BERTGEN_DATA_DIR": ""},
         check=False,
     )
 
 
-def refused(*arguments, script="train.py"):
-    found = run(script, *arguments)
+def refused_by(script, *arguments):
+    """What the script says, having refused."""
+    found = run_script(script, *arguments)
     assert found.returncode == 2, found.stderr
     assert "Traceback" not in found.stderr
     return found.stderr.strip()
+
+
+@pytest.fixture
+def refused(capsys, monkeypatch):
+    """The same without a process: what a command line is answered."""
+
+    def call(*arguments):
+        values = flags.FlagValues()
+        scripts.define_flags(values)
+        monkeypatch.chdir(ROOT)
+        status = scripts.run(
+            lambda config, workdir: 0, ["train.py", *arguments], "", values=values
+        )
+        said = capsys.readouterr().err
+        assert status == 2, said
+        assert "Traceback" not in said
+        return said
+
+    return call
 
 
 DEMO = "--config=configs/bbc_summarize.py:demo"
@@ -48,14 +69,16 @@ DEMO = "--config=configs/bbc_summarize.py:demo"
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_mistakes_on_the_command_line(arguments, message):
+def test_mistakes_on_the_command_line(arguments, message, refused):
     assert message in refused(*arguments)
 
 
 def test_a_full_config_without_its_data_says_how_to_get_some(tmp_path):
     start = time.monotonic()
-    message = refused(
-        "--config=configs/bbc_summarize.py", f"--workdir={tmp_path / 'run'}"
+    message = refused_by(
+        "train.py",
+        "--config=configs/bbc_summarize.py",
+        f"--workdir={tmp_path / 'run'}",
     )
     print(f"refused after {time.monotonic() - start:.1f} s")
     assert "xsum/train" in message
@@ -65,12 +88,12 @@ def test_a_full_config_without_its_data_says_how_to_get_some(tmp_path):
 
 def test_evaluating_nothing_is_refused(tmp_path):
     for words in ([DEMO], []):
-        message = refused(*words, f"--workdir={tmp_path}", script="eval.py")
+        message = refused_by("eval.py", *words, f"--workdir={tmp_path}")
         assert str(tmp_path) in message
 
 
 def test_help_is_help():
-    found = run("train.py", "--help")
+    found = run_script("train.py", "--help")
     assert found.returncode == 0
     assert "--workdir" in found.stdout
     assert "configs/common.py" in found.stdout

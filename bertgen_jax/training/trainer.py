@@ -7,6 +7,7 @@ one stopped, bit for bit.
 
 import contextlib
 import dataclasses
+import json
 import logging
 import pathlib
 from typing import Any
@@ -17,8 +18,9 @@ from ml_collections import ConfigDict
 
 from bertgen_jax import experiment, pretrained, randomness, recipes, workdirs
 from bertgen_jax.data import batching, loading
-from bertgen_jax.errors import ConfigError
 from bertgen_jax.evaluation import evaluator
+from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
 from bertgen_jax.training import reporting, sharding
 from bertgen_jax.training.clock import Clock
 from bertgen_jax.training.compiled import CompiledSteps
@@ -27,6 +29,8 @@ from bertgen_jax.training.periodic import due
 from bertgen_jax.training.progress import Progress
 from bertgen_jax.training.watch import FiniteWatch
 from bertgen_jax.training.writers import Writer
+from bertgen_jax.warm_start import find as find_sources
+from bertgen_jax.warm_start import warm_start
 
 _log = logging.getLogger(__name__)
 
@@ -70,9 +74,16 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         sharding.check_batch(config.eval.batch_size, mesh, 1, "eval.batch_size")
         by_rows = sharding.batch_sharding(mesh)
 
+        store = stack.enter_context(
+            contextlib.closing(experiment.open_store(config, workdir))
+        )
+        is_new = store.latest_step() is None
+
         # 2. The data: opened and checked, then tokenized.
         texts = experiment.open_examples(config, "train")
         held_out = experiment.open_examples(config, "validation")
+        if is_new:
+            check_sources(config)
         tokenizer = experiment.open_tokenizer(config, workdir, texts)
         corpus = experiment.open_split(config, "train", texts, tokenizer)
         validation = evaluator.Evaluator.open(
@@ -98,15 +109,17 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         # 3. The parameters; 4. the optimizer's state, made from them.
         model = experiment.create_model(config, tokenizer)
         run = CompiledSteps.create(config, model, mesh)
-        state = run.initial_state(initial_params(config, model))
+        params = initial_params(config, model)
+        if is_new:
+            params = warm_params(config, workdir, params, model, tokenizer)
+        count = sum(leaf.size for leaf in jax.tree.leaves(params))
+        _log.info("model: %s, %s parameters", config.init.recipe, f"{count:,}")
+        state = run.initial_state(params)
         workdirs.claim(workdir, config)
 
         # 5. The newest intact checkpoint replaces both.
-        store = stack.enter_context(
-            contextlib.closing(experiment.open_store(config, workdir))
-        )
         progress = Progress(data=plan.fingerprint)
-        if store.latest_step() is not None:
+        if not is_new:
             _, state, extra = store.restore(None, run.abstract_state)
             progress = Progress.resumed(extra, plan.fingerprint)
             _log.info("going on from step %d", int(state.step))
@@ -199,14 +212,49 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         return Outcome(step, best_step)
 
 
-def initial_params(config: ConfigDict, model: Any) -> Any:
-    """The parameters before step 1: random, or warm where the recipe says so."""
+def initial_params(config: ConfigDict, model: EncoderDecoder) -> Any:
+    """Random parameters, the same for the same seed."""
+    ids = np.zeros((1, 2), np.int32)
+    init = jax.jit(lambda key: model.init(key, ids, None, ids)["params"])
+    return init(randomness.key(config.seed, "init"))
+
+
+def check_sources(config: ConfigDict) -> None:
+    """Looks for the checkpoints of a warm start, before hours of tokenization.
+
+    Raises:
+      ConfigError, CheckpointError: see `warm_start.find`.
+    """
     recipe = recipes.get(config.init.recipe)
-    shapes = np.zeros((1, 2), np.int32)
-    init = jax.jit(lambda key: model.init(key, shapes, None, shapes)["params"])
-    params = init(randomness.key(config.seed, "init"))
-    count = sum(leaf.size for leaf in jax.tree.leaves(params))
-    _log.info("model: %s, %s parameters", config.init.recipe, f"{count:,}")
-    if recipe.encoder or recipe.decoder:
-        raise ConfigError("warm start not wired yet")
+    if recipe.is_warm:
+        init = config.init
+        find_sources(recipe, encoder=init.encoder, decoder=init.decoder)
+
+
+def warm_params(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    params: Any,
+    model: EncoderDecoder,
+    tokenizer: BertGenerationTokenizer,
+) -> Any:
+    """The parameters before step 1: warm where the recipe says so.
+
+    What came from where is logged, and written to WORKDIR/warm_start.json.
+    """
+    recipe = recipes.get(config.init.recipe)
+    if not recipe.is_warm:
+        return params
+    params, report = warm_start(
+        params,
+        model.config,
+        recipe,
+        encoder=config.init.encoder,
+        decoder=config.init.decoder,
+        tokenizer=tokenizer,
+    )
+    _log.info("%s", report)
+    if jax.process_index() == 0:
+        text = json.dumps(report.to_dict(), indent=1)
+        (workdir / "warm_start.json").write_text(text + "\n", encoding="utf-8")
     return params
