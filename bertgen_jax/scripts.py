@@ -14,12 +14,20 @@ from bertgen_jax.errors import BertgenError, ConfigError
 from bertgen_jax.suggest import nearest
 
 
-def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines --config, with its --config.FIELD=VALUE, and --workdir."""
+def define_flags(
+    values: flags.FlagValues = flags.FLAGS, arguments: Sequence[str] | None = None
+) -> None:
+    """Defines --config, with its --config.FIELD=VALUE, and --workdir.
+
+    Args:
+      values: where to define them.
+      arguments: the command line in which fields are looked for; `sys.argv` by default.
+    """
     config_flags.DEFINE_config_file(
         "config",
         help_string="experiment card, such as configs/bbc_summarize.py:demo",
         flag_values=values,
+        sys_argv=arguments,
     )
     flags.DEFINE_string(
         "workdir",

@@ -40,11 +40,10 @@ def refused(capsys, monkeypatch):
 
     def call(*arguments):
         values = flags.FlagValues()
-        scripts.define_flags(values)
+        words = ["train.py", *arguments]
+        scripts.define_flags(values, words)
         monkeypatch.chdir(ROOT)
-        status = scripts.run(
-            lambda config, workdir: 0, ["train.py", *arguments], "", values=values
-        )
+        status = scripts.run(lambda config, workdir: 0, words, "", values=values)
         said = capsys.readouterr().err
         assert status == 2, said
         assert "Traceback" not in said
