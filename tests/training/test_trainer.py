@@ -11,6 +11,7 @@ import pytest
 
 from bertgen_jax.checkpoints.state import CheckpointStore
 from bertgen_jax.errors import CheckpointError, DataError, TrainingError
+from bertgen_jax.evaluation import evaluator
 from bertgen_jax.models import presets
 from bertgen_jax.pipeline import pipeline
 from bertgen_jax.training import reporting, trainer, watch
@@ -202,6 +203,27 @@ def test_a_run_that_is_killed_and_stopped_ends_bit_for_bit_the_same(
             assert (tmp_path / folder / path.name).read_bytes() == path.read_bytes()
     weights = "model/model.safetensors"
     assert (tmp_path / weights).read_bytes() == (undisturbed / weights).read_bytes()
+
+
+def test_evaluating_later_finds_what_training_found(finished, data, tmp_path):
+    workdir, outcome = finished
+    copy = shutil.copytree(workdir, tmp_path / "copy")
+    config = small_config(data)
+    config.eval.num_examples = 0
+    found = evaluator.evaluate_run(config, copy, "validation", "8")
+    assert len(found.predictions) == 10  # all of the split, unlike in training
+    text = (workdir / "predictions" / "validation-8.jsonl").read_text()
+    for line, again in zip(text.splitlines(), found.predictions, strict=False):
+        assert json.loads(line)["id"] == again.id
+        assert json.loads(line)["prediction"] == again.prediction
+    logged = [line for line in metrics(workdir) if line["split"] == "validation"]
+    assert found.metrics["loss"] == pytest.approx(logged[-1]["loss"], rel=1e-5)
+    assert (copy / "results" / "validation-8.json").exists()
+
+    best = evaluator.evaluate_run(config, copy, "validation", "best")
+    assert best.results.step == outcome.best_step
+    with pytest.raises(CheckpointError, match=r"step is '5'.*: .*8"):
+        evaluator.evaluate_run(config, copy, "validation", "5")
 
 
 def test_a_finished_run_stays_as_it_is(finished, data, tmp_path):

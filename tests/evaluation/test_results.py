@@ -1,0 +1,69 @@
+"""Predictions become scores, files and a table that a person can read."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from bertgen_jax.evaluation import prediction, report, results
+from bertgen_jax.evaluation.prediction import Prediction
+
+PREDICTIONS = [
+    Prediction("a", "A dog ran. It was late.", ("it was late",), "it was late", -0.5),
+    Prediction("b", "Rain fell. Roads closed.", ("roads closed",), "rain fell", -1.0),
+    Prediction("c", "Nothing new.", ("nothing new", "no news"), "no news", -0.25),
+]
+
+
+@pytest.fixture
+def scored():
+    return results.score(PREDICTIONS, split="test", step=7, stemming=True)
+
+
+def test_the_baseline_is_the_first_sentence_of_the_same_sources(scored):
+    assert scored.scores["rouge1"].value == pytest.approx(100 * 2 / 3)
+    assert scored.baseline["rouge1"].value == pytest.approx(100 * 1 / 3)
+
+
+def test_files_hold_all_that_fixes_a_number(scored, tmp_path):
+    path = tmp_path / "results" / "test-7.json"
+    results.write(path, scored)
+    values = json.loads(path.read_text())
+    assert (values["split"], values["step"], values["examples"]) == ("test", 7, 3)
+    rouge = values["scores"]["rougeL"]
+    assert rouge["low"] <= rouge["value"] <= rouge["high"]
+    assert "stem:yes" in rouge["signature"]
+    assert "n:3" in rouge["signature"]
+
+
+def test_predictions_are_one_object_a_line_in_order(tmp_path):
+    path = tmp_path / "predictions" / "test-7.jsonl"
+    prediction.write(path, PREDICTIONS)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["id"] for line in lines] == ["a", "b", "c"]
+    assert lines[2] == {
+        "id": "c",
+        "source": "Nothing new.",
+        "references": ["nothing new", "no news"],
+        "prediction": "no news",
+        "score": -0.25,
+    }
+    assert [file.name for file in path.parent.iterdir()] == ["test-7.jsonl"]
+
+
+def test_the_table_shows_the_model_beside_the_baseline(scored):
+    console = Console(width=80, file=io.StringIO())
+    console.print(report.table(scored))
+    text = console.file.getvalue()
+    assert "test, 3 examples, step 7" in text
+    (line,) = [line for line in text.splitlines() if "rouge1" in line]
+    assert "66.67" in line
+    assert "33.33" in line
+
+
+def test_samples_are_spread_over_the_split():
+    text = report.samples(PREDICTIONS, count=2)
+    assert "A dog ran." in text
+    assert text.count("reference") == 2
+    assert max(map(len, text.splitlines())) <= 88
