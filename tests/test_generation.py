@@ -20,7 +20,7 @@ START, EOS, PAD, VOCABULARY, STEPS = 2, 1, 0, 25, 6
 STACK = BertGenerationConfig(
     vocab_size=VOCABULARY,
     hidden_size=16,
-    num_hidden_layers=2,
+    num_hidden_layers=1,
     num_attention_heads=2,
     intermediate_size=16,
     max_position_embeddings=9,
@@ -148,7 +148,7 @@ def test_a_source_gets_the_same_in_any_company(params, sources, config):
 def test_what_stands_in_the_padding_changes_nothing(params, sources):
     ids, mask = sources
     wanted = generate(params, ids, mask, GREEDY)
-    found = generate(params, np.where(mask, ids, 7), mask.astype(np.int32), GREEDY)
+    found = generate(params, np.where(mask, ids, 7), mask, GREEDY)
     np.testing.assert_array_equal(found.sequences, wanted.sequences)
 
 
@@ -187,7 +187,7 @@ def test_one_compilation_for_each_shape_and_configuration(params, sources, monke
 
 def test_bfloat16_generates_as_well(params, sources):
     model = EncoderDecoder(CONFIG, dtype=jnp.bfloat16)
-    found = generation.generate(model, params, *sources, BEAMS)
+    found = generation.generate(model, params, *sources, GREEDY)
     assert found.scores.dtype == jnp.float32
     assert np.isfinite(found.scores).all()
 

@@ -1,5 +1,6 @@
 """train.py and eval.py answer mistakes with a paragraph, in seconds, and status 2."""
 
+import logging
 import os
 import pathlib
 import subprocess
@@ -43,6 +44,8 @@ def refused(capsys, monkeypatch):
         words = ["train.py", *arguments]
         scripts.define_flags(values, words)
         monkeypatch.chdir(ROOT)
+        # The handler would outlive the test, and write into its closed stream.
+        monkeypatch.setattr(logging, "basicConfig", lambda **options: None)
         status = scripts.run(lambda config, workdir: 0, words, "", values=values)
         said = capsys.readouterr().err
         assert status == 2, said

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bertgen_jax import pretrained
 from bertgen_jax.checkpoints import huggingface
 from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
@@ -289,3 +290,28 @@ def test_what_we_save_the_peer_loads(tmp_path, config, share):
         decoder_input_ids=torch.tensor(ids),
     )
     close(ours.logits, theirs.logits)
+
+
+@pytest.mark.parametrize("kind", ["encoder", "decoder", "pair"])
+def test_what_the_peer_saves_we_load(tmp_path, kind):
+    config = BertGenerationConfig(**SIZES["tester"])
+    if kind == "encoder":
+        peer = transformers.BertGenerationEncoder(peer_config(config))
+    elif kind == "decoder":
+        config = dataclasses.replace(config, is_decoder=True, tie_word_embeddings=False)
+        peer = transformers.BertGenerationDecoder(peer_config(config))
+    else:
+        model, peer, _ = paired(config, width=60)
+        config = model.config
+    randomize(peer, 15).save_pretrained(tmp_path)
+    model, params = pretrained.from_pretrained(tmp_path)
+    if kind != "pair":  # of a pair, the peer does not write every id
+        assert model.config == config
+
+    ids, mask = ids_and_mask(14, SIZES["tester"]["vocab_size"])
+    mask[:, 0] = True
+    inputs = (ids, mask, ids) if kind == "pair" else (ids, mask)
+    ours = run(model, {"params": params}, *inputs)
+    theirs = peer(*(torch.tensor(x * 1) for x in inputs))
+    output = "last_hidden_state" if kind == "encoder" else "logits"
+    close(getattr(ours, output), getattr(theirs, output))
