@@ -4,7 +4,6 @@ Training and evaluation build the same parts from the same config and work direc
 """
 
 import dataclasses
-import itertools
 import logging
 import os
 import pathlib
@@ -21,6 +20,7 @@ from ml_collections import ConfigDict
 
 from bertgen_jax import paths, recipes
 from bertgen_jax.checkpoints.state import CheckpointStore
+from bertgen_jax.config_checks import METRICS, SPLITS
 from bertgen_jax.data import batching, encoding, readers
 from bertgen_jax.data.example import Example
 from bertgen_jax.decoding.config import GenerationConfig
@@ -28,13 +28,9 @@ from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.presets import SIZES
-from bertgen_jax.suggest import nearest
 from bertgen_jax.tokenizers import normalization
 from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
-
-SPLITS = ("train", "validation", "test")
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 _log = logging.getLogger(__name__)
 
@@ -75,31 +71,34 @@ def open_examples(config: ConfigDict, split: str) -> readers.Examples:
         location, columns, on_bad_row=config.data.on_bad_row
     )
     _log.info("%s: %s", split, examples.description)
-    if examples.skipped.count:
-        _log.warning("%s: %s", split, examples.skipped)
+    for message in examples.skipped.messages:
+        _log.warning("%s: skipped, among others: %s", split, message)
     return examples
 
 
-def open_tokenizer(
-    config: ConfigDict, workdir: pathlib.Path, train: readers.Examples | None
+def make_tokenizer(
+    config: ConfigDict, workdir: pathlib.Path, train: readers.Examples
 ) -> BertGenerationTokenizer:
-    """Opens the tokenizer of a work directory, making it there on the first call.
+    """Makes the tokenizer of a new run, and writes it to its work directory.
 
-    It is a copy of `tokenizer.path`, or, where that is empty, learnt from the sources
+    It is a copy of `tokenizer.path`, or, where that is empty, learned from the sources
     and targets of the training data. From then on the work directory needs neither.
 
     Args:
       config: the experiment's.
-      workdir: holds `tokenizer/`.
-      train: the training data; None if there must be a tokenizer already.
+      workdir: gets `tokenizer/`, in the place of what a run left that saved nothing.
+      train: the training data.
 
     Raises:
-      ConfigError: there is none yet, and nothing to make it from.
-      TokenizerError: the file is missing or corrupt.
+      ConfigError: there is no file `tokenizer.path`.
+      TokenizerError: the file is corrupt, or no vocabulary can be learned.
     """
     directory = workdir / "tokenizer"
-    if not directory.exists() and jax.process_index() == 0:
+    if jax.process_index() == 0:
         tokenizer = _make_tokenizer(config, train)
+        # Texts are cut as in training wherever the model goes.
+        tokenizer.model_max_length = config.data.max_source_tokens
+        shutil.rmtree(directory, ignore_errors=True)
         workdir.mkdir(parents=True, exist_ok=True)
         temporary = pathlib.Path(tempfile.mkdtemp(prefix="tokenizer-", dir=workdir))
         try:
@@ -110,11 +109,20 @@ def open_tokenizer(
             shutil.rmtree(temporary, ignore_errors=True)
             raise
     multihost_utils.sync_global_devices("tokenizer")
-    return BertGenerationTokenizer.from_pretrained(directory)
+    return open_tokenizer(workdir)
+
+
+def open_tokenizer(workdir: pathlib.Path) -> BertGenerationTokenizer:
+    """Opens the tokenizer of a run.
+
+    Raises:
+      TokenizerError: it is missing or corrupt.
+    """
+    return BertGenerationTokenizer.from_pretrained(workdir / "tokenizer")
 
 
 def _make_tokenizer(
-    config: ConfigDict, train: readers.Examples | None
+    config: ConfigDict, train: readers.Examples
 ) -> BertGenerationTokenizer:
     settings = config.tokenizer
     steps = tuple(filter(None, settings.normalization.split(",")))
@@ -123,11 +131,6 @@ def _make_tokenizer(
     if settings.path:
         path = paths.find(settings.path, "tokenizer.path")
         return BertGenerationTokenizer.from_pretrained(path, normalization=steps)
-    if train is None:
-        raise ConfigError(
-            "tokenizer.path is empty and the work directory has no tokenizer; expected "
-            "the work directory of a training run."
-        )
     _log.info("learning a vocabulary of %d pieces", settings.vocab_size)
     return train_sentencepiece(
         _texts(train),
@@ -221,24 +224,8 @@ def first(examples: readers.Examples, count: int) -> readers.Examples | First:
 def model_config(
     config: ConfigDict, tokenizer: BertGenerationTokenizer
 ) -> EncoderDecoderConfig:
-    """The architecture: a size, the tokenizer's vocabulary, and what the recipe shares.
-
-    Raises:
-      ConfigError: an unknown size, or lengths beyond the position table.
-    """
+    """The architecture: a size, the tokenizer's vocabulary, what the recipe shares."""
     model = config.model
-    if model.size not in SIZES:
-        raise ConfigError(
-            f"model.size is {model.size!r}; expected one of {', '.join(SIZES)}."
-            f"{nearest(model.size, SIZES)}"
-        )
-    for field in ("max_source_tokens", "max_target_tokens"):
-        if config.data[field] > model.max_position_embeddings:
-            raise ConfigError(
-                f"data.{field} is {config.data[field]}, model.max_position_embeddings "
-                f"is {model.max_position_embeddings}; expected no text longer than the "
-                "model has positions."
-            )
     recipe = recipes.get(config.init.recipe)
     ids = tokenizer.special_ids
     stack = BertGenerationConfig(
@@ -267,19 +254,10 @@ def model_config(
 def create_model(
     config: ConfigDict, tokenizer: BertGenerationTokenizer
 ) -> EncoderDecoder:
-    """The model, with the config's dtype and ways to run it.
-
-    Raises:
-      ConfigError: an unknown dtype, or see `model_config`.
-    """
-    if config.model.dtype not in DTYPES:
-        raise ConfigError(
-            f"model.dtype is {config.model.dtype!r}; expected one of "
-            f"{', '.join(DTYPES)}.{nearest(config.model.dtype, DTYPES)}"
-        )
+    """The model, with the config's dtype and ways to run it."""
     return EncoderDecoder(
         model_config(config, tokenizer),
-        dtype=DTYPES[config.model.dtype],
+        dtype=jnp.dtype(config.model.dtype),
         scan_layers=config.model.scan_layers,
         remat=config.model.remat,
     )
@@ -294,7 +272,7 @@ def generation_config(
       ConfigError: see `GenerationConfig`.
     """
     ids, values = tokenizer.special_ids, dict(config.decode)
-    # A command line knows no field that is a boolean or a word.
+    # A flag keeps the type of its default, a string: True arrives as "True".
     flag = {"true": True, "false": False}
     early = str(values["early_stopping"])
     values["early_stopping"] = flag.get(early.lower(), early)
@@ -312,16 +290,11 @@ def open_store(config: ConfigDict, workdir: pathlib.Path) -> CheckpointStore:
     return CheckpointStore(
         workdir / "checkpoints",
         best_metric=metric,
-        best_mode=best_mode(metric),
+        best_mode=METRICS[metric],
         keep_latest=checkpoint.keep_latest,
         keep_best=checkpoint.keep_best,
         keep_period=checkpoint.keep_every_steps or None,
     )
-
-
-def best_mode(metric: str) -> str:
-    """Whether a large value of a metric is good ("max") or a small one ("min")."""
-    return "min" if metric in ("loss", "perplexity") else "max"
 
 
 def restore_params(
@@ -349,15 +322,3 @@ def restore_params(
     if sharding is not None:
         params = jax.device_put(params, sharding)
     return step, params
-
-
-def differences(found: dict, expected: dict, prefix: str = "") -> list[str]:
-    """Lists the fields in which nested mappings differ, as "name: found, expected"."""
-    lines = []
-    for name in sorted(set(itertools.chain(found, expected))):
-        one, other = found.get(name), expected.get(name)
-        if isinstance(one, dict) and isinstance(other, dict):
-            lines += differences(one, other, f"{prefix}{name}.")
-        elif one != other:
-            lines.append(f"{prefix}{name}: {one!r}, {other!r}")
-    return lines

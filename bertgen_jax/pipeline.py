@@ -63,6 +63,8 @@ class Pipeline:
         texts = [texts] if isinstance(texts, str) else list(texts)
         config = self._config(settings)
         limit = self.model.config.encoder.max_position_embeddings
+        if self.tokenizer.model_max_length is not None:  # what it was trained on
+            limit = min(limit, self.tokenizer.model_max_length)
         rows = [ids[:limit] for ids in self.tokenizer.encode_batch(texts)]
         self._check_ids(rows)
         results: list[dict[str, Any]] = [{}] * len(rows)

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import itertools
 import json
 import pathlib
 from collections.abc import Iterator
@@ -11,7 +12,6 @@ import jax
 from ml_collections import ConfigDict
 
 from bertgen_jax.errors import CheckpointError
-from bertgen_jax.experiment import differences
 
 CONFIG = "config.json"
 
@@ -124,7 +124,13 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
     Raises:
       CheckpointError: another process is training there.
     """
-    workdir.mkdir(parents=True, exist_ok=True)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"--workdir {workdir}: {error.strerror}. Expected a folder that can be "
+            "written to."
+        ) from error
     if jax.process_index() != 0:
         yield
         return
@@ -137,3 +143,15 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
                 "or choose another --workdir."
             ) from error
         yield
+
+
+def differences(found: dict, expected: dict, prefix: str = "") -> list[str]:
+    """Lists the fields in which nested mappings differ, as "name: found, expected"."""
+    lines = []
+    for name in sorted(set(itertools.chain(found, expected))):
+        one, other = found.get(name), expected.get(name)
+        if isinstance(one, dict) and isinstance(other, dict):
+            lines += differences(one, other, f"{prefix}{name}.")
+        elif one != other:
+            lines.append(f"{prefix}{name}: {one!r}, {other!r}")
+    return lines

@@ -117,10 +117,10 @@ def from_tensors(
         if weight.name not in tensors:
             continue
         array = weight.from_foreign(np.asarray(tensors[weight.name], np.float32))
-        nothing = np.zeros(weight.shape, np.float32), "zero"
-        first, name = found.setdefault(
-            weight.path, (array, weight.name) if weight.path else nothing
-        )
+        if weight.path:
+            first, name = found.setdefault(weight.path, (array, weight.name))
+        else:
+            first, name = np.zeros_like(array), "zero"
         if first is array or weight.orphan:
             continue
         if not np.array_equal(first, array, equal_nan=True):
@@ -131,7 +131,7 @@ def from_tensors(
             "~ of another shape, ! not equal though it says that they are shared, tied "
             f"or absent):\n{_first(problems)}"
         )
-    return trees.nested({path: array for path, (array, _) in found.items() if path})
+    return trees.nested({path: array for path, (array, _) in found.items()})
 
 
 def _misfits(

@@ -9,6 +9,8 @@ import zlib
 from bertgen_jax import errors
 from bertgen_jax.data import byte_file, cache
 
+_log = logging.getLogger(__name__)
+
 _FORMAT = 1  # part of the key: raise it when the entry changes
 _CHUNK_BYTES = 1 << 20
 
@@ -41,14 +43,12 @@ def _find(folder: pathlib.Path) -> pathlib.Path | None:
     files = list(folder.iterdir())
     if len(files) == 1 and files[0].name == str(files[0].stat().st_size):
         return files[0]
-    logging.warning("The cached content %s is damaged: made again.", folder)
+    _log.warning("The cached content %s is damaged: made again.", folder)
     return None
 
 
 def _decompress(compressed: byte_file.ByteFile, folder: pathlib.Path) -> None:
-    logging.info(
-        "Decompressing %s (%s bytes).", compressed.name, f"{compressed.size:,}"
-    )
+    _log.info("Decompressing %s (%s bytes).", compressed.name, f"{compressed.size:,}")
     part = folder / "part"
     try:
         # The gzip module verifies the length and the CRC-32 of every member.

@@ -24,6 +24,8 @@ import numpy as np
 from bertgen_jax import errors
 from bertgen_jax.data import cache, mapping, table
 
+_log = logging.getLogger(__name__)
+
 _FORMAT = 1  # part of the key: raise it when the files or the rules for rows change
 _MESSAGES_KEPT = 5
 
@@ -96,7 +98,7 @@ def build(one: table.Table, columns: mapping.Columns, on_bad_row: str) -> Record
 
 
 def _scan(one: table.Table, columns: mapping.Columns, on_bad_row: str) -> RecordIndex:
-    logging.info("Indexing %s (%s bytes).", one.name, f"{one.size:,}")
+    _log.info("Indexing %s (%s bytes).", one.name, f"{one.size:,}")
     content = hashlib.blake2b(digest_size=16)
     rows = array.array("q")
     reasons: collections.Counter[str] = collections.Counter()
@@ -165,9 +167,7 @@ def _load(folder: pathlib.Path) -> RecordIndex | None:
             Skipped(skipped["count"], skipped["reasons"], tuple(skipped["messages"])),
         )
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        logging.warning(
-            "The cached index %s is damaged (%s): made again.", folder, error
-        )
+        _log.warning("The cached index %s is damaged (%s): made again.", folder, error)
         shutil.rmtree(folder, ignore_errors=True)
         return None
 

@@ -13,7 +13,7 @@ import jax
 from jax.sharding import NamedSharding
 from ml_collections import ConfigDict
 
-from bertgen_jax import experiment, losses, workdirs
+from bertgen_jax import config_checks, experiment, losses, sharding, workdirs
 from bertgen_jax.data import batching, loading, readers
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError
@@ -60,6 +60,7 @@ class Evaluator:
       decoded_plan: its batches.
       tokenizer: of sources and targets.
       config: how to search.
+      label_smoothing: part of the loss, not of the negative log-likelihood.
       stemming: of ROUGE.
       sharding: of the batch axis.
     """
@@ -70,6 +71,7 @@ class Evaluator:
     decoded_plan: batching.EvalPlan
     tokenizer: Tokenizer
     config: GenerationConfig
+    label_smoothing: float
     stemming: bool
     sharding: NamedSharding
 
@@ -109,6 +111,7 @@ class Evaluator:
             decoded_plan=plan(decoded.encoded, decoded.buckets),
             tokenizer=tokenizer,
             config=experiment.generation_config(config, tokenizer),
+            label_smoothing=config.label_smoothing,
             stemming=config.eval.stemming,
             sharding=sharding,
         )
@@ -126,7 +129,11 @@ class Evaluator:
             self.sharding,
         )
         scored = results.score(
-            predictions, split=self.split.name, step=step, stemming=self.stemming
+            predictions,
+            split=self.split.name,
+            step=step,
+            stemming=self.stemming,
+            search=self.config,
         )
         metrics |= {name: score.value for name, score in scored.scores.items()}
         return Evaluation(metrics, predictions, scored)
@@ -142,21 +149,22 @@ class Evaluator:
         )
         sums = losses.Sums.zeros()
         for _, batch in loading.to_device(batches, self.sharding):
-            sums = _add_losses(model, params, batch, sums)
+            sums = _add_losses(model, self.label_smoothing, params, batch, sums)
         sums = jax.device_get(sums)
         nll = float(sums.nll) / float(sums.tokens)
         return {
-            "loss": nll,
+            "loss": float(sums.loss) / float(sums.tokens),
+            "nll": nll,
             "perplexity": math.exp(min(nll, 700.0)),  # the largest that a float holds
             "accuracy": 100 * float(sums.correct) / float(sums.tokens),
         }
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _add_losses(model, params, batch, sums):
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _add_losses(model, label_smoothing, params, batch, sums):
     logits = losses.teacher_forced_logits(model, params, batch, None)
     labels, weights = batch["labels"], batch["label_weights"]
-    return sums + losses.cross_entropy(logits, labels, weights)
+    return sums + losses.cross_entropy(logits, labels, weights, label_smoothing)
 
 
 def evaluate_run(
@@ -173,24 +181,23 @@ def evaluate_run(
     Raises:
       BertgenError: no such checkpoint, or data that is not there.
     """
+    config_checks.check(config)
     workdirs.check_model(workdir, config)
     examples = experiment.open_examples(config, split)
-    tokenizer = experiment.open_tokenizer(config, workdir, None)
+    tokenizer = experiment.open_tokenizer(workdir)
     model = experiment.create_model(config, tokenizer)
-    mesh = jax.make_mesh(
-        (jax.device_count(),), ("data",), axis_types=(jax.sharding.AxisType.Auto,)
-    )
-    spec = jax.sharding.PartitionSpec
+    mesh = sharding.create_mesh(data=-1, fsdp=1)
+    sharding.check_batch(config.eval.batch_size, mesh, 1, "eval.batch_size")
     with contextlib.closing(experiment.open_store(config, workdir)) as store:
         number, params = experiment.restore_params(
             config,
             store,
             _number(store, step, workdir),
-            NamedSharding(mesh, spec()),
+            sharding.replicated(mesh),
         )
     _log.info("evaluating step %d on the %s split", number, split)
     evaluator = Evaluator.open(
-        config, split, examples, tokenizer, NamedSharding(mesh, spec("data"))
+        config, split, examples, tokenizer, sharding.batch_sharding(mesh)
     )
     evaluation = evaluator.evaluate(model, params, number)
     evaluation.write(workdir)
@@ -208,7 +215,10 @@ def _number(store, step: str, workdir: pathlib.Path) -> int:
         return store.latest_step()
     if step == "best":
         best = store.best_step()
-        return store.latest_step() if best is None else best
+        if best is None:
+            _log.warning("no checkpoint has a finite metric; taking the latest")
+            return store.latest_step()
+        return best
     if not step.isdigit() or int(step) not in saved:
         raise CheckpointError(
             f"step is {step!r}; expected 'best', 'latest' or one of those in "

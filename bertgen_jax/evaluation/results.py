@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.evaluation.prediction import Prediction
 from bertgen_jax.metrics import rouge, sentences
 from bertgen_jax.metrics.score import Score
@@ -19,6 +20,7 @@ class Results:
       split: "validation" or "test".
       step: of the checkpoint.
       examples: how many were scored.
+      search: settings of the search.
       scores: of the model, by metric.
       baseline: of the source's first sentence, by metric.
     """
@@ -26,6 +28,7 @@ class Results:
     split: str
     step: int
     examples: int
+    search: Mapping[str, Any]
     scores: Mapping[str, Score]
     baseline: Mapping[str, Score]
 
@@ -39,7 +42,12 @@ class Results:
 
 
 def score(
-    predictions: Sequence[Prediction], *, split: str, step: int, stemming: bool
+    predictions: Sequence[Prediction],
+    *,
+    split: str,
+    step: int,
+    stemming: bool,
+    search: GenerationConfig,
 ) -> Results:
     """Scores predictions and the lead-1 baseline on the same examples with ROUGE."""
     references = [prediction.references for prediction in predictions]
@@ -49,6 +57,7 @@ def score(
         split=split,
         step=step,
         examples=len(predictions),
+        search=search.to_dict(),
         scores=rouge.rouge(texts, references, stemming=stemming),
         baseline=rouge.rouge(leads, references, stemming=stemming),
     )

@@ -91,16 +91,9 @@ def create(
 
 def parameter_paths(params: Any) -> Any:
     """A tree like `params` that holds each parameter's path, joined by "/"."""
-    return jax.tree_util.tree_map_with_path(lambda path, _: path_name(path), params)
-
-
-def path_name(path: Iterable[Any]) -> str:
-    """A tree path as text: keys, field names and indices joined by "/"."""
-    keys = (
-        getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))
-        for key in path
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: jax.tree_util.keystr(path, simple=True, separator="/"), params
     )
-    return "/".join(str(key) for key in keys)
 
 
 def matching(paths: Any, patterns: Iterable[str], field: str) -> Any:

@@ -1,10 +1,11 @@
 """`Progress`: what a run remembers beside its state, from checkpoint to checkpoint."""
 
 import dataclasses
+import math
 from typing import Any, Self
 
+from bertgen_jax.config_checks import METRICS
 from bertgen_jax.errors import CheckpointError
-from bertgen_jax.experiment import best_mode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +46,9 @@ class Progress:
     def after(self, metrics: dict[str, float], metric: str, step: int) -> Self:
         """The progress after an evaluation."""
         value = metrics[metric]
-        sign = 1 if best_mode(metric) == "max" else -1
-        if self.best is None or sign * value > sign * self.best:
+        sign = 1 if METRICS[metric] == "max" else -1
+        is_first = self.best is None
+        if math.isfinite(value) and (is_first or sign * value > sign * self.best):
             return dataclasses.replace(
                 self, best=value, best_step=step, stale_evaluations=0
             )
@@ -59,5 +61,6 @@ class Progress:
     def line(self, step: int, metrics: dict[str, float], metric: str) -> str:
         """One line for the log."""
         shown = "  ".join(f"{name} {value:.2f}" for name, value in metrics.items())
-        best = "new best" if self.best_step == step else f"best {self.best:.2f}"
+        best = "no best yet" if self.best is None else f"best {self.best:.2f}"
+        best = "new best" if self.best_step == step else best
         return f"step {step:,}  validation  {shown}  ({metric}: {best})"

@@ -16,12 +16,20 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from bertgen_jax import experiment, pretrained, randomness, recipes, workdirs
+from bertgen_jax import (
+    config_checks,
+    experiment,
+    pretrained,
+    randomness,
+    recipes,
+    sharding,
+    workdirs,
+)
 from bertgen_jax.data import batching, loading
 from bertgen_jax.evaluation import evaluator
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
-from bertgen_jax.training import reporting, sharding
+from bertgen_jax.training import reporting
 from bertgen_jax.training.clock import Clock
 from bertgen_jax.training.compiled import CompiledSteps
 from bertgen_jax.training.interruption import Interruption
@@ -65,6 +73,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
     workdir = pathlib.Path(workdir)
     with contextlib.ExitStack() as stack:
         # 1. The configuration, and the devices that it asks for.
+        config_checks.check(config)
         stack.enter_context(workdirs.locked(workdir))
         workdirs.check(workdir, config)
         mesh = sharding.create_mesh(config.mesh.data, config.mesh.fsdp)
@@ -82,9 +91,13 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         # 2. The data: opened and checked, then tokenized.
         texts = experiment.open_examples(config, "train")
         held_out = experiment.open_examples(config, "validation")
+        if config.data.test:  # read at the end, missed at once
+            experiment.open_examples(config, "test")
         if is_new:
             check_sources(config)
-        tokenizer = experiment.open_tokenizer(config, workdir, texts)
+            tokenizer = experiment.make_tokenizer(config, workdir, texts)
+        else:
+            tokenizer = experiment.open_tokenizer(workdir)
         corpus = experiment.open_split(config, "train", texts, tokenizer)
         validation = evaluator.Evaluator.open(
             config,
@@ -106,20 +119,17 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
             100 * plan.padding_share(),
         )
 
-        # 3. The parameters; 4. the optimizer's state, made from them.
+        # 3. A new run: the parameters, then the optimizer's state made from them.
+        # 4. Else the newest intact checkpoint.
         model = experiment.create_model(config, tokenizer)
         run = CompiledSteps.create(config, model, mesh)
-        params = initial_params(config, model)
-        if is_new:
-            params = warm_params(config, workdir, params, model, tokenizer)
-        count = sum(leaf.size for leaf in jax.tree.leaves(params))
+        count = sum(leaf.size for leaf in jax.tree.leaves(run.abstract_state.params))
         _log.info("model: %s, %s parameters", config.init.recipe, f"{count:,}")
-        state = run.initial_state(params)
         workdirs.claim(workdir, config)
-
-        # 5. The newest intact checkpoint replaces both.
-        progress = Progress(data=plan.fingerprint)
-        if not is_new:
+        if is_new:
+            state = run.initial_state(first_params(config, workdir, model, tokenizer))
+            progress = Progress(data=plan.fingerprint)
+        else:
             _, state, extra = store.restore(None, run.abstract_state)
             progress = Progress.resumed(extra, plan.fingerprint)
             _log.info("going on from step %d", int(state.step))
@@ -149,7 +159,8 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
 
         # The loop: draw, step, log; evaluate, then save, so that the checkpoint carries
         # its metrics; only then the next batch.
-        while step < last and not progress.exhausted(config.eval.patience):
+        done = step >= last or progress.exhausted(config.eval.patience)
+        while not done:
             host_batch, batch = next(batches)
             state, checks = run.step(state, batch)
             step += 1
@@ -176,9 +187,11 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                 progress = progress.after(metrics, config.eval.metric, step)
                 _log.info(progress.line(step, metrics, config.eval.metric))
 
+            done = step == last or progress.exhausted(config.eval.patience)
             stopping = interruption.requested(step)
             if (
                 stopping
+                or done
                 or due(step, config.checkpoint.every_steps, last)
                 or (metrics is not None and progress.best_step == step)
             ):
@@ -186,13 +199,13 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                 with clock.paused():
                     progress = dataclasses.replace(progress, elapsed_s=clock.trained_s)
                     store.save(step, state, dataclasses.asdict(progress), metrics)
-            if stopping:
+            if stopping and not done:
                 store.wait()
                 return Outcome(step, store.best_step(), interruption.name)
 
-        # The end: the best parameters become the model that leaves the house.
+        # The end: the best parameters become WORKDIR/model.
         store.wait()
-        if progress.exhausted(config.eval.patience) and step < last:
+        if step < last:
             _log.info(
                 "stopped after step %d: %s has not improved for %d evaluations",
                 step,
@@ -200,6 +213,8 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                 config.eval.patience,
             )
         best_step = store.best_step()
+        if best_step is None:
+            _log.warning("no checkpoint has a finite %s", config.eval.metric)
         if jax.process_index() == 0:
             _, params = experiment.restore_params(config, store, best_step)
             pretrained.save_pretrained(
@@ -210,13 +225,6 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                 experiment.generation_config(config, tokenizer),
             )
         return Outcome(step, best_step)
-
-
-def initial_params(config: ConfigDict, model: EncoderDecoder) -> Any:
-    """Random parameters, the same for the same seed."""
-    ids = np.zeros((1, 2), np.int32)
-    init = jax.jit(lambda key: model.init(key, ids, None, ids)["params"])
-    return init(randomness.key(config.seed, "init"))
 
 
 def check_sources(config: ConfigDict) -> None:
@@ -231,17 +239,19 @@ def check_sources(config: ConfigDict) -> None:
         find_sources(recipe, encoder=init.encoder, decoder=init.decoder)
 
 
-def warm_params(
+def first_params(
     config: ConfigDict,
     workdir: pathlib.Path,
-    params: Any,
     model: EncoderDecoder,
     tokenizer: BertGenerationTokenizer,
 ) -> Any:
-    """The parameters before step 1: warm where the recipe says so.
+    """The parameters before step 1: random by the seed, and warm by the recipe.
 
     What came from where is logged, and written to WORKDIR/warm_start.json.
     """
+    ids = np.zeros((1, 2), np.int32)
+    init = jax.jit(lambda key: model.init(key, ids, None, ids)["params"])
+    params = init(randomness.key(config.seed, "init"))
     recipe = recipes.get(config.init.recipe)
     if not recipe.is_warm:
         return params

@@ -6,6 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
+from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.evaluation import prediction, report, results
 from bertgen_jax.evaluation.prediction import Prediction
 
@@ -18,7 +19,13 @@ PREDICTIONS = [
 
 @pytest.fixture
 def scored():
-    return results.score(PREDICTIONS, split="test", step=7, stemming=True)
+    return results.score(
+        PREDICTIONS,
+        split="test",
+        step=7,
+        stemming=True,
+        search=GenerationConfig(num_beams=4),
+    )
 
 
 def test_the_baseline_is_the_first_sentence_of_the_same_sources(scored):
@@ -31,6 +38,7 @@ def test_files_hold_all_that_fixes_a_number(scored, tmp_path):
     results.write(path, scored)
     values = json.loads(path.read_text())
     assert (values["split"], values["step"], values["examples"]) == ("test", 7, 3)
+    assert values["search"]["num_beams"] == 4
     rouge = values["scores"]["rougeL"]
     assert rouge["low"] <= rouge["value"] <= rouge["high"]
     assert "stem:yes" in rouge["signature"]

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.tree_util import keystr
 
+from bertgen_jax import sharding
 from bertgen_jax.losses import teacher_forced_logits
-from bertgen_jax.training import sharding, steps
-from bertgen_jax.training.optimizers import path_name
+from bertgen_jax.training import steps
 from bertgen_jax.training.state import TrainState
 from tests.training.conftest import VOCABULARY, random_batch, small_model
 
@@ -39,7 +40,7 @@ def gradients(state, new):
         lambda old, now: np.asarray(old - now), state.params, new.params
     )
     leaves, _ = jax.tree_util.tree_flatten_with_path(changes)
-    return {path_name(path): leaf for path, leaf in leaves}
+    return {keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
 @pytest.fixture(scope="module")

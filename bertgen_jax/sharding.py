@@ -11,7 +11,6 @@ import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.training.optimizers import path_name
 
 
 def create_mesh(data: int, fsdp: int) -> Mesh:
@@ -73,7 +72,10 @@ def state_shardings(abstract_state: Any, mesh: Mesh) -> Any:
     fsdp = mesh.shape["fsdp"]
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: NamedSharding(
-            mesh, _partition(path_name(path), leaf.shape, fsdp)
+            mesh,
+            _partition(
+                jax.tree_util.keystr(path, simple=True, separator="/"), leaf.shape, fsdp
+            ),
         ),
         abstract_state,
     )

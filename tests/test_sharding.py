@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import optax
 import pytest
 from jax.sharding import PartitionSpec
+from jax.tree_util import keystr
 
+from bertgen_jax import sharding
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.training import sharding
-from bertgen_jax.training.optimizers import path_name
 from bertgen_jax.training.state import TrainState
 
 PARAMS = {
@@ -29,7 +29,9 @@ def specs(optimizer, data=2, fsdp=4):
     places = sharding.state_shardings(abstract, mesh)
     leaves, _ = jax.tree_util.tree_flatten_with_path(places)
     assert len(leaves) == len(jax.tree.leaves(abstract))
-    return {path_name(path): place.spec for path, place in leaves}
+    return {
+        keystr(path, simple=True, separator="/"): place.spec for path, place in leaves
+    }
 
 
 def test_tables_are_split_over_their_width_never_over_the_vocabulary():
