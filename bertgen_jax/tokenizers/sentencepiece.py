@@ -103,7 +103,6 @@ class BertGenerationTokenizer:
         self.bos_token, self.eos_token, self.unk_token = bos_token, eos_token, unk_token
         self.pad_token, self.sep_token = pad_token, sep_token
         self.normalization = self._options["normalization"]
-        self.model_max_length = model_max_length
         self._model, self._processor = sentencepiece_model.load(
             vocab_file, self._options["sp_model_kwargs"]
         )
@@ -399,6 +398,15 @@ class BertGenerationTokenizer:
             side=padding_side,
         )
         return {"input_ids": ids, "attention_mask": mask}
+
+    @property
+    def model_max_length(self) -> int | None:
+        """Where `truncation=True` cuts, in ids; None for no limit."""
+        return self._options["model_max_length"]
+
+    @model_max_length.setter
+    def model_max_length(self, length: int | None) -> None:
+        self._options["model_max_length"] = length
 
     def save_vocabulary(
         self, directory: str | os.PathLike[str], filename_prefix: str | None = None
