@@ -52,7 +52,7 @@ def demo(config: ConfigDict) -> ConfigDict:
     config.total_steps = 600
     config.batch_size = 32
     config.model.size = "tiny"
-    config.model.hidden_dropout_prob = 0.0  # every epoch is new: nothing to over-fit
+    config.model.hidden_dropout_prob = 0.0  # less than one epoch: nothing to over-fit
     config.model.attention_probs_dropout_prob = 0.0
     config.model.initializer_range = (
         0.08  # about 1/sqrt(width): 0.02 suits wider models

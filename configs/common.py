@@ -1,8 +1,7 @@
 """Every default of every experiment, one line each, with its unit or its reason.
 
 A config file starts from `get_config()` and sets what differs: an experiment card.
-Config
-files are Python and are executed: read one before you run it.
+Config files are Python and are executed: read one before you run it.
 """
 
 from ml_collections import ConfigDict
@@ -39,11 +38,11 @@ def get_config() -> ConfigDict:
 
     config.tokenizer = tokenizer = ConfigDict()
     tokenizer.path = ""  # model directory or .model file; "": learn one from data.train
-    tokenizer.vocab_size = 16_000  # pieces at most, when one is learnt [section 5]
+    tokenizer.vocab_size = 16_000  # pieces at most, when one is learned [section 5]
     tokenizer.normalization = "all"  # steps, "nfc,quotes,...": text in ASCII; "": none
 
     config.data = data = ConfigDict()
-    data.train = ""  # file, glob, "hf:..." or "demo:..."; relative to BERTGEN_DATA_DIR
+    data.train = ""  # file, glob, "hf:NAME#train" or "demo:NAME/train"
     data.validation = ""  # as above
     data.test = ""  # as above
     data.columns = columns = ConfigDict()

@@ -1,7 +1,7 @@
 """The state of a run to disk and back: pytree of arrays, and JSON, <-> DIRECTORY/STEP/.
 
     60/state/        the arrays, by Orbax (OCDBT), named by their path in the tree
-       extra.json    what else a resume needs: data position, clock, seed
+       extra.json    what else a resume needs: `training/progress.py`
        metrics.json  what was measured right before the save, if anything was
        digests.json  size and SHA-256 of every file above
 

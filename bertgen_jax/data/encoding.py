@@ -63,7 +63,7 @@ class EncodingSpec:
     Attributes:
       max_source_tokens: what sources are cut to, prefix and suffix included.
       max_target_tokens: what targets are cut to after the end symbol was added, so that
-        a target that is too long loses it (paper.md section 4.2).
+        a target that is too long loses it (as in the code of the paper's lineage).
       source_prefix_ids: put before the pieces of each source.
       source_suffix_ids: put after them, whether they were cut or not.
     """

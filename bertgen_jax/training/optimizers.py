@@ -25,8 +25,7 @@ def create(
     """Makes the optimizer of a run.
 
     The order is clip, precondition, decay, multiply, rate: the clipped norm is that of
-      the
-    trained gradients; decay is decoupled (AdamW) and scaled by the rate and multiplier.
+    the trained gradients; decay is decoupled (AdamW) and scaled by rate and multiplier.
 
     Args:
       optim: the config's `optim`, documented in configs/common.py.

@@ -15,8 +15,7 @@ class Totals:
     """What the steps since the last log line add up to.
 
     It is part of the state, and so of the checkpoint: a run that is killed between two
-      log
-    lines and resumed logs the same means as one that never stopped.
+    log lines and resumed logs the same means as one that never stopped.
 
     Attributes:
       sums: loss sums.
