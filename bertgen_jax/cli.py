@@ -1,6 +1,7 @@
 """`bertgen`: the library's verbs as commands."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -40,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BertgenError as error:
         print(f"bertgen: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `bertgen ... | head`: the reader has seen enough
+        # Python flushes standard output once more at exit, and would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -51,9 +55,9 @@ def _generate(options: argparse.Namespace) -> None:
         if (value := getattr(options, name)) is not None
     }
     text = sys.stdin.read() if options.file is None else _read(options.file)
-    lines = text.removesuffix("\n").split("\n")
+    lines = text.removesuffix("\n").split("\n") if text else []
     for result in generator(lines, batch_size=options.batch_size, **settings):
-        print(result["generated_text"])
+        print(result["generated_text"], flush=True)
 
 
 def _read(name: str) -> str:

@@ -1,6 +1,8 @@
 """`bertgen` answers on standard output, and mistakes with a paragraph and status 2."""
 
 import io
+import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -48,6 +50,27 @@ def test_standard_input_is_read_without_a_file(directory, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.StringIO("the boat sank\n"))
     assert cli.main(["generate", str(directory), "--max-new-tokens=2"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_no_text_gives_no_text(directory, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert cli.main(["generate", str(directory)]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(directory):
+    found = subprocess.run(
+        f"yes 'the boat sank' | head -200 | {sys.executable} -m bertgen_jax generate "
+        f"{directory} | head -1; echo ${{PIPESTATUS[2]}}",
+        shell=True,
+        executable="/bin/bash",
+        cwd=pathlib.Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stdout.splitlines()[-1] == "0"
+    assert "BrokenPipe" not in found.stderr
 
 
 @pytest.mark.parametrize(
