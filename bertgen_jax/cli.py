@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BertgenError as error:
         print(f"bertgen: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130  # as a shell reports a process that SIGINT ended
     except BrokenPipeError:  # `bertgen ... | head`: the reader has seen enough
         # Python flushes standard output once more at exit, and would complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -54,15 +56,19 @@ def _generate(options: argparse.Namespace) -> None:
         for name in ("num_beams", "max_new_tokens")
         if (value := getattr(options, name)) is not None
     }
-    text = sys.stdin.read() if options.file is None else _read(options.file)
+    text = _read(options.file)
     lines = text.removesuffix("\n").split("\n") if text else []
     for result in generator(lines, batch_size=options.batch_size, **settings):
         print(result["generated_text"], flush=True)
 
 
-def _read(name: str) -> str:
+def _read(name: str | None) -> str:
+    """The text of a file, or of standard input."""
     try:
+        if name is None:
+            return sys.stdin.read()
         with open(name, encoding="utf-8") as file:
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise BertgenError(f"{name}: {error}. Expected a UTF-8 text file.") from error
+        where = name or "standard input"
+        raise BertgenError(f"{where}: {error}. Expected UTF-8 text.") from error

@@ -69,12 +69,18 @@ def run(
         force=True,
     )
     logging.getLogger("bertgen_jax").setLevel(logging.INFO)
+    # A save that fails is told once, as our error; Orbax's tasks would tell it of each
+    # array again.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         config, workdir = _parse(arguments, workdir_is_enough, values)
         return main(config, workdir)
     except BertgenError as error:
         print(f"{pathlib.Path(arguments[0]).name}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted; what was saved stands", file=sys.stderr)
+        return 130  # as a shell reports a process that SIGINT ended
 
 
 def config_arguments(arguments: Sequence[str]) -> list[str]:
@@ -99,6 +105,8 @@ def _parse(
         if len(rest) > 1:
             raise ConfigError(f"{rest[1]!r} is no flag; flags begin with --.")
         config = values.config
+    except ConfigError:
+        raise
     except flags.Error as error:
         # A config file that raised is quoted with its traceback: its last line will do.
         raise ConfigError(f"{error}".strip().split("\n")[-1]) from error

@@ -100,7 +100,7 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
     """
     path = workdir / CONFIG
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(
             f"{path}: {error.strerror}. Expected the work directory of a training run; "
@@ -108,6 +108,9 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise CheckpointError(f"{path}: not JSON ({error}).") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: expected a JSON object, found {values!r}.")
+    return values
 
 
 def resolved(config: ConfigDict) -> dict[str, Any]:
@@ -134,7 +137,14 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
     if jax.process_index() != 0:
         yield
         return
-    with (workdir / ".lock").open("w") as file:
+    try:
+        lock = (workdir / ".lock").open("w")
+    except OSError as error:
+        raise CheckpointError(
+            f"{workdir}/.lock: {error.strerror}. Expected a folder that can be written "
+            "to."
+        ) from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

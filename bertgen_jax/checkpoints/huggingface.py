@@ -87,13 +87,22 @@ def save(
     """
     tensors = to_tensors(weights_of(config), params)
     directory = pathlib.Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     values = {"architectures": [_architecture(config)], **config.to_dict()}
-    (directory / "config.json").write_text(
-        json.dumps(values, indent=2) + "\n", encoding="utf-8"
-    )
-    # The peer refuses files that do not say which framework's layout they hold.
-    safetensors.numpy.save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
+    temporary = directory / f"{WEIGHTS}.tmp"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        # The peer refuses files that do not say which framework's layout they hold.
+        safetensors.numpy.save_file(tensors, temporary, metadata={"format": "pt"})
+        temporary.chmod(0o644)  # the library's is private
+        temporary.replace(directory / WEIGHTS)
+        (directory / "config.json").write_text(
+            json.dumps(values, indent=2) + "\n", encoding="utf-8"
+        )
+    except (OSError, safetensors.SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"{directory}: the model cannot be written there ({error})."
+        ) from error
 
 
 def from_tensors(

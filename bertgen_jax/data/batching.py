@@ -117,7 +117,8 @@ def parse_buckets(pairs: Sequence[Sequence[int]]) -> tuple[Bucket, ...]:
             "target tokens), as in ((512, 64),)."
         )
     for pair in pairs:
-        if not isinstance(pair, Sequence) or len(pair) != 2 or min(pair) < 1:
+        is_pair = isinstance(pair, Sequence) and len(pair) == 2
+        if not is_pair or not all(isinstance(n, int) and n > 0 for n in pair):
             raise errors.ConfigError(
                 f"A bucket is given as {pair!r}; a pair (source tokens, target tokens) "
                 "of positive numbers was expected, as in ((128, 32), (512, 64))."

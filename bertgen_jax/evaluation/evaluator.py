@@ -219,7 +219,7 @@ def _number(store, step: str, workdir: pathlib.Path) -> int:
             _log.warning("no checkpoint has a finite metric; taking the latest")
             return store.latest_step()
         return best
-    if not step.isdigit() or int(step) not in saved:
+    if not (step.isascii() and step.isdigit()) or int(step) not in saved:
         raise CheckpointError(
             f"step is {step!r}; expected 'best', 'latest' or one of those in "
             f"{workdir}/checkpoints: {', '.join(map(str, saved))}."

@@ -64,7 +64,7 @@ def create(
                 ),
             )
         )
-    multipliers = dict(optim["multipliers"])
+    multipliers = _multipliers(optim["multipliers"])
     for pattern in multipliers:
         matching(paths, [pattern], "optim.multipliers")
     if multipliers:
@@ -133,6 +133,21 @@ def _precondition(optim: Mapping[str, Any]) -> list[optax.GradientTransformation
             optax.scale_by_param_block_rms(1e-3),
         ]
     return [optax.scale_by_adam(b1=optim["b1"], b2=optim["b2"], eps=optim["eps"])]
+
+
+def _multipliers(pairs: Iterable[Any]) -> dict[str, float]:
+    for pair in pairs:
+        if not (
+            isinstance(pair, list | tuple)
+            and len(pair) == 2
+            and isinstance(pair[0], str)
+            and isinstance(pair[1], int | float)
+        ):
+            raise ConfigError(
+                f"optim.multipliers is {pairs!r}; expected pairs of a regular "
+                "expression and a number, such as (('encoder/', 0.5),)."
+            )
+    return dict(pairs)
 
 
 def _multiply(multipliers: Mapping[str, float]) -> optax.GradientTransformation:

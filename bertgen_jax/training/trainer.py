@@ -75,18 +75,18 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         # 1. The configuration, and the devices that it asks for.
         config_checks.check(config)
         stack.enter_context(workdirs.locked(workdir))
-        workdirs.check(workdir, config)
+        store = stack.enter_context(
+            contextlib.closing(experiment.open_store(config, workdir))
+        )
+        is_new = store.latest_step() is None
+        if not is_new:  # what has saved nothing yet owns nothing
+            workdirs.check(workdir, config)
         mesh = sharding.create_mesh(config.mesh.data, config.mesh.fsdp)
         sharding.check_batch(
             config.batch_size, mesh, config.micro_batches, "batch_size"
         )
         sharding.check_batch(config.eval.batch_size, mesh, 1, "eval.batch_size")
         by_rows = sharding.batch_sharding(mesh)
-
-        store = stack.enter_context(
-            contextlib.closing(experiment.open_store(config, workdir))
-        )
-        is_new = store.latest_step() is None
 
         # 2. The data: opened and checked, then tokenized.
         texts = experiment.open_examples(config, "train")
@@ -125,7 +125,6 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         run = CompiledSteps.create(config, model, mesh)
         count = sum(leaf.size for leaf in jax.tree.leaves(run.abstract_state.params))
         _log.info("model: %s, %s parameters", config.init.recipe, f"{count:,}")
-        workdirs.claim(workdir, config)
         if is_new:
             state = run.initial_state(first_params(config, workdir, model, tokenizer))
             progress = Progress(data=plan.fingerprint)
@@ -133,6 +132,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
             _, state, extra = store.restore(None, run.abstract_state)
             progress = Progress.resumed(extra, plan.fingerprint)
             _log.info("going on from step %d", int(state.step))
+        workdirs.claim(workdir, config)
         step, last = int(state.step), config.total_steps
 
         writer = Writer(workdir, tensorboard=config.log.tensorboard, step=step)

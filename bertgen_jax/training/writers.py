@@ -5,6 +5,7 @@ metrics.jsonl is the record, one object a line; TensorBoard is a view of it.
 
 import json
 import logging
+import math
 import pathlib
 from collections.abc import Mapping
 
@@ -73,5 +74,9 @@ def _drop_after(path: pathlib.Path, step: int) -> None:
         temporary.replace(path)
 
 
-def _step_of(line: str) -> int:
-    return json.loads(line)["step"]
+def _step_of(line: str) -> float:
+    """The step of a line; infinite if it cannot be read, so that it is dropped."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, TypeError, KeyError):
+        return math.inf

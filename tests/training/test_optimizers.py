@@ -112,6 +112,8 @@ def test_adafactor_keeps_rows_and_columns_instead_of_matrices():
         ({"freeze": ("encoder/layer_7",)}, "matches no parameter"),
         ({"freeze": ("",)}, "matches every parameter"),
         ({"freeze": ("(",)}, "not a regular expression"),
+        ({"multipliers": ("encoder", 0.5)}, "expected pairs of a regular"),
+        ({"multipliers": (("encoder", "x"),)}, "expected pairs of a regular"),
         ({"multipliers": (("layer_9", 2.0),)}, r"optim.multipliers: 'layer_9' matches"),
         (
             {"name": "adamw", "weight_decay": 0.1, "decay_pattern": "kernl"},

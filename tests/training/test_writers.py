@@ -32,6 +32,14 @@ def test_what_was_not_saved_is_written_again_not_twice(tmp_path):
     assert [line["step"] for line in lines(tmp_path)] == list(range(1, 10))
 
 
+def test_a_line_that_cannot_be_read_is_dropped(tmp_path):
+    write(tmp_path, 1, 2, step=0)
+    with (tmp_path / METRICS).open("a") as file:
+        file.write("not json\n")
+    write(tmp_path, 3, 3, step=2)
+    assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3]
+
+
 def test_tensorboard_events_hold_the_same_numbers(tmp_path):
     writer = Writer(tmp_path, tensorboard=True, step=0)
     writer.write(3, "validation", {"rougeL": 41.5})
