@@ -13,16 +13,8 @@ import safetensors
 from bertgen_jax.checkpoints import bert_maps
 from bertgen_jax.checkpoints.huggingface import WEIGHTS
 from bertgen_jax.errors import CheckpointError, ConfigError
-from bertgen_jax.models.config import BertGenerationConfig, read_json
+from bertgen_jax.models.config import SIZE_FIELDS, BertGenerationConfig, read_json
 
-_REQUIRED = (
-    "vocab_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "max_position_embeddings",
-)
 # Absent from the oldest files, and then BERT's, which are the defaults of ours.
 _OPTIONAL = ("hidden_act", "layer_norm_eps", "position_embedding_type")
 
@@ -106,13 +98,13 @@ def _read_config(
             f"{path}: model_type is {values.get('model_type')!r}; expected {kind!r}, "
             "the kind of checkpoint that the recipe starts from."
         )
-    missing = [name for name in _REQUIRED if name not in values]
+    missing = [name for name in SIZE_FIELDS if name not in values]
     if missing:
         raise CheckpointError(
             f"{path}: {', '.join(missing)} missing; expected the config.json that "
             f"Hugging Face writes for a {kind} model."
         )
-    present = [name for name in (*_REQUIRED, *_OPTIONAL) if name in values]
+    present = [name for name in (*SIZE_FIELDS, *_OPTIONAL) if name in values]
     try:
         config = BertGenerationConfig.from_dict(
             {name: values[name] for name in present}

@@ -68,7 +68,7 @@ class BertGenerationConfig:
     def __post_init__(self):
         if isinstance(self.eos_token_id, list):  # as JSON has it; a tuple hashes
             object.__setattr__(self, "eos_token_id", tuple(self.eos_token_id))
-        for name in _SIZES:
+        for name in SIZE_FIELDS:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ConfigError(f"{name} is {value!r}; expected a positive integer.")
@@ -134,7 +134,7 @@ class BertGenerationConfig:
         return _of_kind(cls, read_config(directory), directory)
 
 
-_SIZES = (
+SIZE_FIELDS = (
     "vocab_size",
     "hidden_size",
     "num_hidden_layers",
@@ -144,7 +144,7 @@ _SIZES = (
 )
 
 # What must agree for two stacks to be one set of arrays.
-_SHARED_FIELDS = (*_SIZES, "hidden_act", "layer_norm_eps")
+_SHARED_FIELDS = (*SIZE_FIELDS, "hidden_act", "layer_norm_eps")
 _EMBEDDING_FIELDS = ("vocab_size", "hidden_size", "max_position_embeddings")
 
 
