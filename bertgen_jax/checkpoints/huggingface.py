@@ -186,15 +186,16 @@ def to_tensors(
             "the params do not fit the model's config (- expected, + found):\n"
             f"{differences}"
         )
-    return {
-        weight.name: weight.to_foreign(
+    tensors = {}
+    for name, parts in name_maps.by_name(w for w in weights if w.written).items():
+        values = [
             np.asarray(found[weight.path], np.float32)
             if weight.path
             else np.zeros(weight.shape, np.float32)
-        )
-        for weight in weights
-        if weight.written
-    }
+            for weight in parts
+        ]
+        tensors[name] = name_maps.to_foreign(parts, values)
+    return tensors
 
 
 def _described(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:

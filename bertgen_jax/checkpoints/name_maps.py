@@ -5,16 +5,27 @@ same list in opposite directions, so that they cannot disagree.
 """
 
 import dataclasses
+import enum
 import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 
 
+class Layout(enum.Enum):
+    """How a file lays out a linear map from `in` to `out` values."""
+
+    OUTPUTS_FIRST = "[out, in]"  # torch's Linear
+    INPUTS_FIRST = "[in, out]"  # TensorFlow's kernels, and Conv1D of torch's GPT-2
+    CONVOLUTION = "[1, in, out]"  # of openai/gpt-2, one position wide
+    OURS = "heads apart"  # [D, H, K] and [H, K, D], as TensorFlow 2's BERT
+
+
 @dataclasses.dataclass(frozen=True)
 class Weight:
-    """One foreign tensor and the parameter of ours that it is.
+    """One foreign tensor, or a part of one, and the parameter of ours that it is.
 
     Several tensors may be one parameter: then any of them will do, and they are equal.
 
@@ -23,8 +34,10 @@ class Weight:
         for a tensor of zeros that the peer has and we do without.
       shape: its shape there.
       name: the foreign tensor's name.
-      inputs: for a linear map, how many of its leading axes are inputs. Foreign linear
-        weights are [outputs, inputs]; ours are [*inputs, *outputs]. 0: no linear map.
+      inputs: for a linear map, how many of its leading axes are inputs; 0: none.
+      layout: how the file lays out linear maps; ours are [*inputs, *outputs].
+      part: where the tensor holds several parameters side by side along its outputs,
+        which of them this is, and how many there are.
       written: False for one that repeats another, which the peer does not write.
       orphan: the peer wants it, but does not compute with it where its like is present;
         only then may the two differ.
@@ -34,28 +47,56 @@ class Weight:
     shape: tuple[int, ...]
     name: str
     inputs: int = 0
+    layout: Layout = Layout.OUTPUTS_FIRST
+    part: tuple[int, int] = (0, 1)
     written: bool = True
     orphan: bool = False
 
     @property
     def foreign_shape(self) -> tuple[int, ...]:
-        """The shape of the foreign tensor."""
-        if self.inputs:
-            outputs, inputs = self.shape[self.inputs :], self.shape[: self.inputs]
-            return (math.prod(outputs), math.prod(inputs))
-        if self.path.endswith("/embedding"):
+        """The shape of the whole foreign tensor."""
+        if self._as_it_is:
             return self.shape
-        return (math.prod(self.shape),)
+        outputs = math.prod(self.shape[self.inputs :]) * self.part[1]
+        if not self.inputs:
+            return (outputs,)
+        inputs = math.prod(self.shape[: self.inputs])
+        if self.layout is Layout.OUTPUTS_FIRST:
+            return (outputs, inputs)
+        return (
+            (inputs, outputs)
+            if self.layout is Layout.INPUTS_FIRST
+            else (
+                1,
+                inputs,
+                outputs,
+            )
+        )
+
+    @property
+    def source(self) -> str:
+        """The tensor's name, and which part of it: "c_attn.weight[1/3]"."""
+        part, parts = self.part
+        return self.name if parts == 1 else f"{self.name}[{part + 1}/{parts}]"
 
     def from_foreign(self, tensor: np.ndarray) -> np.ndarray:
-        """Foreign layout to ours; a view where possible."""
-        return (tensor.T if self.inputs else tensor).reshape(self.shape)
+        """Foreign layout to ours, without a copy."""
+        if self._as_it_is:
+            return tensor
+        part, parts = self.part
+        tensor = self._turned(tensor)
+        width = tensor.shape[-1] // parts
+        return tensor[..., part * width : (part + 1) * width].reshape(self.shape)
 
-    def to_foreign(self, parameter: np.ndarray) -> np.ndarray:
-        """Our layout to the foreign one, C-contiguous as safetensors needs it."""
-        if self.inputs:
-            parameter = parameter.reshape(self.foreign_shape[::-1]).T
-        return np.ascontiguousarray(parameter.reshape(self.foreign_shape))
+    def _turned(self, tensor: np.ndarray) -> np.ndarray:
+        """A foreign tensor with its outputs on the last axis, or the way back."""
+        if self.inputs and self.layout is Layout.OUTPUTS_FIRST:
+            return tensor.T
+        return tensor
+
+    @property
+    def _as_it_is(self) -> bool:
+        return self.layout is Layout.OURS or self.path.endswith("/embedding")
 
     def within(self, path: str, name: str) -> "Weight":
         """The same weight below a path of ours and a foreign name prefix."""
@@ -64,6 +105,42 @@ class Weight:
             path=f"{path}/{self.path}" if self.path else "",
             name=f"{name}{self.name}",
         )
+
+
+def by_name(weights: Iterable[Weight]) -> dict[str, list[Weight]]:
+    """The weights of each foreign tensor, in the order of their parts."""
+    named: dict[str, list[Weight]] = {}
+    for weight in weights:
+        named.setdefault(weight.name, []).append(weight)
+    return {
+        name: sorted(parts, key=lambda weight: weight.part)
+        for name, parts in named.items()
+    }
+
+
+def to_foreign(
+    weights: Sequence[Weight], parameters: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Parameters to the foreign tensor that they are the parts of, in its layout.
+
+    Args:
+      weights: of one name, in the order of their parts.
+      parameters: in our layout.
+
+    Returns:
+      A C-contiguous array, as a file holds it.
+    """
+    first = weights[0]
+    if len(weights) != first.part[1]:
+        raise ValueError(f"{first.name}: {len(weights)} of {first.part[1]} parts")
+    if first._as_it_is:
+        return np.ascontiguousarray(parameters[0])
+    outputs_last = (
+        (math.prod(first.shape[: first.inputs]), -1) if first.inputs else (-1,)
+    )
+    parts = [parameter.reshape(outputs_last) for parameter in parameters]
+    tensor = first._turned(parts[0] if len(parts) == 1 else np.concatenate(parts, -1))
+    return np.ascontiguousarray(tensor).reshape(first.foreign_shape)
 
 
 def bert_generation_stack(

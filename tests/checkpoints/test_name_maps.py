@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bertgen_jax.checkpoints import huggingface, trees
-from bertgen_jax.checkpoints.name_maps import Weight
+from bertgen_jax.checkpoints.name_maps import Layout, Weight, by_name, to_foreign
 from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
     BertGenerationEncoder,
@@ -74,23 +74,51 @@ def test_a_map_is_the_parameters_of_the_model(config):
 def test_linear_maps_are_transposed_and_heads_are_merged():
     parameter = np.arange(24, dtype=np.float32).reshape(4, 2, 3)  # D, H, K
     into_heads = Weight("query/kernel", (4, 2, 3), "query.weight", inputs=1)
-    foreign = into_heads.to_foreign(parameter)
+    foreign = to_foreign([into_heads], [parameter])
     assert foreign.shape == into_heads.foreign_shape == (6, 4)
     assert foreign[1 * 3 + 2, 3] == parameter[3, 1, 2]
 
     parameter = parameter.reshape(2, 3, 4)  # H, K, D
     out_of_heads = Weight("output/kernel", (2, 3, 4), "output.weight", inputs=2)
-    foreign = out_of_heads.to_foreign(parameter)
+    foreign = to_foreign([out_of_heads], [parameter])
     assert foreign.shape == out_of_heads.foreign_shape == (4, 6)
     assert foreign[3, 1 * 3 + 2] == parameter[1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape"),
+    [
+        (Layout.OUTPUTS_FIRST, (18, 4)),
+        (Layout.INPUTS_FIRST, (4, 18)),
+        (Layout.CONVOLUTION, (1, 4, 18)),
+    ],
+)
+def test_parts_stand_side_by_side_along_the_outputs(layout, shape):
+    def part(number):
+        path = f"{['query', 'key', 'value'][number]}/kernel"
+        return Weight(path, (4, 2, 3), "fused", 1, layout, (number, 3))
+
+    weights = [part(number) for number in range(3)]
+    drawn = np.random.default_rng(0).normal(size=(3, 4, 2, 3)).astype(np.float32)
+    foreign = to_foreign(weights, drawn)
+    assert foreign.shape == weights[0].foreign_shape == shape
+    outputs_last = foreign.T if layout is Layout.OUTPUTS_FIRST else foreign
+    expected = np.concatenate([array.reshape(4, 6) for array in drawn], axis=1)
+    np.testing.assert_array_equal(outputs_last.reshape(4, 18), expected)
+    for weight, array in zip(weights, drawn, strict=True):
+        np.testing.assert_array_equal(weight.from_foreign(foreign), array)
+    with pytest.raises(ValueError, match="2 of 3 parts"):
+        to_foreign(weights[:2], drawn[:2])
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 def test_both_directions_undo_each_other(config, draw_params):
     params = trees.named(draw_params(config))
-    for weight in huggingface.weights_of(config):
-        if weight.path:
-            foreign = weight.to_foreign(params[weight.path])
-            assert foreign.flags.c_contiguous
+    weights = [weight for weight in huggingface.weights_of(config) if weight.path]
+    for parts in by_name(weights).values():
+        foreign = to_foreign(parts, [params[weight.path] for weight in parts])
+        assert foreign.flags.c_contiguous
+        assert foreign.shape == parts[0].foreign_shape
+        for weight in parts:
             again = weight.from_foreign(foreign)
             np.testing.assert_array_equal(again, params[weight.path])
