@@ -10,24 +10,41 @@ from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
     BertGenerationEncoder,
 )
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.config import (
+    BertGenerationConfig,
+    EncoderDecoderConfig,
+    PrefixLanguageModelConfig,
+)
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.models.prefix_lm import PrefixLanguageModel
 from bertgen_jax.pipeline import pipeline
 from bertgen_jax.pretrained import from_pretrained, save_pretrained
+from bertgen_jax.resizing import resize_embeddings
+from bertgen_jax.tokenizers.auto import AutoTokenizer
+from bertgen_jax.tokenizers.byte_level_bpe import ByteLevelBPETokenizer
 from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
+from bertgen_jax.tokenizers.wordpiece import WordPieceTokenizer
 from bertgen_jax.version import __version__
+from bertgen_jax.warm_start import warm_start
 
 __all__ = [
+    "AutoTokenizer",
     "BertGenerationConfig",
     "BertGenerationDecoder",
     "BertGenerationEncoder",
     "BertGenerationTokenizer",
+    "ByteLevelBPETokenizer",
     "EncoderDecoder",
     "EncoderDecoderConfig",
     "GenerationConfig",
+    "PrefixLanguageModel",
+    "PrefixLanguageModelConfig",
+    "WordPieceTokenizer",
     "__version__",
     "from_pretrained",
     "generate",
     "pipeline",
+    "resize_embeddings",
     "save_pretrained",
+    "warm_start",
 ]

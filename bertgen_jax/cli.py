@@ -5,6 +5,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from bertgen_jax import conversion
+from bertgen_jax.checkpoints.checkpoint import ARCHITECTURES
 from bertgen_jax.errors import BertgenError
 from bertgen_jax.pipeline import pipeline
 
@@ -35,6 +37,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     generate.add_argument("--batch-size", type=int, default=16, help="lines at a time")
     generate.set_defaults(run=_generate)
+    convert = commands.add_parser(
+        "convert", help="write a checkpoint of any format as a model directory"
+    )
+    convert.add_argument("source", help="directory, file or archive of a checkpoint")
+    convert.add_argument("directory", help="where to; must not be there, or be empty")
+    convert.add_argument(
+        "--to", default="huggingface", help=" or ".join(conversion.TARGETS)
+    )
+    convert.add_argument(
+        "--architecture",
+        help=f"{', '.join(ARCHITECTURES)}; by default the checkpoint's",
+    )
+    convert.add_argument(
+        "--mlm-bias", action="store_true", help="an encoder's, kept by a decoder"
+    )
+    convert.add_argument("--quantization", help="int8, float16, ...: for ctranslate2")
+    convert.set_defaults(run=_convert)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -60,6 +79,19 @@ def _generate(options: argparse.Namespace) -> None:
     lines = text.removesuffix("\n").split("\n") if text else []
     for result in generator(lines, batch_size=options.batch_size, **settings):
         print(result["generated_text"], flush=True)
+
+
+def _convert(options: argparse.Namespace) -> None:
+    print(
+        conversion.convert(
+            options.source,
+            options.directory,
+            options.to,
+            architecture=options.architecture,
+            mlm_bias=options.mlm_bias,
+            quantization=options.quantization,
+        )
+    )
 
 
 def _read(name: str | None) -> str:

@@ -35,6 +35,7 @@ _LEAST = {
     "batch_size": 1,
     "micro_batches": 1,
     "model.max_position_embeddings": 1,
+    "model.layer_norm_eps": 0,
     "tokenizer.vocab_size": 1,
     "data.max_source_tokens": 1,
     "data.max_target_tokens": 1,
@@ -87,10 +88,11 @@ def check(config: ConfigDict) -> None:
     for field, names in (
         ("model.size", SIZES),
         ("model.dtype", DTYPES),
-        ("model.hidden_act", ACTIVATIONS),
+        ("model.hidden_act", ("", *ACTIVATIONS)),
         ("model.remat", REMAT_POLICIES),
         ("eval.metric", METRICS),
         ("init.recipe", recipes.RECIPES),
+        ("init.parts", recipes.PARTS),
         ("data.on_bad_row", ("raise", "skip")),
     ):
         _check_name(field, _value(config, field), names)
@@ -105,6 +107,7 @@ def check(config: ConfigDict) -> None:
                 f"{field} is {_value(config, field)}, model.max_position_embeddings is "
                 f"{positions}; expected no text longer than the model has positions."
             )
+    recipes.Selection.parse(config.init.parts, config.init.layers, config.init.mlm_bias)
     if config.data.buckets:
         parse_buckets(config.data.buckets)
     for split in ("validation", "test"):

@@ -4,13 +4,14 @@ Training and evaluation build the same parts from the same config and work direc
 """
 
 import dataclasses
+import json
 import logging
 import os
 import pathlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -18,19 +19,26 @@ import jax.numpy as jnp
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from bertgen_jax import paths, recipes
+from bertgen_jax import initialization, paths, pretrained, recipes
+from bertgen_jax.checkpoints.formats.own_runs import MODEL_CONFIG
+from bertgen_jax.checkpoints.source import Source
 from bertgen_jax.checkpoints.state import CheckpointStore
 from bertgen_jax.config_checks import METRICS, SPLITS
 from bertgen_jax.data import batching, encoding, readers
 from bertgen_jax.data.example import Example
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
-from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.initialization import Model, ModelConfig
+from bertgen_jax.models.config import EncoderDecoderConfig, read_config
 from bertgen_jax.models.presets import SIZES
+from bertgen_jax.recipes import Selection
 from bertgen_jax.tokenizers import normalization
-from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
+from bertgen_jax.tokenizers.auto import AutoTokenizer
+from bertgen_jax.tokenizers.interface import SENTENCEPIECE, Tokenizer
+from bertgen_jax.tokenizers.pair import TokenizerPair
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
+
+LEARN = "learn"  # as tokenizer.path: a vocabulary of the training data
 
 _log = logging.getLogger(__name__)
 
@@ -76,67 +84,110 @@ def open_examples(config: ConfigDict, split: str) -> readers.Examples:
     return examples
 
 
-def make_tokenizer(
-    config: ConfigDict, workdir: pathlib.Path, train: readers.Examples
-) -> BertGenerationTokenizer:
-    """Makes the tokenizer of a new run, and writes it to its work directory.
+def open_sources(config: ConfigDict) -> dict[str, Source]:
+    """Opens the checkpoints that a new run starts from; only headers are read.
 
-    It is a copy of `tokenizer.path`, or, where that is empty, learned from the sources
-    and targets of the training data. From then on the work directory needs neither.
+    Raises:
+      ConfigError, CheckpointError: see `initialization.find`.
+    """
+    init = config.init
+    recipe = recipes.get(init.recipe)
+    return initialization.find(recipe, encoder=init.encoder, decoder=init.decoder)
+
+
+def make_tokenizers(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    sources: Mapping[str, Source],
+    train: readers.Examples,
+) -> TokenizerPair:
+    """Makes the tokenizers of a new run, and writes them to its work directory.
+
+    They are copies of those that `tokenizer.path` names, or else of the checkpoints';
+    or learned from the sources and targets of the training data. From then on the work
+    directory needs none of these.
 
     Args:
       config: the experiment's.
       workdir: gets `tokenizer/`, in the place of what a run left that saved nothing.
+      sources: what the model starts from.
       train: the training data.
 
     Raises:
       ConfigError: there is no file `tokenizer.path`.
-      TokenizerError: the file is corrupt, or no vocabulary can be learned.
+      TokenizerError: a file is corrupt, or no vocabulary can be learned.
     """
     directory = workdir / "tokenizer"
     if jax.process_index() == 0:
-        tokenizer = _make_tokenizer(config, train)
-        # Texts are cut as in training wherever the model goes.
-        tokenizer.model_max_length = config.data.max_source_tokens
+        tokenizers = _make_tokenizers(config, sources, train)
         shutil.rmtree(directory, ignore_errors=True)
         workdir.mkdir(parents=True, exist_ok=True)
         temporary = pathlib.Path(tempfile.mkdtemp(prefix="tokenizer-", dir=workdir))
         try:
-            tokenizer.save_pretrained(temporary)
+            tokenizers.save_pretrained(temporary)
             temporary.chmod(0o755)  # mkdtemp's is private
             os.replace(temporary, directory)
         except OSError:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
     multihost_utils.sync_global_devices("tokenizer")
-    return open_tokenizer(workdir)
+    return open_tokenizers(workdir)
 
 
-def open_tokenizer(workdir: pathlib.Path) -> BertGenerationTokenizer:
-    """Opens the tokenizer of a run.
+def open_tokenizers(workdir: pathlib.Path) -> TokenizerPair:
+    """Opens the tokenizers of a run.
 
     Raises:
-      TokenizerError: it is missing or corrupt.
+      TokenizerError: one is missing or corrupt.
     """
-    return BertGenerationTokenizer.from_pretrained(workdir / "tokenizer")
+    return TokenizerPair.from_pretrained(workdir / "tokenizer")
 
 
-def _make_tokenizer(
-    config: ConfigDict, train: readers.Examples
-) -> BertGenerationTokenizer:
+def _make_tokenizers(
+    config: ConfigDict, sources: Mapping[str, Source], train: readers.Examples
+) -> TokenizerPair:
     settings = config.tokenizer
-    steps = tuple(filter(None, settings.normalization.split(",")))
-    if steps == ("all",):
-        steps = normalization.ALL
-    if settings.path:
-        path = paths.find(settings.path, "tokenizer.path")
-        return BertGenerationTokenizer.from_pretrained(path, normalization=steps)
-    _log.info("learning a vocabulary of %d pieces", settings.vocab_size)
-    return train_sentencepiece(
-        _texts(train),
-        settings.vocab_size,
-        normalization=steps,
-        seed=config.seed,
+    # Texts are cut as in training wherever the model goes.
+    of_source = {
+        "model_max_length": config.data.max_source_tokens,
+        "source_specials": settings.source_specials,
+    }
+
+    def read(path: pathlib.Path, **options: Any) -> Tokenizer:
+        kind = AutoTokenizer.from_pretrained(path).kind
+        steps = _normalization(settings.normalization, kind)
+        return AutoTokenizer.from_pretrained(path, normalization=steps, **options)
+
+    if settings.path == LEARN or not (settings.path or sources):
+        _log.info("learning a vocabulary of %d pieces", settings.vocab_size)
+        source = train_sentencepiece(
+            _texts(train),
+            settings.vocab_size,
+            seed=config.seed,
+            normalization=_normalization(settings.normalization, SENTENCEPIECE),
+            **of_source,
+        )
+    elif settings.path:
+        source = read(paths.find(settings.path, "tokenizer.path"), **of_source)
+    else:
+        source = read(sources.get("encoder", sources.get("decoder")).path, **of_source)
+    target = None
+    if settings.decoder_path:
+        target = read(paths.find(settings.decoder_path, "tokenizer.decoder_path"))
+    elif not settings.path and len(sources) == 2:
+        target = read(sources["decoder"].path)
+    is_other = target is not None and target.get_vocab() != source.get_vocab()
+    return TokenizerPair.of(source, target if is_other else None)
+
+
+def _normalization(setting: str, kind: str) -> tuple[str, ...]:
+    """Steps of a config: SentencePiece models spell ASCII, the others all Unicode."""
+    if setting == "auto":
+        setting = "all" if kind == SENTENCEPIECE else ""
+    return (
+        normalization.ALL
+        if setting == "all"
+        else tuple(filter(None, setting.split(",")))
     )
 
 
@@ -150,7 +201,7 @@ def open_split(
     config: ConfigDict,
     split: str,
     examples: readers.Examples,
-    tokenizer: BertGenerationTokenizer,
+    tokenizers: TokenizerPair,
 ) -> Split:
     """Encodes a split and chooses the shapes of its batches."""
     data = config.data
@@ -158,7 +209,13 @@ def open_split(
         max_source_tokens=data.max_source_tokens,
         max_target_tokens=data.max_target_tokens,
     )
-    encoded = encoding.encode(examples, tokenizer, spec, _tokenization_log(split))
+    encoded = encoding.encode(
+        examples,
+        tokenizers.source,
+        spec,
+        _tokenization_log(split),
+        target=tokenizers.target,
+    )
     _log.info("%s: %s", split, encoded.report)
     if data.buckets:
         buckets = batching.parse_buckets(data.buckets)
@@ -222,56 +279,115 @@ def first(examples: readers.Examples, count: int) -> readers.Examples | First:
 
 
 def model_config(
-    config: ConfigDict, tokenizer: BertGenerationTokenizer
-) -> EncoderDecoderConfig:
-    """The architecture: a size, the tokenizer's vocabulary, what the recipe shares."""
-    model = config.model
-    recipe = recipes.get(config.init.recipe)
-    ids = tokenizer.special_ids
-    stack = BertGenerationConfig(
-        **SIZES[model.size],
-        vocab_size=tokenizer.vocab_size,
-        hidden_act=model.hidden_act,
-        hidden_dropout_prob=model.hidden_dropout_prob,
-        attention_probs_dropout_prob=model.attention_probs_dropout_prob,
-        max_position_embeddings=model.max_position_embeddings,
-        initializer_range=model.initializer_range,
-        layer_norm_eps=model.layer_norm_eps,
-        lm_head_bias=model.lm_head_bias,
-        pad_token_id=ids.pad,
-        bos_token_id=ids.bos,
-        eos_token_id=ids.eos,
+    config: ConfigDict, sources: Mapping[str, Source], tokenizers: TokenizerPair
+) -> ModelConfig:
+    """The architecture: the checkpoints' or a size, vocabularies, what a recipe shares.
+
+    Raises:
+      ConfigError: a text may be longer than the model has positions.
+    """
+    model, init = config.model, config.init
+    settings = {
+        name: getattr(model, name)
+        for name in (
+            "hidden_dropout_prob",
+            "attention_probs_dropout_prob",
+            "max_position_embeddings",
+            "initializer_range",
+            "lm_head_bias",
+        )
+    }
+    # Where they are left empty they are the checkpoint's, or else BERT's.
+    settings["hidden_act"] = model.hidden_act or None
+    settings["layer_norm_eps"] = model.layer_norm_eps or None
+    found = initialization.model_config(
+        recipes.get(init.recipe),
+        sources,
+        tokenizers,
+        Selection.parse(init.parts, init.layers, init.mlm_bias),
+        model.size,
+        settings,
     )
-    return EncoderDecoderConfig.from_stacks(
-        stack,
-        stack,
-        share_encoder_decoder=recipe.share_stacks,
-        share_embeddings=recipe.share_embeddings and not recipe.share_stacks,
-        decoder_start_token_id=ids.bos,
-    )
+    for side, source in sources.items():
+        stack = getattr(found, side)
+        named = {name: getattr(stack, name) for name in SIZES[model.size]}
+        if named != SIZES[model.size]:
+            _log.warning(
+                "model.size=%s is for models that start at random: the %s has %d "
+                "layers of width %d, as %s has",
+                model.size,
+                side,
+                stack.num_hidden_layers,
+                stack.hidden_size,
+                source.path,
+            )
+    _check_positions(config, found)
+    return found
 
 
-def create_model(
-    config: ConfigDict, tokenizer: BertGenerationTokenizer
-) -> EncoderDecoder:
+def _check_positions(config: ConfigDict, model: ModelConfig) -> None:
+    """Refuses texts that are longer than the model's table of positions."""
+    data, decode = config.data, config.decode
+    longest_target = max(data.max_target_tokens, decode.max_new_tokens)
+    if isinstance(model, EncoderDecoderConfig):
+        needed = {"encoder": data.max_source_tokens, "decoder": longest_target}
+    else:  # one sequence: the source, a separator, the target
+        needed = {"decoder": data.max_source_tokens + longest_target}
+    for side, tokens in needed.items():
+        positions = getattr(model, side).max_position_embeddings
+        if tokens > positions:
+            raise ConfigError(
+                f"the {side} has {positions} positions, and up to {tokens} tokens are "
+                "asked of it (data.max_source_tokens, data.max_target_tokens, "
+                "decode.max_new_tokens); expected no text longer than that."
+            )
+
+
+def write_model_config(workdir: pathlib.Path, model: ModelConfig) -> None:
+    """Keeps the architecture of a new run: no checkpoint is needed to go on."""
+    if jax.process_index() == 0:
+        text = json.dumps(model.to_dict(), indent=2)
+        (workdir / MODEL_CONFIG).write_text(text + "\n", encoding="utf-8")
+    multihost_utils.sync_global_devices("model config")
+
+
+def create_model(config: ConfigDict, model: ModelConfig) -> Model:
     """The model, with the config's dtype and ways to run it."""
-    return EncoderDecoder(
-        model_config(config, tokenizer),
+    return pretrained.create_model(
+        model,
         dtype=jnp.dtype(config.model.dtype),
         scan_layers=config.model.scan_layers,
         remat=config.model.remat,
     )
 
 
+def open_model(config: ConfigDict, workdir: pathlib.Path) -> Model:
+    """The model of a run that has begun.
+
+    Raises:
+      CheckpointError: its architecture is missing or damaged.
+    """
+    return create_model(config, read_config(workdir, MODEL_CONFIG))
+
+
+def fill_ids(tokenizers: TokenizerPair, model: Model) -> batching.FillIds:
+    """What batches hold where a sequence has no token."""
+    return batching.FillIds(
+        source=tokenizers.source.special_ids.pad,
+        target=tokenizers.target.special_ids.pad,
+        start=model.config.start_token_id,
+    )
+
+
 def generation_config(
-    config: ConfigDict, tokenizer: BertGenerationTokenizer
+    config: ConfigDict, tokenizers: TokenizerPair
 ) -> GenerationConfig:
-    """How to search, with the tokenizer's special ids.
+    """How to search, with the special ids of the targets.
 
     Raises:
       ConfigError: see `GenerationConfig`.
     """
-    ids, values = tokenizer.special_ids, dict(config.decode)
+    ids, values = tokenizers.target.special_ids, dict(config.decode)
     # A flag keeps the type of its default, a string: True arrives as "True".
     flag = {"true": True, "false": False}
     early = str(values["early_stopping"])

@@ -11,12 +11,17 @@ from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.decoding.contract import SearchResult
 from bertgen_jax.decoding.search import search
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.models.config import EncoderDecoderConfig
+from bertgen_jax.models.bert_generation import BertGenerationDecoder
+from bertgen_jax.models.config import PrefixLanguageModelConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.models.prefix_lm import PrefixLanguageModel
+
+# What a search asks of a model: `start` reads sources, `step` is a `contract.StepFn`.
+Seq2Seq = EncoderDecoder | PrefixLanguageModel
 
 
 def generate(
-    model: EncoderDecoder,
+    model: Seq2Seq | BertGenerationDecoder,
     params: Any,
     input_ids: jax.Array,
     attention_mask: jax.Array,
@@ -27,79 +32,76 @@ def generate(
     Compiled once for each model, configuration and shape.
 
     Args:
-      model: an encoder-decoder.
+      model: an encoder-decoder or a prefix language model. A decoder alone continues
+        its input; where the config has a `decoder_start_token_id`, from there.
       params: its parameters.
       input_ids: i32[B, S].
       attention_mask: bool[B, S]; a row without any True only fills the batch.
       config: how to search. Special ids that it leaves out are the model's.
 
     Returns:
-      sequences i32[B, N, T] without start token and padded after EOS, scores f32[B, N],
-      best first, and lengths i32[B, N].
+      sequences i32[B, N, T] of new tokens, padded after EOS, scores f32[B, N], best
+      first, and lengths i32[B, N].
 
     Raises:
       ConfigError: more tokens than the decoder has positions, no start token, or a
-        model that is no encoder-decoder.
+        model that has no targets.
     """
-    if not isinstance(model, EncoderDecoder):
+    if isinstance(model, BertGenerationDecoder):
+        whole = PrefixLanguageModelConfig(model.config, config.decoder_start_token_id)
+        model = PrefixLanguageModel(whole, dtype=model.dtype)
+        params = {"decoder": params}
+    elif isinstance(model, Seq2Seq):
+        if config.decoder_start_token_id is None:
+            start = model.config.start_token_id
+            config = dataclasses.replace(config, decoder_start_token_id=start)
+    else:
         raise ConfigError(
-            f"the model is a {type(model).__name__}; expected an EncoderDecoder."
+            f"the model is a {type(model).__name__}; expected an EncoderDecoder, a "
+            "PrefixLanguageModel or a BertGenerationDecoder."
         )
-    config = _with_model_ids(config, model.config)
-    positions = model.config.decoder.max_position_embeddings
-    if config.num_new_tokens > positions:
-        raise ConfigError(
-            f"{config.num_new_tokens} new tokens are asked for; the decoder has "
-            f"{positions} positions (max_position_embeddings). Lower max_new_tokens."
-        )
+    for name in ("eos_token_id", "pad_token_id"):
+        if getattr(config, name) is None:
+            config = dataclasses.replace(config, **{name: getattr(model.config, name)})
     return _generate(model, params, input_ids, attention_mask, config)
-
-
-def _with_model_ids(
-    config: GenerationConfig, model: EncoderDecoderConfig
-) -> GenerationConfig:
-    """Fills in the special ids that a config leaves out."""
-    missing: dict[str, Any] = {}
-    if config.decoder_start_token_id is None:
-        missing["decoder_start_token_id"] = model.start_token_id
-    if config.eos_token_id is None:
-        missing["eos_token_id"] = model.eos_token_id
-    if config.pad_token_id is None:
-        missing["pad_token_id"] = model.pad_token_id
-    return dataclasses.replace(config, **missing)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
 def _generate(
-    model: EncoderDecoder,
+    model: Seq2Seq,
     params: Any,
     input_ids: jax.Array,
     attention_mask: jax.Array,
     config: GenerationConfig,
 ) -> SearchResult:
-    variables = {"params": params}
-    encoded = model.apply(variables, input_ids, attention_mask, method="encode")
-    cache = model.apply(
-        variables,
-        encoded.last_hidden_state,
-        config.num_beams * config.num_new_tokens,
-        method="init_cache",
+    run = functools.partial(model.apply, {"params": params})
+    is_real = jnp.any(attention_mask, axis=1)
+    if config.decoder_start_token_id is None:
+        start_ids, attention_mask = _last_tokens(input_ids, attention_mask)
+    else:
+        start_ids = jnp.full(len(input_ids), config.decoder_start_token_id, jnp.int32)
+    state = run(
+        input_ids,
+        attention_mask,
+        config.num_beams,
+        config.num_new_tokens,
+        method="start",
     )
+    step = functools.partial(run, method="step")
+    return search(step, state, start_ids, config, is_real)
 
-    def step(cache, ids, position, ancestors):
-        # The R beams are R tokens at one position: docs/architecture.md.
-        out = model.apply(
-            variables,
-            ids,
-            None,
-            attention_mask,
-            decoder_attention_mask=ancestors,
-            decoder_position_ids=jnp.broadcast_to(position, (1, ids.shape[1])),
-            past_key_values=cache,
-            method="decode",
-        )
-        return out.logits, out.past_key_values
 
-    batch = input_ids.shape[0]
-    start_ids = jnp.full((batch,), config.decoder_start_token_id, jnp.int32)
-    return search(step, cache, start_ids, config, jnp.any(attention_mask, axis=1))
+def _last_tokens(
+    input_ids: jax.Array, attention_mask: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The last token of each row, i32[B], and a mask of those before it, bool[B, S].
+
+    ```
+    ids  5 6 7 0    mask 1 1 1 0    7    1 1 0 0
+         0 0 8 9         0 0 1 1    9    0 0 1 0
+    ```
+    """
+    before = jnp.cumsum(attention_mask, axis=1)
+    is_last = attention_mask & (before == before[:, -1:])
+    last = jnp.argmax(is_last, axis=1, keepdims=True)
+    return jnp.take_along_axis(input_ids, last, axis=1)[:, 0], attention_mask & ~is_last

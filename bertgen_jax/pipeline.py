@@ -12,9 +12,10 @@ import numpy as np
 from bertgen_jax import generation, pretrained
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError, ConfigError
+from bertgen_jax.models.config import BertGenerationConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.suggest import nearest
-from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
+from bertgen_jax.tokenizers.pair import TokenizerPair
 
 # The task says what the texts mean to the caller; the model was trained for one.
 TASKS = (
@@ -32,13 +33,13 @@ class Pipeline:
 
     def __init__(self, directory: str | os.PathLike[str]):
         model, self.params = pretrained.from_pretrained(directory)
-        if not isinstance(model, EncoderDecoder):
+        if not isinstance(model, generation.Seq2Seq):
             raise CheckpointError(
                 f"{directory}: holds a {type(model).__name__}; expected an "
                 "encoder-decoder, which is what turns a text into another."
             )
         self.model = model
-        self.tokenizer = BertGenerationTokenizer.from_pretrained(directory)
+        self.tokenizers = TokenizerPair.from_pretrained(directory)
         self.generation_config = pretrained.generation_config(directory)
 
     def __call__(
@@ -62,11 +63,8 @@ class Pipeline:
             raise ConfigError(f"batch_size is {batch_size}; expected at least 1.")
         texts = [texts] if isinstance(texts, str) else list(texts)
         config = self._config(settings)
-        limit = self.model.config.encoder.max_position_embeddings
-        if self.tokenizer.model_max_length is not None:  # what it was trained on
-            limit = min(limit, self.tokenizer.model_max_length)
-        rows = [ids[:limit] for ids in self.tokenizer.encode_batch(texts)]
-        self._check_ids(rows)
+        limit = self._longest_source(config)
+        rows = self._encode(texts, limit)
         results: list[dict[str, Any]] = [{}] * len(rows)
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         while 1 <= len(rows) <= batch_size // 2:  # halves: few sizes to compile
@@ -76,7 +74,9 @@ class Pipeline:
             ids, mask = self._batch([rows[i] for i in chosen], batch_size, limit)
             found = generation.generate(self.model, self.params, ids, mask, config)
             sequences = np.asarray(found.sequences[: len(chosen), 0]).tolist()
-            generated = self.tokenizer.batch_decode(sequences, skip_special_tokens=True)
+            generated = self.tokenizers.target.batch_decode(
+                sequences, skip_special_tokens=True
+            )
             scores = np.asarray(found.scores[: len(chosen), 0]).tolist()
             for i, text, score in zip(chosen, generated, scores, strict=True):
                 results[i] = {"generated_text": text, "score": score}
@@ -95,17 +95,39 @@ class Pipeline:
             settings = {"max_new_tokens": None, **settings}
         return dataclasses.replace(self.generation_config, **settings)
 
-    def _check_ids(self, rows: Sequence[Sequence[int]]) -> None:
-        """Refuses ids after the vocabulary, such as of special strings added to it."""
-        size = self.model.config.encoder.vocab_size
+    @property
+    def _reader(self) -> BertGenerationConfig:
+        """The architecture of the stack that reads sources."""
+        config = self.model.config
+        has_encoder = isinstance(self.model, EncoderDecoder)
+        return config.encoder if has_encoder else config.decoder
+
+    def _longest_source(self, config: GenerationConfig) -> int:
+        """In tokens, special ids included: of the model, or what it was trained on."""
+        limit = self._reader.max_position_embeddings
+        if not isinstance(self.model, EncoderDecoder):  # one sequence of both
+            limit -= config.num_new_tokens
+        trained = self.tokenizers.source.model_max_length
+        return limit if trained is None else min(limit, trained)
+
+    def _encode(self, texts: Sequence[str], limit: int) -> list[list[int]]:
+        """Ids of sources, cut, with the special ids around them that it takes."""
+        tokenizer = self.tokenizers.source
+        prefix, suffix = tokenizer.source_prefix, tokenizer.source_suffix
+        room = max(limit - len(prefix) - len(suffix), 0)
+        rows = [
+            [*prefix, *ids[:room], *suffix] for ids in tokenizer.encode_batch(texts)
+        ]
+        size = self._reader.vocab_size
         for number, row in enumerate(rows):
             for id_ in row:
-                if id_ >= size:
+                if id_ >= size:  # such as of a special string added to the vocabulary
                     raise ConfigError(
-                        f"text {number} has the token {self.tokenizer.decode([id_])!r} "
+                        f"text {number} has the token {tokenizer.decode([id_])!r} "
                         f"with the id {id_}; the model has embeddings for ids below "
                         f"{size}. Expected the tokenizer that it was trained with."
                     )
+        return rows
 
     def _batch(
         self, rows: Sequence[Sequence[int]], batch_size: int, limit: int
@@ -113,7 +135,7 @@ class Pipeline:
         """Rows of ids to i32[B, S] and bool[B, S], B always the same, S a multiple."""
         longest = max(1, *map(len, rows))
         length = min(-(-longest // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE, limit)
-        pad_id = self.model.config.pad_token_id or 0  # masked, so any will do
+        pad_id = self.tokenizers.source.special_ids.pad
         ids = np.full((batch_size, length), pad_id, np.int32)
         mask = np.zeros((batch_size, length), bool)
         for row, tokens in enumerate(rows):

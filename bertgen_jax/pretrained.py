@@ -1,54 +1,105 @@
-"""Model directories in, models out, and back: `from_pretrained`, `save_pretrained`."""
+"""Checkpoints of any format in, models out, and back as Hugging Face directories."""
 
+import contextlib
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from bertgen_jax.checkpoints import huggingface
+from bertgen_jax import paths
+from bertgen_jax.checkpoints import archives, checkpoint, huggingface
+from bertgen_jax.checkpoints.checkpoint import Checkpoint
+from bertgen_jax.checkpoints.formats import detection
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
     BertGenerationEncoder,
 )
-from bertgen_jax.models.config import EncoderDecoderConfig, read_json
+from bertgen_jax.models.config import (
+    EncoderDecoderConfig,
+    PrefixLanguageModelConfig,
+    read_json,
+)
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.models.prefix_lm import PrefixLanguageModel
 from bertgen_jax.tokenizers.interface import Tokenizer
+from bertgen_jax.tokenizers.pair import TokenizerPair
 
-Model = EncoderDecoder | BertGenerationDecoder | BertGenerationEncoder
+Model = (
+    EncoderDecoder | BertGenerationDecoder | BertGenerationEncoder | PrefixLanguageModel
+)
+Name = str | os.PathLike[str]
 
 GENERATION_CONFIG = "generation_config.json"
 
 
 def from_pretrained(
-    directory: str | os.PathLike[str], *, dtype: jnp.dtype = jnp.float32
+    source: Name,
+    *,
+    architecture: str | None = None,
+    mlm_bias: bool = False,
+    dtype: jnp.dtype = jnp.float32,
 ) -> tuple[Model, dict[str, Any]]:
-    """Reads a model directory, ours or Hugging Face's.
+    """Reads a checkpoint of any format, which is recognised by its files.
 
     Args:
-      directory: holds config.json (`bert-generation` or `encoder-decoder`) and
-        model.safetensors.
+      source: of a format in `detection.TABLE`; also a .zip or .tar.gz of one.
+      architecture: "encoder", "decoder" or "encoder-decoder" where it is not to be what
+        the files say: an encoder becomes a causal decoder, a pair gives one side.
+      mlm_bias: such a decoder keeps the output bias of the encoder's masked-LM head.
       dtype: of the computation; parameters are f32.
 
     Returns:
-      The module that config.json asks for, and its params.
+      The module, and its params.
 
     Raises:
-      CheckpointError: see `checkpoints.huggingface.load`.
+      ConfigError: an architecture that cannot be made of it.
+      CheckpointError: it is missing, damaged, or of no known format.
     """
-    config, params = huggingface.load(directory)
-    params = jax.tree.map(jnp.asarray, params)  # once, not at every call
+    with opened(source, architecture, mlm_bias=mlm_bias) as found:
+        # Copies, so that nothing depends on the file any more.
+        params = jax.tree.map(jnp.array, found.params)
+    return create_model(found.config, dtype=dtype), params
+
+
+@contextlib.contextmanager
+def opened(
+    source: Name, architecture: str | None = None, *, mlm_bias: bool = False
+) -> Iterator[Checkpoint]:
+    """A checkpoint as views of its files, which are there as long as the context is.
+
+    Arguments and errors are those of `from_pretrained`.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(ConfigError):
+            path = paths.find(os.fspath(source), "checkpoint")
+            if path.is_file() and archives.is_archive(path):
+                source = stack.enter_context(archives.unpacked(path))
+        found = checkpoint.load(detection.open_source(source))
+        yield checkpoint.as_architecture(found, architecture, mlm_bias=mlm_bias)
+
+
+def create_model(config: Any, **how: Any) -> Model:
+    """The module that computes what a config describes.
+
+    Args:
+      config: of one stack, a pair, or a prefix language model.
+      **how: the module's other fields, such as dtype.
+    """
     if isinstance(config, EncoderDecoderConfig):
-        return EncoderDecoder(config, dtype), params
+        return EncoderDecoder(config, **how)
+    if isinstance(config, PrefixLanguageModelConfig):
+        return PrefixLanguageModel(config, **how)
     kind = BertGenerationDecoder if config.is_decoder else BertGenerationEncoder
-    return kind(config, dtype), params
+    return kind(config, **how)
 
 
-def generation_config(directory: str | os.PathLike[str]) -> GenerationConfig:
+def generation_config(directory: Name) -> GenerationConfig:
     """How a model directory wants to be searched.
 
     From generation_config.json, or else, as older directories have it, from
@@ -67,10 +118,10 @@ def generation_config(directory: str | os.PathLike[str]) -> GenerationConfig:
 
 
 def save_pretrained(
-    directory: str | os.PathLike[str],
+    directory: Name,
     model: Model,
     params: Any,
-    tokenizer: Tokenizer | None = None,
+    tokenizer: Tokenizer | TokenizerPair | None = None,
     generation: GenerationConfig | None = None,
 ) -> None:
     """Writes a model directory that Hugging Face loads as it is.
@@ -85,8 +136,19 @@ def save_pretrained(
     Raises:
       ConfigError: the params are not the model's.
     """
+    save(directory, model.config, params, tokenizer, generation)
+
+
+def save(
+    directory: Name,
+    config: Any,
+    params: Any,
+    tokenizer: Tokenizer | TokenizerPair | None = None,
+    generation: GenerationConfig | None = None,
+) -> None:
+    """As `save_pretrained`, of a config instead of a module."""
     directory = pathlib.Path(directory)
-    huggingface.save(directory, model.config, params)
+    huggingface.save(directory, config, params)
     if tokenizer is not None:
         tokenizer.save_pretrained(directory)
     if generation is not None:

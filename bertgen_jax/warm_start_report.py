@@ -3,11 +3,10 @@
 import collections
 import dataclasses
 import math
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from bertgen_jax.checkpoints.pretrained_stack import Unused
+from bertgen_jax.checkpoints.checkpoint import Unused
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,14 +50,14 @@ class Report:
     """What a warm start did.
 
     Attributes:
-      sources: the directory that each side starts from.
+      sources: what each side starts from: directory and format.
       rows: one a parameter.
       unused: by directory, what it holds beside.
     """
 
-    sources: Mapping[str, pathlib.Path]
+    sources: Mapping[str, str]
     rows: tuple[Row, ...]
-    unused: Mapping[pathlib.Path, tuple[Unused, ...]]
+    unused: Mapping[str, tuple[Unused, ...]]
 
     @property
     def trainable(self) -> int:
@@ -81,7 +80,7 @@ class Report:
             parts.setdefault(row.part, []).append(row)
         for part, rows in parts.items():
             warm, size = sum(row.warm for row in rows), sum(row.size for row in rows)
-            what = f"{warm:,} of {size:,}" if size else rows[0].action
+            what = f"{_percent(warm, size)} of {size:,}" if size else rows[0].action
             lines.append(f"  {part}: {what}")
         lines += [f"  {row.parameter}: {row.note}" for row in self.rows if row.note]
         reasons = collections.Counter(
@@ -94,16 +93,23 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """The whole report as JSON values."""
         return {
-            "sources": {side: str(path) for side, path in self.sources.items()},
+            "sources": dict(self.sources),
             "trainable_parameters": self.trainable,
             "warm_parameters": self.warm,
             "parameters": [_json(row) for row in self.rows],
             "unused": [
-                {"directory": str(path), **_json(tensor)}
+                {"directory": path, **_json(tensor)}
                 for path, tensors in self.unused.items()
                 for tensor in tensors
             ],
         }
+
+
+def _percent(part: int, whole: int) -> str:
+    """A share; 100% and 0% mean all and nothing, not nearly so."""
+    if part in (0, whole):
+        return "100%" if part else "0%"
+    return f"{min(max(100 * part / whole, 0.1), 99.9):.1f}%"
 
 
 def _json(row: Row | Unused) -> dict[str, Any]:

@@ -33,7 +33,6 @@ def get_config(variant: str = "") -> ConfigDict:
 
     config.init.recipe = "robertashare"
     config.init.encoder = "roberta-base"  # a directory with the published checkpoint
-    config.model.layer_norm_eps = 1e-5  # RoBERTa's
     config.tokenizer.path = (
         "bertgen_50358.model"  # the paper's SentencePiece vocabulary
     )

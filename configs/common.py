@@ -19,13 +19,13 @@ def get_config() -> ConfigDict:
     config.multihost = False  # several processes: jax.distributed finds the others
 
     config.model = model = ConfigDict()
-    model.size = "base"  # tiny, small, base or large: models/presets.py
-    model.hidden_act = "gelu"  # erf form; "gelu_new" is the tanh form of BERT's code
+    model.size = "base"  # tiny, small, base, large; a checkpoint brings its own
+    model.hidden_act = ""  # the checkpoint's, or erf "gelu"; Google's code: "gelu_new"
     model.hidden_dropout_prob = 0.1  # the paper does not say; its lineage
     model.attention_probs_dropout_prob = 0.1  # as above
     model.max_position_embeddings = 512  # tokens [section 2]
     model.initializer_range = 0.02  # standard deviation of new weights, as BERT
-    model.layer_norm_eps = 1e-12  # BERT's; RoBERTa's checkpoints need 1e-5
+    model.layer_norm_eps = 0.0  # 0: the checkpoint's, or BERT's 1e-12
     model.lm_head_bias = False  # the parameter counts of Table 1 leave no room for one
     model.dtype = "float32"  # of the computation: "bfloat16" on TPU and on recent GPUs
     model.scan_layers = True  # compile one layer instead of all: minutes less to wait
@@ -33,13 +33,18 @@ def get_config() -> ConfigDict:
 
     config.init = init = ConfigDict()
     init.recipe = "rnd2rnd"  # a row of the paper's Table 1: bertgen_jax/recipes.py
-    init.encoder = ""  # checkpoint directory; the recipe says whether it is needed
+    init.encoder = ""  # checkpoint of any format; the recipe says if it is needed
     init.decoder = ""  # as above
+    init.parts = "all"  # "embeddings" or "layers" of the checkpoints only [section 5]
+    init.layers = ""  # "9,10,13-18": these of its layers only, from 1 [section 5]
+    init.mlm_bias = False  # keep the masked-LM head's bias; needs model.lm_head_bias
 
     config.tokenizer = tokenizer = ConfigDict()
-    tokenizer.path = ""  # model directory or .model file; "": learn one from data.train
+    tokenizer.path = ""  # file or directory; "": the checkpoint's; "learn": one anew
+    tokenizer.decoder_path = ""  # as above, for targets, where theirs is another
+    tokenizer.source_specials = False  # [CLS] source [SEP], or <s> source </s>
     tokenizer.vocab_size = 16_000  # pieces at most, when one is learned [section 5]
-    tokenizer.normalization = "all"  # steps, "nfc,quotes,...": text in ASCII; "": none
+    tokenizer.normalization = "auto"  # ASCII for SentencePiece; "all", "nfc,quotes", ""
 
     config.data = data = ConfigDict()
     data.train = ""  # file, glob, "hf:NAME#train" or "demo:NAME/train"

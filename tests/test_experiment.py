@@ -8,6 +8,7 @@ import pytest
 
 from bertgen_jax import experiment
 from bertgen_jax.errors import ConfigError, TokenizerError
+from bertgen_jax.tokenizers.pair import TokenizerPair
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
 from configs import bbc_summarize
 
@@ -45,7 +46,7 @@ def test_the_model_has_the_configs_architecture(config, tokenizer):
         "lm_head_bias": True,
     }
     config.model.update(values)
-    pair = experiment.model_config(config, tokenizer)
+    pair = experiment.model_config(config, {}, TokenizerPair.of(tokenizer))
     for stack in (pair.encoder, pair.decoder):
         assert {name: getattr(stack, name) for name in values} == values
         assert stack.hidden_size == 128
@@ -60,17 +61,18 @@ def test_the_model_has_the_configs_architecture(config, tokenizer):
 
 @pytest.mark.parametrize(
     ("recipe", "stacks", "embeddings"),
-    [("rnd2rnd", False, True), ("rndshare", True, False), ("bertshare", True, False)],
+    [("rnd2rnd", False, True), ("rndshare", True, False)],
 )
 def test_the_recipe_says_what_is_shared(config, tokenizer, recipe, stacks, embeddings):
     config.init.recipe = recipe
-    pair = experiment.model_config(config, tokenizer)
+    pair = experiment.model_config(config, {}, TokenizerPair.of(tokenizer))
     assert (pair.share_encoder_decoder, pair.share_embeddings) == (stacks, embeddings)
 
 
 def test_the_model_runs_as_the_config_says(config, tokenizer):
     config.model.update(dtype="bfloat16", scan_layers=True, remat="dots")
-    model = experiment.create_model(config, tokenizer)
+    pair = experiment.model_config(config, {}, TokenizerPair.of(tokenizer))
+    model = experiment.create_model(config, pair)
     assert (model.dtype, model.scan_layers, model.remat) == (jnp.bfloat16, True, "dots")
 
 
@@ -82,7 +84,7 @@ def test_the_search_is_the_configs(config, tokenizer):
         early_stopping="True",
         max_new_tokens=7,
     )
-    found = experiment.generation_config(config, tokenizer)
+    found = experiment.generation_config(config, TokenizerPair.of(tokenizer))
     assert (found.num_beams, found.length_penalty) == (3, 0.9)
     assert (found.length_penalty_form, found.early_stopping) == ("power", True)
     assert found.num_new_tokens == 7
@@ -113,12 +115,12 @@ def opened(config, examples):
 
 
 def test_buckets_are_chosen_or_given(config, examples, tokenizer):
-    texts = opened(config, examples)
+    texts, tokenizers = opened(config, examples), TokenizerPair.of(tokenizer)
     config.data.update(num_buckets=1, bucket_multiple=16)
-    (bucket,) = experiment.open_split(config, "train", texts, tokenizer).buckets
+    (bucket,) = experiment.open_split(config, "train", texts, tokenizers).buckets
     assert bucket.source % 16 == bucket.target % 16 == 0
     config.data.buckets = ((64, 8), (100, 32))
-    given = experiment.open_split(config, "train", texts, tokenizer).buckets
+    given = experiment.open_split(config, "train", texts, tokenizers).buckets
     assert [(bucket.source, bucket.target) for bucket in given] == [(64, 8), (100, 32)]
 
 
@@ -127,31 +129,53 @@ def test_a_new_runs_tokenizer_is_learned_and_replaces_a_leftover(
 ):
     texts = opened(config, examples)
     config.tokenizer.vocab_size = 50
-    first = experiment.make_tokenizer(config, tmp_path / "run", texts)
-    assert first.vocab_size == 50
-    assert first.model_max_length == config.data.max_source_tokens
-    assert first.encode("“odd”") == first.encode('"odd"')
+    first = experiment.make_tokenizers(config, tmp_path / "run", {}, texts)
+    assert first.is_one
+    assert first.source.vocab_size == 50
+    assert first.source.model_max_length == config.data.max_source_tokens
+    assert first.source.encode("“odd”") == first.source.encode('"odd"')
 
-    config.tokenizer.update(vocab_size=60, normalization="nfc")
-    second = experiment.make_tokenizer(config, tmp_path / "run", texts)
+    config.tokenizer.update(vocab_size=60, normalization="nfc", source_specials=True)
+    second = experiment.make_tokenizers(config, tmp_path / "run", {}, texts).source
     assert second.vocab_size == 60
     assert second.encode("“odd”") != second.encode('"odd"')
-    again = experiment.open_tokenizer(tmp_path / "run")
+    ids = second.special_ids
+    assert (second.source_prefix, second.source_suffix) == ((ids.bos,), (ids.eos,))
+    again = experiment.open_tokenizers(tmp_path / "run")
     assert again.fingerprint == second.fingerprint
 
 
-def test_a_tokenizer_can_be_given(config, examples, tokenizer, tmp_path):
+def test_tokenizers_can_be_given(config, examples, tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path / "given")
+    other = train_sentencepiece(TEXTS, 70)
+    other.save_pretrained(tmp_path / "other")
+    texts = opened(config, examples)
     config.tokenizer.update(path=str(tmp_path / "given"), normalization="")
-    found = experiment.make_tokenizer(
-        config, tmp_path / "run", opened(config, examples)
-    )
-    assert found.encode(TEXTS[0]) == tokenizer.encode(TEXTS[0])
+    found = experiment.make_tokenizers(config, tmp_path / "run", {}, texts)
+    assert found.is_one
+    assert found.source.encode(TEXTS[0]) == tokenizer.encode(TEXTS[0])
+
+    config.tokenizer.decoder_path = str(tmp_path / "other")
+    experiment.make_tokenizers(config, tmp_path / "run", {}, texts)
+    found = experiment.open_tokenizers(tmp_path / "run")
+    assert not found.is_one
+    assert found.source.encode(TEXTS[0]) == tokenizer.encode(TEXTS[0])
+    assert found.target.encode(TEXTS[0]) == other.encode(TEXTS[0])
+    pair = experiment.model_config(config, {}, found)
+    assert pair.encoder.vocab_size == tokenizer.vocab_size
+    assert pair.decoder.vocab_size == 70
+    assert not pair.share_embeddings
+
+
+def test_texts_longer_than_the_positions_are_refused(config, tokenizer):
+    config.model.max_position_embeddings = 100
+    with pytest.raises(ConfigError, match="encoder has 100 positions, and up to 128"):
+        experiment.model_config(config, {}, TokenizerPair.of(tokenizer))
 
 
 def test_a_run_without_a_tokenizer_is_refused(tmp_path):
     with pytest.raises(TokenizerError):
-        experiment.open_tokenizer(tmp_path)
+        experiment.open_tokenizers(tmp_path)
 
 
 @pytest.mark.parametrize(("keep_latest", "kept"), [(1, [3]), (2, [2, 3])])

@@ -12,9 +12,17 @@ from bertgen_jax import generation
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.decoding.contract import LOWEST_SCORE
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.models.bert_generation import BertGenerationEncoder
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.bert_generation import (
+    BertGenerationDecoder,
+    BertGenerationEncoder,
+)
+from bertgen_jax.models.config import (
+    BertGenerationConfig,
+    EncoderDecoderConfig,
+    PrefixLanguageModelConfig,
+)
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.models.prefix_lm import PrefixLanguageModel
 
 START, EOS, PAD, VOCABULARY, STEPS = 2, 1, 0, 25, 6
 STACK = BertGenerationConfig(
@@ -29,6 +37,14 @@ CONFIG = EncoderDecoderConfig.from_stacks(
     STACK, STACK, share_encoder_decoder=True, decoder_start_token_id=START
 )
 MODEL = EncoderDecoder(CONFIG)
+GPT2 = dataclasses.replace(
+    STACK,
+    max_position_embeddings=13,
+    is_decoder=True,
+    lm_head_bias=True,
+    pre_layer_norm=True,
+)
+PREFIX = PrefixLanguageModel(PrefixLanguageModelConfig(GPT2, START))
 GREEDY = GenerationConfig(max_new_tokens=STEPS)
 BEAMS = GenerationConfig(
     max_new_tokens=STEPS,
@@ -56,12 +72,21 @@ def sources():
 
 
 @pytest.fixture(scope="module")
-def log_probs(params):
+def prefix_params(draw_params):
+    post = dataclasses.replace(GPT2, pre_layer_norm=False)  # no GPT-2 has a bias
+    params = draw_params(PrefixLanguageModelConfig(post, START), seed=11, stddev=0.6)
+    trunk = params["decoder"]["bert"]
+    trunk["LayerNorm"] = trunk["embeddings"].pop("LayerNorm")
+    params["decoder"]["lm_head"]["bias"][EOS] += 2.5
+    return params
+
+
+def whole_passes(model, params):
     """(source ids, mask, tokens so far) -> f32[V] of the next, from a whole forward."""
 
     @jax.jit
     def forward(ids, mask, decoder_ids, last):
-        out = MODEL.apply({"params": params}, ids, mask, decoder_ids)
+        out = model.apply({"params": params}, ids, mask, decoder_ids)
         return jax.nn.log_softmax(out.logits[0, last])
 
     def next_log_probs(ids, mask, tokens):
@@ -106,16 +131,13 @@ def beams(log_probs, config):
     return finished
 
 
-def generate(params, ids, mask, config):
-    return jax.device_get(generation.generate(MODEL, params, ids, mask, config))
+def generate(params, ids, mask, config, model=MODEL):
+    return jax.device_get(generation.generate(model, params, ids, mask, config))
 
 
-@pytest.mark.parametrize(
-    ("config", "search"), [(GREEDY, greedy), (BEAMS, beams)], ids=["greedy", "beams"]
-)
-def test_the_search_of_whole_forward_passes(params, sources, log_probs, config, search):
-    found = generate(params, *sources, config)
-    lengths = set()
+def check_search(model, params, sources, config, search):
+    found = generate(params, *sources, config, model)
+    log_probs, lengths = whole_passes(model, params), set()
     for row, (ids, mask) in enumerate(zip(*sources, strict=True)):
         wanted = search(functools.partial(log_probs, ids, mask), config)
         for place, (tokens, score) in enumerate(wanted):
@@ -125,6 +147,52 @@ def test_the_search_of_whole_forward_passes(params, sources, log_probs, config, 
             np.testing.assert_allclose(found.scores[row, place], score, rtol=1e-4)
             lengths.add(length)
     assert len(lengths) > 2  # or the test says little
+
+
+SEARCHES = pytest.mark.parametrize(
+    ("config", "search"), [(GREEDY, greedy), (BEAMS, beams)], ids=["greedy", "beams"]
+)
+
+
+@SEARCHES
+def test_the_search_of_whole_forward_passes(params, sources, config, search):
+    check_search(MODEL, params, sources, config, search)
+
+
+@SEARCHES
+def test_after_a_prefix(prefix_params, sources, config, search):
+    check_search(PREFIX, prefix_params, sources, config, search)
+
+
+@pytest.mark.parametrize("config", [GREEDY, BEAMS], ids=["greedy", "beams"])
+def test_a_decoder_alone_goes_on_from_its_last_token(prefix_params, sources, config):
+    """Which is a prefix before it and that token as the first of the target."""
+    ids, mask = sources
+    rows, last = np.arange(len(ids)), mask.sum(axis=1) - 1
+    ids[rows, last] = START
+    before = mask.copy()
+    before[rows, last] = False
+    wanted = generate(prefix_params, ids, before, config, PREFIX)
+    decoder, params = BertGenerationDecoder(GPT2), prefix_params["decoder"]
+    # A row without any True is a filler; here it is a text of one token.
+    several = last > 0
+    assert 0 < several.sum() < len(ids)
+    padded_left = [
+        np.stack([np.roll(row, -n - 1) for row, n in zip(x, last, strict=True)])
+        for x in (ids, mask)
+    ]
+    for inputs in ((ids, mask), padded_left):
+        found = generate(params, *inputs, config, decoder)
+        np.testing.assert_array_equal(
+            found.sequences[several], wanted.sequences[several]
+        )
+        np.testing.assert_allclose(
+            found.scores[several], wanted.scores[several], rtol=1e-5
+        )
+        assert (found.lengths > 0).all()
+    with_start = dataclasses.replace(config, decoder_start_token_id=START)
+    found = generate(params, ids, before, with_start, decoder)
+    np.testing.assert_array_equal(found.sequences, wanted.sequences)
 
 
 @pytest.mark.parametrize("config", [GREEDY, BEAMS], ids=["greedy", "beams"])
@@ -196,6 +264,14 @@ def test_more_tokens_than_positions(params, sources):
     config = GenerationConfig(max_new_tokens=10)
     with pytest.raises(ConfigError, match=r"10 new tokens .* 9 positions"):
         generation.generate(MODEL, params, *sources, config)
+
+
+def test_a_source_takes_of_the_positions(prefix_params, sources):
+    config = GenerationConfig(max_new_tokens=7)
+    with pytest.raises(
+        ConfigError, match=r"source has 7 tokens .* may have 13 .*max_n"
+    ):
+        generate(prefix_params, *sources, config, PREFIX)
 
 
 def test_no_start_token(params, sources):

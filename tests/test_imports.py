@@ -18,7 +18,7 @@ FACE = ("", "__main__", "version")  # the public names; the start; a number
 DOORS = {
     ("training", "evaluation"): PACKAGE,
     ("workdirs", "experiment"): PACKAGE,
-    ("warm_start", "warm_start_report"): PACKAGE,
+    ("initialization", "transfer"): PACKAGE,
     ("checkpoints", "models"): f"{PACKAGE}.models.config",  # nothing else of models
 }
 # Who alone may import a library; nobody is an empty tuple.
@@ -30,6 +30,7 @@ OWNERS = {
     "torch": (),
     "transformers": (),
     "tensorflow": (),
+    "ctranslate2": (f"{PACKAGE}.checkpoints.ctranslate2_spec",),
 }
 PRINTERS = ("scripts", "cli")
 

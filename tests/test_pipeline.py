@@ -86,10 +86,12 @@ def test_batches_change_nothing(pipe):
 
 
 def test_more_beams_are_those_of_the_library(pipe):
-    ids = np.array([pipe.tokenizer.encode(TEXTS[0])])
+    ids = np.array([pipe.tokenizers.source.encode(TEXTS[0])])
     config = dataclasses.replace(pipe.generation_config, num_beams=4)
     found = generation.generate(pipe.model, pipe.params, ids, np.ones_like(ids), config)
-    wanted = pipe.tokenizer.decode(found.sequences[0, 0], skip_special_tokens=True)
+    wanted = pipe.tokenizers.target.decode(
+        found.sequences[0, 0], skip_special_tokens=True
+    )
     (result,) = pipe(TEXTS[0], num_beams=4)
     assert result["generated_text"] == wanted
     np.testing.assert_allclose(result["score"], found.scores[0, 0], rtol=1e-5)

@@ -1,75 +1,47 @@
-"""Hugging Face model directories: config.json and model.safetensors in, params out.
+"""Params in; config.json and model.safetensors that Hugging Face loads as it is out.
 
-And back. The tensors are the peer's, name by name and layout by layout (`name_maps`).
-Nothing is dropped in silence: what does not fit is listed in the error.
+The tensors are the peer's, name by name and layout by layout (`name_maps`). The way in
+is `formats`, as for every other kind of file.
 """
 
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
-import safetensors
-import safetensors.numpy
 
-from bertgen_jax.checkpoints import name_maps, trees
+from bertgen_jax.checkpoints import gpt2_maps, name_maps, safetensors_files, trees
+from bertgen_jax.checkpoints.tensor_files import TensorInfo
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.config import (
-    BertGenerationConfig,
+    Config,
     EncoderDecoderConfig,
-    read_config,
+    PrefixLanguageModelConfig,
 )
-
-Params = dict[str, Any]
-Config = BertGenerationConfig | EncoderDecoderConfig
 
 WEIGHTS = "model.safetensors"
 
-_NO_WEIGHTS = "embeddings.position_ids"  # 0, 1, 2, ... in files of older versions
-_LISTED = 12  # lines of a message; the rest are counted
-
 
 def weights_of(config: Config) -> list[name_maps.Weight]:
-    """The name map of a model of ours."""
+    """The name map of a model of ours.
+
+    Raises:
+      ConfigError: the peer has none that computes the same.
+    """
     if isinstance(config, EncoderDecoderConfig):
-        return name_maps.encoder_decoder(config)
+        weights_of(config.encoder)  # raises where the peer has none such
+        return name_maps.encoder_decoder(config, weights_of(config.decoder))
+    if isinstance(config, PrefixLanguageModelConfig):
+        decoder = weights_of(config.decoder)
+        return [weight.within("decoder", "") for weight in decoder]
+    if config.model_type == "gpt2":
+        return gpt2_maps.hugging_face(config)
     if config.is_decoder:
         return name_maps.bert_generation_decoder(config)
     return name_maps.bert_generation_stack(config, cross_attention=False)
-
-
-def load(directory: str | os.PathLike[str]) -> tuple[Config, Params]:
-    """Reads a model directory.
-
-    Args:
-      directory: holds config.json (`bert-generation` or `encoder-decoder`) and
-        model.safetensors.
-
-    Returns:
-      The configuration, and params as nested dicts of f32 numpy arrays.
-
-    Raises:
-      CheckpointError: a file is missing or damaged; the model is of another kind; or
-        see `from_tensors`.
-    """
-    config = read_config(directory)
-    path = pathlib.Path(directory) / WEIGHTS
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            names = file.keys()
-            tensors = {name: file.get_tensor(name) for name in names}
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: {error.strerror or error}. Expected the model's weights there."
-        ) from error
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(
-            f"{path}: not a whole safetensors file ({error}). Copy or save it again."
-        ) from error
-    return config, from_tensors(weights_of(config), tensors, where=str(path))
 
 
 def save(
@@ -77,106 +49,52 @@ def save(
 ) -> None:
     """Writes config.json and model.safetensors that the peer loads as they are.
 
+    One tensor at a time is in memory beside the params.
+
     Args:
       directory: made if missing.
       config: the model's.
       params: nested dicts of arrays; written as f32.
 
     Raises:
-      ConfigError: the params are not those of such a model.
+      ConfigError: the params are not those of such a model, or the peer has none such.
+      CheckpointError: the files cannot be written.
     """
-    tensors = to_tensors(weights_of(config), params)
+    parts = _parts(config, params)
     directory = pathlib.Path(directory)
     values = {"architectures": [_architecture(config)], **config.to_dict()}
-    temporary = directory / f"{WEIGHTS}.tmp"
+    text = json.dumps(values, indent=2) + "\n"
+    tensors = {
+        name: TensorInfo(weights[0].foreign_shape, np.dtype(np.float32))
+        for name, (weights, _) in parts.items()
+    }
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        # The peer refuses files that do not say which framework's layout they hold.
-        safetensors.numpy.save_file(tensors, temporary, metadata={"format": "pt"})
-        temporary.chmod(0o644)  # the library's is private
-        temporary.replace(directory / WEIGHTS)
-        (directory / "config.json").write_text(
-            json.dumps(values, indent=2) + "\n", encoding="utf-8"
+        safetensors_files.write(
+            directory / WEIGHTS, tensors, lambda name: _join(*parts[name])
         )
-    except (OSError, safetensors.SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
+        (directory / "config.json").write_text(text, encoding="utf-8")
+    except OSError as error:
         raise CheckpointError(
-            f"{directory}: the model cannot be written there ({error})."
+            f"{directory}: the model cannot be written there ({error.strerror})."
         ) from error
 
 
-def from_tensors(
-    weights: Iterable[name_maps.Weight], tensors: Mapping[str, np.ndarray], where: str
-) -> Params:
-    """Foreign tensors to params, nested dicts of f32 arrays.
-
-    Args:
-      weights: the name map.
-      tensors: foreign arrays by name.
-      where: file or directory, for messages.
+def to_tensors(config: Config, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Params to the peer's f32 tensors; what is shared stands under each of its names.
 
     Raises:
-      CheckpointError: a tensor is missing, left over or of another shape; or two that
-        are one parameter differ.
+      ConfigError: the params are not those of such a model.
     """
-    weights = sorted(weights, key=lambda weight: weight.orphan)  # orphans last
-    problems = _misfits(weights, tensors)
-    found: dict[str, tuple[np.ndarray, str]] = {}  # path: array, name
-    for weight in weights if not problems else ():
-        if weight.name not in tensors:
-            continue
-        array = weight.from_foreign(np.asarray(tensors[weight.name], np.float32))
-        if weight.path:
-            first, name = found.setdefault(weight.path, (array, weight.name))
-        else:
-            first, name = np.zeros_like(array), "zero"
-        if first is array or weight.orphan:
-            continue
-        if not np.array_equal(first, array, equal_nan=True):
-            problems.append(f"! {weight.name} is not {name}")
-    if problems:
-        raise CheckpointError(
-            f"{where}: the tensors do not fit config.json (- missing, + unexpected, "
-            "~ of another shape, ! not equal though it says that they are shared, tied "
-            f"or absent):\n{_first(problems)}"
-        )
-    return trees.nested({path: array for path, (array, _) in found.items()})
+    parts = _parts(config, params)
+    return {name: _join(*found) for name, found in parts.items()}
 
 
-def _misfits(
-    weights: list[name_maps.Weight], tensors: Mapping[str, np.ndarray]
-) -> list[str]:
-    """Lines on names and shapes that are not those of the map."""
-    expected = {weight.name: weight for weight in weights}
-    wanted = {weight.path: weight.name for weight in reversed(weights) if weight.path}
-    present = {expected[name].path for name in tensors if name in expected}
-    missing = [name for path, name in wanted.items() if path not in present]
-    unexpected = [
-        name
-        for name in tensors
-        if name not in expected and not name.endswith(_NO_WEIGHTS)
-    ]
-    misshapen = [
-        f"{name} {list(tensor.shape)}, expected {list(expected[name].foreign_shape)}"
-        for name, tensor in tensors.items()
-        if name in expected and tuple(tensor.shape) != expected[name].foreign_shape
-    ]
-    return (
-        [f"- {name}" for name in sorted(missing)]
-        + [f"+ {name}" for name in sorted(unexpected)]
-        + [f"~ {line}" for line in sorted(misshapen)]
-    )
-
-
-def to_tensors(
-    weights: Iterable[name_maps.Weight], params: Mapping[str, Any]
-) -> dict[str, np.ndarray]:
-    """Params to foreign f32 tensors by name; what is shared is written for each name.
-
-    Raises:
-      ConfigError: the params are not those of the map.
-    """
-    weights = list(weights)
+def _parts(
+    config: Config, params: Mapping[str, Any]
+) -> dict[str, tuple[list[name_maps.Weight], list[Any]]]:
+    """For each of the peer's tensors the parameters that it consists of."""
+    weights = weights_of(config)
     found = trees.named(params)
     wanted = {w.path: tuple(w.shape) for w in weights if w.path}
     shapes = {path: tuple(array.shape) for path, array in found.items()}
@@ -186,16 +104,22 @@ def to_tensors(
             "the params do not fit the model's config (- expected, + found):\n"
             f"{differences}"
         )
-    tensors = {}
-    for name, parts in name_maps.by_name(w for w in weights if w.written).items():
-        values = [
-            np.asarray(found[weight.path], np.float32)
-            if weight.path
-            else np.zeros(weight.shape, np.float32)
-            for weight in parts
-        ]
-        tensors[name] = name_maps.to_foreign(parts, values)
-    return tensors
+    written = name_maps.by_name(weight for weight in weights if weight.written)
+    return {
+        name: (parts, [found.get(weight.path) for weight in parts])
+        for name, parts in written.items()
+    }
+
+
+def _join(weights: list[name_maps.Weight], parameters: list[Any]) -> np.ndarray:
+    """One tensor of its parameters; where there is none, of zeros."""
+    arrays = [
+        np.zeros(weight.shape, np.float32)
+        if parameter is None
+        else np.asarray(parameter, np.float32)
+        for weight, parameter in zip(weights, parameters, strict=True)
+    ]
+    return name_maps.to_foreign(weights, arrays)
 
 
 def _described(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
@@ -207,9 +131,8 @@ def _described(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
 def _architecture(config: Config) -> str:
     if isinstance(config, EncoderDecoderConfig):
         return "EncoderDecoderModel"
+    if isinstance(config, PrefixLanguageModelConfig):
+        config = config.decoder
+    if config.pre_layer_norm:
+        return "GPT2LMHeadModel"
     return "BertGenerationDecoder" if config.is_decoder else "BertGenerationEncoder"
-
-
-def _first(lines: list[str]) -> str:
-    more = [f"... and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
-    return "\n".join(lines[:_LISTED] + more)

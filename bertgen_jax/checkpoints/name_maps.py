@@ -187,8 +187,10 @@ def bert_generation_decoder(config: BertGenerationConfig) -> list[Weight]:
     ]
 
 
-def encoder_decoder(config: EncoderDecoderConfig) -> list[Weight]:
-    """The peer's `EncoderDecoderModel`.
+def encoder_decoder(
+    config: EncoderDecoderConfig, decoder: list[Weight] | None = None
+) -> list[Weight]:
+    """The peer's `EncoderDecoderModel`, with the map of its decoder if not BERT's.
 
     What is shared here is listed twice: one path, two names. The peer's version 5
     ignores its sharing flag, so it needs both tensors; version 4 writes the decoder's.
@@ -196,12 +198,10 @@ def encoder_decoder(config: EncoderDecoderConfig) -> list[Weight]:
     encoder = bert_generation_stack(config.encoder, cross_attention=False)
     weights = []
     for weight in encoder:
-        shared = config.share_encoder_decoder or (
-            config.share_embeddings and weight.path.startswith("embeddings/")
-        )
-        path = "decoder/bert" if shared else "encoder"
+        path = "decoder/bert" if config.shares(weight.path) else "encoder"
         weights.append(weight.within(path, "encoder."))
-    decoder = bert_generation_decoder(config.decoder)
+    if decoder is None:
+        decoder = bert_generation_decoder(config.decoder)
     weights += [weight.within("decoder", "decoder.") for weight in decoder]
     inputs, outputs = config.encoder.hidden_size, config.decoder.hidden_size
     if inputs != outputs:

@@ -51,3 +51,19 @@ class TensorFile(Protocol):
           CheckpointError: its bytes are damaged.
         """
         ...
+
+
+class Arrays:
+    """Arrays in memory as a `TensorFile`."""
+
+    def __init__(self, path: pathlib.Path, arrays: Mapping[str, np.ndarray]):
+        self.path = path
+        self._arrays = arrays
+        self.tensors = {
+            name: TensorInfo(tuple(array.shape), array.dtype)
+            for name, array in arrays.items()
+        }
+
+    def read(self, name: str) -> np.ndarray:
+        """The array of that name."""
+        return self._arrays[name]

@@ -315,13 +315,26 @@ class EvalPlan:
         return self.buckets[self._buckets[number]], self._indices[number]
 
 
+@dataclasses.dataclass(frozen=True)
+class FillIds:
+    """Ids that stand where a sequence has none.
+
+    Attributes:
+      source: the padding of sources.
+      target: that of targets, which may have another vocabulary.
+      start: what the decoder reads before the first label.
+    """
+
+    source: int
+    target: int
+    start: int
+
+
 def collate(
     encoded: encoding.EncodedExamples,
     bucket: Bucket,
     indices: np.ndarray,
-    *,
-    pad_id: int,
-    decoder_start_id: int,
+    fill: FillIds,
 ) -> Batch:
     """Pads examples to the arrays of one batch.
 
@@ -343,8 +356,7 @@ def collate(
       encoded: where the ids are.
       bucket: S and T; every example fits.
       indices: i64[B], which examples; -1 for a row that only fills the batch.
-      pad_id: the id where there is no token.
-      decoder_start_id: what the decoder reads before the first label.
+      fill: ids where there is no token, and before the first one.
 
     Returns:
       `input_ids` i32[B,S], `attention_mask` bool[B,S], `decoder_input_ids` i32[B,T],
@@ -353,10 +365,10 @@ def collate(
     rows, real = len(indices), indices >= 0
     source_lengths = np.where(real, encoded.source_lengths[indices], 0)
     target_lengths = np.where(real, encoded.target_lengths[indices], 0)
-    input_ids = np.full((rows, bucket.source), pad_id, np.int32)
-    decoder_input_ids = np.full((rows, bucket.target), pad_id, np.int32)
-    labels = np.full((rows, bucket.target), pad_id, np.int32)
-    decoder_input_ids[:, 0] = decoder_start_id
+    input_ids = np.full((rows, bucket.source), fill.source, np.int32)
+    decoder_input_ids = np.full((rows, bucket.target), fill.target, np.int32)
+    labels = np.full((rows, bucket.target), fill.target, np.int32)
+    decoder_input_ids[:, 0] = fill.start
     for row in np.flatnonzero(real):
         source = encoded.source(indices[row])
         target = encoded.target(indices[row])

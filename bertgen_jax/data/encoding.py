@@ -22,7 +22,7 @@ import numpy as np
 from bertgen_jax import errors
 from bertgen_jax.data import cache, example
 
-_FORMAT = 1  # part of the key: raise it when the files or the cutting change
+_FORMAT = 2  # part of the key: raise it when the files or the cutting change
 _CHUNK = 1024  # examples tokenized at once: a few megabytes of text
 
 _log = logging.getLogger(__name__)
@@ -51,6 +51,8 @@ class Tokenizer(Protocol):
     fingerprint: str
     vocab_size: int
     special_ids: SpecialIds
+    source_prefix: tuple[int, ...]
+    source_suffix: tuple[int, ...]
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """The ids of the pieces of each text, without special ids."""
@@ -58,40 +60,40 @@ class Tokenizer(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class EncodingSpec:
-    """Lengths and special ids of the sequences.
+    """Lengths of the sequences.
 
     Attributes:
-      max_source_tokens: what sources are cut to, prefix and suffix included.
+      max_source_tokens: what sources are cut to, the tokenizer's prefix and suffix
+        included.
       max_target_tokens: what targets are cut to after the end symbol was added, so that
         a target that is too long loses it (as in the code of the paper's lineage).
-      source_prefix_ids: put before the pieces of each source.
-      source_suffix_ids: put after them, whether they were cut or not.
     """
 
     max_source_tokens: int
     max_target_tokens: int
-    source_prefix_ids: tuple[int, ...] = ()
-    source_suffix_ids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.max_source_pieces < 1:
-            specials = len(self.source_prefix_ids) + len(self.source_suffix_ids)
-            raise errors.ConfigError(
-                f"max_source_tokens is {self.max_source_tokens} and special ids take "
-                f"{specials} of them, which leaves no room for the text. The paper "
-                "uses 128 to 512."
-            )
         if self.max_target_tokens < 1:
             raise errors.ConfigError(
                 f"max_target_tokens is {self.max_target_tokens}, but a target has at "
                 "least one token, its end symbol. The paper uses 32 to 128."
             )
 
-    @property
-    def max_source_pieces(self) -> int:
-        """How many tokens of a source may come from its text."""
-        specials = len(self.source_prefix_ids) + len(self.source_suffix_ids)
-        return self.max_source_tokens - specials
+    def source_room(self, tokenizer: Tokenizer) -> int:
+        """How many tokens of a source may come from its text.
+
+        Raises:
+          ConfigError: none.
+        """
+        specials = len(tokenizer.source_prefix) + len(tokenizer.source_suffix)
+        room = self.max_source_tokens - specials
+        if room < 1:
+            raise errors.ConfigError(
+                f"max_source_tokens is {self.max_source_tokens} and special ids take "
+                f"{specials} of them, which leaves no room for the text. The paper "
+                "uses 128 to 512."
+            )
+        return room
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,20 +189,24 @@ def encode(
     tokenizer: Tokenizer,
     spec: EncodingSpec,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    target: Tokenizer | None = None,
 ) -> EncodedExamples:
     """Encodes a corpus, or opens what an earlier call has cached.
 
     Args:
       examples: the corpus; the first reference of an example is its target.
-      tokenizer: makes the ids.
-      spec: maximal lengths and special ids.
+      tokenizer: makes the ids, of sources with its prefix and suffix around them.
+      spec: maximal lengths.
       progress: called with (examples done, examples in all) after each chunk, and not
         at all when the corpus is in the cache.
+      target: makes the ids of the targets, if their vocabulary is another.
 
     Returns:
       The token ids.
 
     Raises:
+      ConfigError: no room for the text of a source.
       DataError: there are no examples, or the cache cannot be written.
       TokenizerError: an id is not in the vocabulary.
     """
@@ -209,17 +215,20 @@ def encode(
             "The corpus has no examples, so there is nothing to encode. Check the "
             "data files and, with on_bad_row='skip', how many rows were left out."
         )
+    target = target or tokenizer
+    spec.source_room(tokenizer)
     key = [
         _FORMAT,
         examples.fingerprint,
         tokenizer.fingerprint,
+        target.fingerprint,
         dataclasses.asdict(spec),
     ]
     folder = cache.folder_of("encoded", key)
     encoded = _cached(folder)
     if encoded is None:
         with cache.new_entry(folder) as built:
-            _write(built, examples, tokenizer, spec, progress)
+            _write(built, examples, tokenizer, target, spec, progress)
             encoded = _open(built)  # mapped files outlive the folder's name
     return encoded
 
@@ -254,13 +263,13 @@ def _write(
     folder: pathlib.Path,
     examples: Examples,
     tokenizer: Tokenizer,
+    target: Tokenizer,
     spec: EncodingSpec,
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Writes the three files of an entry, with one chunk of the corpus in memory."""
-    narrow = tokenizer.vocab_size <= np.iinfo(np.uint16).max + 1
-    dtype = np.dtype("<u2" if narrow else "<i4")
-    special = tokenizer.special_ids
+    largest = max(tokenizer.vocab_size, target.vocab_size)
+    dtype = np.dtype("<u2" if largest <= np.iinfo(np.uint16).max + 1 else "<i4")
     total = len(examples)
     whole, kept = [], []  # i64[2 * chunk] each: lengths before and after the cut
     unknown = 0
@@ -269,14 +278,15 @@ def _write(
             end = min(begin + _CHUNK, total)
             chunk = [examples[index] for index in range(begin, end)]
             sources = tokenizer.encode_batch([one.source for one in chunk])
-            targets = tokenizer.encode_batch([one.references[0] for one in chunk])
-            # Before the end symbol is added: GPT-2 has one id for both.
-            unknown += sum(ids.count(special.unk) for ids in (*sources, *targets))
-            pairs = list(_sequences(sources, targets, spec, special.eos))
+            targets = target.encode_batch([one.references[0] for one in chunk])
+            # Before special ids are added: GPT-2 has one id for end and unknown.
+            for maker, rows in ((tokenizer, sources), (target, targets)):
+                _check_ids(rows, maker)
+                unknown += sum(ids.count(maker.special_ids.unk) for ids in rows)
+            pairs = list(_sequences(sources, targets, tokenizer, target, spec))
             whole.append(np.array([len(ids) for ids, _ in pairs]))
             kept.append(np.array([len(cut) for _, cut in pairs]))
             tokens = np.array([token for _, cut in pairs for token in cut])
-            _check_ids(tokens, tokenizer.vocab_size)
             file.write(tokens.astype(dtype).tobytes())
             if progress is not None:
                 progress(end, total)
@@ -299,22 +309,33 @@ def _write(
 
 
 def _sequences(
-    sources: list[list[int]], targets: list[list[int]], spec: EncodingSpec, eos: int
+    sources: list[list[int]],
+    targets: list[list[int]],
+    tokenizer: Tokenizer,
+    target_tokenizer: Tokenizer,
+    spec: EncodingSpec,
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Yields (whole, cut) of the first source, its target, the second source, ..."""
-    prefix, suffix = spec.source_prefix_ids, spec.source_suffix_ids
+    prefix, suffix = tokenizer.source_prefix, tokenizer.source_suffix
+    room, eos = spec.source_room(tokenizer), target_tokenizer.special_ids.eos
     for source, target in zip(sources, targets, strict=True):
-        pieces = source[: spec.max_source_pieces]
-        yield [*prefix, *source, *suffix], [*prefix, *pieces, *suffix]
+        yield [*prefix, *source, *suffix], [*prefix, *source[:room], *suffix]
         ended = [*target, eos]
         yield ended, ended[: spec.max_target_tokens]
 
 
-def _check_ids(tokens: np.ndarray, vocab_size: int) -> None:
+def _check_ids(rows: list[list[int]], tokenizer: Tokenizer) -> None:
     """Refuses ids that an embedding table would clamp without a word."""
-    wrong = tokens[(tokens < 0) | (tokens >= vocab_size)]
+    specials = [
+        tokenizer.special_ids.eos,
+        *tokenizer.source_prefix,
+        *tokenizer.source_suffix,
+    ]
+    tokens = np.array([*specials, *(token for row in rows for token in row)])
+    wrong = tokens[(tokens < 0) | (tokens >= tokenizer.vocab_size)]
     if wrong.size:
         raise errors.TokenizerError(
             f"The id {wrong[0]} occurs in the encoded corpus, but the vocabulary ends "
-            f"at {vocab_size - 1}. Check that the special ids belong to this tokenizer."
+            f"at {tokenizer.vocab_size - 1}. Check that the special ids belong to this "
+            "tokenizer."
         )

@@ -25,8 +25,7 @@ class _Batches:
     encoded: encoding.EncodedExamples
     plan: batching.TrainPlan | batching.EvalPlan
     length: int
-    pad_id: int
-    decoder_start_id: int
+    fill: batching.FillIds
     host: int
     hosts: int
 
@@ -46,8 +45,7 @@ class _Batches:
             self.encoded,
             bucket,
             np.split(indices, self.hosts)[self.host],
-            pad_id=self.pad_id,
-            decoder_start_id=self.decoder_start_id,
+            self.fill,
         )
 
 
@@ -55,8 +53,7 @@ def train_batches(
     encoded: encoding.EncodedExamples,
     plan: batching.TrainPlan,
     *,
-    pad_id: int,
-    decoder_start_id: int,
+    fill: batching.FillIds,
     start: int = 0,
     host: int = 0,
     hosts: int = 1,
@@ -68,8 +65,7 @@ def train_batches(
     Args:
       encoded: the corpus.
       plan: its batches.
-      pad_id: see `batching.collate`.
-      decoder_start_id: see `batching.collate`.
+      fill: see `batching.collate`.
       start: the number of the first batch: how many were trained on before.
       host: which process this is, from 0; it makes its share of each batch's rows.
       hosts: how many processes share a batch.
@@ -83,9 +79,7 @@ def train_batches(
       ConfigError: the hosts do not divide the batch size.
     """
     without_end = sys.maxsize
-    batches = _Batches(
-        encoded, plan, without_end, pad_id, decoder_start_id, host, hosts
-    )
+    batches = _Batches(encoded, plan, without_end, fill, host, hosts)
     return _read(batches, start, threads, prefetch)
 
 
@@ -93,8 +87,7 @@ def eval_batches(
     encoded: encoding.EncodedExamples,
     plan: batching.EvalPlan,
     *,
-    pad_id: int,
-    decoder_start_id: int,
+    fill: batching.FillIds,
     host: int = 0,
     hosts: int = 1,
     threads: int = 2,
@@ -107,8 +100,7 @@ def eval_batches(
     Args:
       encoded: the split.
       plan: its batches.
-      pad_id: see `batching.collate`.
-      decoder_start_id: see `batching.collate`.
+      fill: see `batching.collate`.
       host: see `train_batches`, as for all that follow.
       hosts: how many processes share a batch.
       threads: how many threads make batches.
@@ -120,7 +112,7 @@ def eval_batches(
     Raises:
       ConfigError: the hosts do not divide the batch size.
     """
-    batches = _Batches(encoded, plan, len(plan), pad_id, decoder_start_id, host, hosts)
+    batches = _Batches(encoded, plan, len(plan), fill, host, hosts)
     return _read(batches, 0, threads, prefetch)
 
 

@@ -16,11 +16,8 @@ import io
 import struct
 from collections.abc import Callable, Iterator, Mapping
 
-from bertgen_jax import crc32c, errors
+from bertgen_jax import crc32c, errors, protobuf
 from bertgen_jax.data import byte_file, table
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types of protobuf
-_FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
 
 
 class TfRecords:
@@ -110,83 +107,42 @@ def parse_example(message: bytes) -> dict[str, list[bytes] | list[int] | list[fl
 def _feature(entry: bytes) -> tuple[str, list]:
     """The name and the values in one entry of the map."""
     # A field that stands twice, though not repeated, counts for the last time.
-    parts = {number: value for number, wire, value in _fields(entry) if wire == _BYTES}
+    parts = {
+        number: value
+        for number, wire, value in protobuf.fields(entry)
+        if wire == protobuf.BYTES
+    }
     return parts.get(1, b"").decode(), _values(parts.get(2, b""))
 
 
 def _values(feature: bytes) -> list:
     """The list that a Feature holds, of whichever kind."""
     values = []
-    for kind, wire, content in _fields(feature):
-        if wire != _BYTES:
+    for kind, wire, content in protobuf.fields(feature):
+        if wire != protobuf.BYTES:
             continue
-        items = [(wire, item) for one, wire, item in _fields(content) if one == 1]
+        items = [
+            (wire, item) for one, wire, item in protobuf.fields(content) if one == 1
+        ]
         if kind == 1:
-            values = [item for wire, item in items if wire == _BYTES]
+            values = [item for wire, item in items if wire == protobuf.BYTES]
         elif kind == 2:
             # Packed or not, the bytes are little-endian floats one after the other.
-            packed = b"".join(item for wire, item in items if wire != _VARINT)
+            packed = b"".join(item for wire, item in items if wire != protobuf.VARINT)
             values = list(struct.unpack(f"<{len(packed) // 4}f", packed))
         elif kind == 3:
             numbers = []
             for wire, item in items:
-                if wire == _VARINT:
+                if wire == protobuf.VARINT:
                     numbers.append(item)
-                elif wire == _BYTES:
-                    numbers += _varints(item)
-            values = [n - (1 << 64) if n >> 63 else n for n in numbers]
+                elif wire == protobuf.BYTES:
+                    numbers += protobuf.varints(item)
+            values = [protobuf.signed(number) for number in numbers]
     return values
 
 
 def _messages(message: bytes) -> Iterator[bytes]:
     """The messages in field 1, which may be repeated."""
-    for number, wire, value in _fields(message):
-        if number == 1 and wire == _BYTES:
+    for number, wire, value in protobuf.fields(message):
+        if number == 1 and wire == protobuf.BYTES:
             yield value
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, int, int | bytes]]:
-    """The fields of a message in order: (number, wire type, value).
-
-    Raises:
-      ValueError: the bytes are no message (protobuf.dev/programming-guides/encoding).
-    """
-    position = 0
-    while position < len(message):
-        key, position = _varint(message, position)
-        number, wire = key >> 3, key & 7
-        if wire == _VARINT:
-            value, position = _varint(message, position)
-            yield number, wire, value
-            continue
-        if wire == _BYTES:
-            length, position = _varint(message, position)
-        elif wire in _FIXED_BYTES:
-            length = _FIXED_BYTES[wire]
-        else:
-            raise ValueError(f"wire type {wire} at byte {position}")
-        if position + length > len(message):
-            raise ValueError(f"field {number} is cut off at byte {len(message)}")
-        yield number, wire, message[position : position + length]
-        position += length
-
-
-def _varints(packed: bytes) -> Iterator[int]:
-    position = 0
-    while position < len(packed):
-        value, position = _varint(packed, position)
-        yield value
-
-
-def _varint(message: bytes, position: int) -> tuple[int, int]:
-    """A number of 7 bits a byte, low ones first: (u64 value, position behind it)."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if position == len(message):
-            raise ValueError("a number is cut off")
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, position
-    raise ValueError(f"a number of more than 10 bytes at byte {position - 10}")

@@ -7,32 +7,31 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 
-from bertgen_jax import generation
+from bertgen_jax import experiment, generation
 from bertgen_jax.data import batching, loading
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.evaluation.prediction import Prediction
-from bertgen_jax.experiment import Split
-from bertgen_jax.models.encoder_decoder import EncoderDecoder
-from bertgen_jax.tokenizers.interface import Tokenizer
+from bertgen_jax.initialization import Model
+from bertgen_jax.tokenizers.pair import TokenizerPair
 
 
 def decode_split(
-    model: EncoderDecoder,
+    model: Model,
     params: Any,
-    split: Split,
+    split: experiment.Split,
     plan: batching.EvalPlan,
-    tokenizer: Tokenizer,
+    tokenizers: TokenizerPair,
     config: GenerationConfig,
     sharding: NamedSharding,
 ) -> list[Prediction]:
     """Generates the best text for every example of a split, each exactly once.
 
     Args:
-      model: an encoder-decoder.
+      model: what generates.
       params: its parameters, on the devices of `sharding`.
       split: what to decode.
       plan: its batches.
-      tokenizer: of sources and targets.
+      tokenizers: of sources and of targets.
       config: how to search.
       sharding: of the batch axis.
 
@@ -42,8 +41,7 @@ def decode_split(
     batches = loading.eval_batches(
         split.encoded,
         plan,
-        pad_id=tokenizer.special_ids.pad,
-        decoder_start_id=model.config.start_token_id,
+        fill=experiment.fill_ids(tokenizers, model),
         host=jax.process_index(),
         hosts=jax.process_count(),
     )
@@ -58,7 +56,9 @@ def decode_split(
         )
         real = index >= 0
         scores[index[real]] = row_scores[real]
-        decoded = tokenizer.batch_decode(rows[real].tolist(), skip_special_tokens=True)
+        decoded = tokenizers.target.batch_decode(
+            rows[real].tolist(), skip_special_tokens=True
+        )
         for i, text in zip(index[real], decoded, strict=True):
             texts[i] = text
     return [

@@ -19,8 +19,8 @@ from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError
 from bertgen_jax.evaluation import prediction, results
 from bertgen_jax.evaluation.decoding import decode_split
-from bertgen_jax.models.encoder_decoder import EncoderDecoder
-from bertgen_jax.tokenizers.interface import Tokenizer
+from bertgen_jax.initialization import Model
+from bertgen_jax.tokenizers.pair import TokenizerPair
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Evaluator:
       plan: its batches.
       decoded: the part of it that texts are generated for.
       decoded_plan: its batches.
-      tokenizer: of sources and targets.
+      tokenizers: of sources and of targets.
       config: how to search.
       label_smoothing: part of the loss, not of the negative log-likelihood.
       stemming: of ROUGE.
@@ -69,7 +69,7 @@ class Evaluator:
     plan: batching.EvalPlan
     decoded: experiment.Split
     decoded_plan: batching.EvalPlan
-    tokenizer: Tokenizer
+    tokenizers: TokenizerPair
     config: GenerationConfig
     label_smoothing: float
     stemming: bool
@@ -81,7 +81,7 @@ class Evaluator:
         config: ConfigDict,
         name: str,
         examples: readers.Examples,
-        tokenizer: Tokenizer,
+        tokenizers: TokenizerPair,
         sharding: NamedSharding,
         num_examples: int = 0,
     ) -> Self:
@@ -91,32 +91,32 @@ class Evaluator:
           config: the experiment's.
           name: of the split.
           examples: its texts.
-          tokenizer: the experiment's.
+          tokenizers: the experiment's.
           sharding: of the batch axis.
           num_examples: how many texts are generated; 0 for all.
 
         Raises:
           ConfigError: an example that fits none of `data.buckets`.
         """
-        split = experiment.open_split(config, name, examples, tokenizer)
+        split = experiment.open_split(config, name, examples, tokenizers)
         decoded = split
         part = experiment.first(examples, num_examples)
         if part is not examples:
-            decoded = experiment.open_split(config, name, part, tokenizer)
+            decoded = experiment.open_split(config, name, part, tokenizers)
         plan = functools.partial(batching.EvalPlan, batch_size=config.eval.batch_size)
         return cls(
             split=split,
             plan=plan(split.encoded, split.buckets),
             decoded=decoded,
             decoded_plan=plan(decoded.encoded, decoded.buckets),
-            tokenizer=tokenizer,
-            config=experiment.generation_config(config, tokenizer),
+            tokenizers=tokenizers,
+            config=experiment.generation_config(config, tokenizers),
             label_smoothing=config.label_smoothing,
             stemming=config.eval.stemming,
             sharding=sharding,
         )
 
-    def evaluate(self, model: EncoderDecoder, params: Any, step: int) -> Evaluation:
+    def evaluate(self, model: Model, params: Any, step: int) -> Evaluation:
         """Measures loss and accuracy, generates texts and scores them."""
         metrics = self._losses(model, params)
         predictions = decode_split(
@@ -124,7 +124,7 @@ class Evaluator:
             params,
             self.decoded,
             self.decoded_plan,
-            self.tokenizer,
+            self.tokenizers,
             self.config,
             self.sharding,
         )
@@ -138,12 +138,11 @@ class Evaluator:
         metrics |= {name: score.value for name, score in scored.scores.items()}
         return Evaluation(metrics, predictions, scored)
 
-    def _losses(self, model: EncoderDecoder, params: Any) -> dict[str, float]:
+    def _losses(self, model: Model, params: Any) -> dict[str, float]:
         batches = loading.eval_batches(
             self.split.encoded,
             self.plan,
-            pad_id=self.tokenizer.special_ids.pad,
-            decoder_start_id=model.config.start_token_id,
+            fill=experiment.fill_ids(self.tokenizers, model),
             host=jax.process_index(),
             hosts=jax.process_count(),
         )
@@ -184,8 +183,8 @@ def evaluate_run(
     config_checks.check(config)
     workdirs.check_model(workdir, config)
     examples = experiment.open_examples(config, split)
-    tokenizer = experiment.open_tokenizer(workdir)
-    model = experiment.create_model(config, tokenizer)
+    tokenizers = experiment.open_tokenizers(workdir)
+    model = experiment.open_model(config, workdir)
     mesh = sharding.create_mesh(data=-1, fsdp=1)
     sharding.check_batch(config.eval.batch_size, mesh, 1, "eval.batch_size")
     with contextlib.closing(experiment.open_store(config, workdir)) as store:
@@ -197,7 +196,7 @@ def evaluate_run(
         )
     _log.info("evaluating step %d on the %s split", number, split)
     evaluator = Evaluator.open(
-        config, split, examples, tokenizer, sharding.batch_sharding(mesh)
+        config, split, examples, tokenizers, sharding.batch_sharding(mesh)
     )
     evaluation = evaluator.evaluate(model, params, number)
     evaluation.write(workdir)

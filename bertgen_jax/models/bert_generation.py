@@ -12,7 +12,7 @@ from bertgen_jax.errors import ConfigError
 from bertgen_jax.models import masks
 from bertgen_jax.models.cache import Cache, LayerCache
 from bertgen_jax.models.config import BertGenerationConfig
-from bertgen_jax.models.layers import Embeddings, TransformerLayer
+from bertgen_jax.models.layers import Embeddings, TransformerLayer, layer_norm
 from bertgen_jax.models.outputs import DecoderOutput, StackOutput
 from bertgen_jax.suggest import nearest
 
@@ -58,7 +58,7 @@ class BertGenerationEncoder(nn.Module):
     remat: str = "none"
 
     def setup(self):
-        """Declares the embeddings and L layers."""
+        """Declares the embeddings, L layers, and GPT-2's LayerNorm after the last."""
         if self.remat not in REMAT_POLICIES:
             raise ConfigError(
                 f"remat is {self.remat!r}; expected one of {', '.join(REMAT_POLICIES)}."
@@ -69,6 +69,8 @@ class BertGenerationEncoder(nn.Module):
             TransformerLayer(self.config, self.dtype)
             for _ in range(self.config.num_hidden_layers)
         ]
+        if self.config.pre_layer_norm:
+            self.LayerNorm = layer_norm(self.config)
 
     def __call__(
         self,
@@ -126,8 +128,12 @@ class BertGenerationEncoder(nn.Module):
         inputs_embeds: jax.Array | None = None,
         past_key_values: Cache | None = None,
         deterministic: bool = True,
+        tables: Embeddings | None = None,
     ) -> jax.Array:
-        """Ids i32[B, T] or word vectors [B, T, D] to the first layer's input."""
+        """Ids i32[B, T] or word vectors [B, T, D] to the first layer's input.
+
+        With `tables`, words and positions are those of another stack.
+        """
         check_one_input(input_ids, inputs_embeds)
         if position_ids is None:
             length = (inputs_embeds if input_ids is None else input_ids).shape[1]
@@ -142,7 +148,9 @@ class BertGenerationEncoder(nn.Module):
                     "Truncate the text when tokenizing."
                 )
             position_ids = (start + jnp.arange(length))[None, :]
-        return self.embeddings(input_ids, inputs_embeds, position_ids, deterministic)
+        return self.embeddings(
+            input_ids, inputs_embeds, position_ids, deterministic, tables
+        )
 
     def transform(
         self,
@@ -195,12 +203,12 @@ class BertGenerationEncoder(nn.Module):
         if (self.scan_layers or self.remat != "none") and not (
             plain or self.is_initializing()
         ):
-            return StackOutput(
-                self._run_layers(hidden, mask, source, source_mask, deterministic)
-            )
+            hidden = self._run_layers(hidden, mask, source, source_mask, deterministic)
+            return StackOutput(self._finish(hidden))
 
-        states, attentions, cross_attentions, layers = [hidden], [], [], []
+        states, attentions, cross_attentions, layers = [], [], [], []
         for i, layer in enumerate(self.layer):
+            states.append(hidden)
             hidden, layer_cache, weights, cross_weights = layer(
                 hidden,
                 mask,
@@ -210,10 +218,11 @@ class BertGenerationEncoder(nn.Module):
                 None if cache is None else cache.index,
                 deterministic,
             )
-            states.append(hidden)
             layers.append(layer_cache)
             attentions.append(weights)
             cross_attentions.append(cross_weights)
+        hidden = self._finish(hidden)
+        states.append(hidden)
         if cache is not None:
             cache = Cache(layers=tuple(layers), index=cache.index + queries)
         crossed = output_attentions and cross_attentions[0] is not None
@@ -255,6 +264,12 @@ class BertGenerationEncoder(nn.Module):
                 cross = layer.source_keys_values(encoder_hidden_states)
             layers.append(LayerCache(empty, empty, *cross))
         return Cache(layers=tuple(layers), index=jnp.zeros((), jnp.int32))
+
+    def _finish(self, hidden: jax.Array) -> jax.Array:
+        """The states after the last layer, normalised if its layers have not."""
+        if self.config.pre_layer_norm:
+            return self.LayerNorm(hidden).astype(self.dtype)
+        return hidden
 
     def _run_layers(
         self,
@@ -414,14 +429,16 @@ class BertGenerationDecoder(nn.Module):
             deterministic=deterministic,
         )
         return DecoderOutput(
-            logits=self.lm_head(
-                out.last_hidden_state, self.bert.embeddings.word_table()
-            ),
+            logits=self.logits(out.last_hidden_state),
             past_key_values=out.past_key_values,
             hidden_states=out.hidden_states,
             attentions=out.attentions,
             cross_attentions=out.cross_attentions,
         )
+
+    def logits(self, hidden: jax.Array) -> jax.Array:
+        """States [B, T, D] of the trunk to logits f32[B, T, V]."""
+        return self.lm_head(hidden, self.bert.embeddings.word_table())
 
     def init_cache(
         self,

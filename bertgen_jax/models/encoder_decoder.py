@@ -10,7 +10,7 @@ from bertgen_jax.models.bert_generation import (
     BertGenerationEncoder,
     check_one_input,
 )
-from bertgen_jax.models.cache import Cache
+from bertgen_jax.models.cache import Cache, DecodingState
 from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.models.outputs import (
     DecoderOutput,
@@ -24,7 +24,8 @@ class EncoderDecoder(nn.Module):
 
     With `share_encoder_decoder` there is one stack, the decoder's; the encoder is the
     same arrays run without causal mask and cross-attention (bertShare, section 3). With
-    `share_embeddings` the two stacks have one embedding block, under the decoder.
+    `share_embeddings` the two stacks have one embedding block, under the decoder; an
+    encoder of BERT's before a decoder of GPT-2's keeps the LayerNorm to itself.
 
     Attributes:
       config: the pair.
@@ -126,11 +127,18 @@ class EncoderDecoder(nn.Module):
         deterministic: bool = True,
     ) -> StackOutput:
         """Source i32[B, S] to hidden states [B, S, D of the encoder]."""
-        trunk = self.decoder.bert
-        embedder = trunk if self._shares_embeddings else self.encoder
-        stack = trunk if self.config.share_encoder_decoder else self.encoder
+        config, trunk = self.config, self.decoder.bert
+        stack = trunk if config.share_encoder_decoder else self.encoder
+        # Of the embedding block all may be the decoder's, or only the tables.
+        shares_tables = config.shares("embeddings/word_embeddings/embedding")
+        shares_norm = config.shares("embeddings/LayerNorm/scale")
+        embedder = trunk if shares_norm else stack
         hidden = embedder.embed(
-            input_ids, position_ids, inputs_embeds, deterministic=deterministic
+            input_ids,
+            position_ids,
+            inputs_embeds,
+            deterministic=deterministic,
+            tables=trunk.embeddings if shares_tables else None,
         )
         return stack.transform(
             hidden,
@@ -180,14 +188,64 @@ class EncoderDecoder(nn.Module):
             deterministic=deterministic,
         )
 
+    def start(
+        self, input_ids: jax.Array, attention_mask: jax.Array, beams: int, steps: int
+    ) -> DecodingState:
+        """Reads sources, for `step` to write targets to them.
+
+        Args:
+          input_ids: i32[B, S].
+          attention_mask: bool[B, S] keep-mask.
+          beams: R, rows of one source.
+          steps: T, the longest target in tokens.
+
+        Raises:
+          ConfigError: such a target is longer than the position table.
+        """
+        positions = self.config.decoder.max_position_embeddings
+        if steps > positions:
+            raise ConfigError(
+                f"{steps} new tokens are asked for; the decoder has {positions} "
+                "positions (max_position_embeddings). Lower max_new_tokens."
+            )
+        encoded = self.encode(input_ids, attention_mask)
+        cache = self.init_cache(encoded.last_hidden_state, beams * steps)
+        return DecodingState(cache, attention_mask)
+
+    def step(
+        self,
+        state: DecodingState,
+        ids: jax.Array,
+        position: jax.Array,
+        ancestors: jax.Array,
+    ) -> tuple[jax.Array, DecodingState]:
+        """Reads one more token of each target; a step function of `decoding`.
+
+        The R beams are R tokens at one position: docs/architecture.md.
+
+        Args:
+          state: of `start` or the last `step`.
+          ids: i32[B, R].
+          position: i32[], of these in their targets.
+          ancestors: bool[B, R, R * T], the slots that each row sees.
+
+        Returns:
+          Logits f32[B, R, V] of the next tokens, and the new state.
+        """
+        out = self.decode(
+            ids,
+            None,
+            state.source_mask,
+            decoder_attention_mask=ancestors,
+            decoder_position_ids=jnp.broadcast_to(position, (1, ids.shape[1])),
+            past_key_values=state.cache,
+        )
+        return out.logits, state.replace(cache=out.past_key_values)
+
     def init_cache(self, encoder_hidden_states: jax.Array, capacity: int) -> Cache:
         """A decoder cache of `capacity` slots for sources [B, S, D of the encoder]."""
         states = self._bridge(encoder_hidden_states)
         return self.decoder.init_cache(states.shape[0], capacity, states)
-
-    @property
-    def _shares_embeddings(self) -> bool:
-        return self.config.share_encoder_decoder or self.config.share_embeddings
 
     @property
     def _widths_differ(self) -> bool:

@@ -1,7 +1,8 @@
 """The parts of a stack: hidden states dtype[B, T, D] in, hidden states out.
 
-Post-LayerNorm BERT (paper, section 2; order of operations in `TransformerLayer`).
-LayerNorm and softmax are computed in f32 whatever the compute dtype.
+BERT's, where LayerNorm comes after each residual, and GPT-2's, where it comes before
+each sublayer: `TransformerLayer` has the two orders side by side. LayerNorm and softmax
+are computed in f32 whatever the compute dtype.
 """
 
 import jax
@@ -40,13 +41,16 @@ def layer_norm(config: BertGenerationConfig) -> nn.LayerNorm:
 
 
 class Embeddings(nn.Module):
-    """Ids to vectors: LayerNorm(word + position), then dropout. No token types."""
+    """Ids to vectors: drop(LayerNorm(word + position)), GPT-2's without LayerNorm.
+
+    No token types.
+    """
 
     config: BertGenerationConfig
     dtype: jnp.dtype = jnp.float32
 
     def setup(self):
-        """Declares the two tables and the LayerNorm."""
+        """Declares the two tables, and the LayerNorm where the layers come after it."""
         init = nn.initializers.truncated_normal(self.config.initializer_range)
         self.word_embeddings = nn.Embed(
             self.config.vocab_size, self.config.hidden_size, embedding_init=init
@@ -56,7 +60,8 @@ class Embeddings(nn.Module):
             self.config.hidden_size,
             embedding_init=init,
         )
-        self.LayerNorm = layer_norm(self.config)
+        if not self.config.pre_layer_norm:
+            self.LayerNorm = layer_norm(self.config)
         self.dropout = nn.Dropout(self.config.hidden_dropout_prob)
 
     def __call__(
@@ -65,13 +70,20 @@ class Embeddings(nn.Module):
         inputs_embeds: jax.Array | None,
         position_ids: jax.Array,
         deterministic: bool,
+        tables: "Embeddings | None" = None,
     ) -> jax.Array:
-        """Embeds i32[B, T] ids, or takes word vectors [B, T, D] in their place."""
-        table = self.word_table()  # even when unused: `init` always declares it
+        """Embeds i32[B, T] ids, or takes word vectors [B, T, D] in their place.
+
+        With `tables`, words and positions are looked up in those of another stack.
+        """
+        tables = self if tables is None else tables
+        words = tables.word_table()  # even when unused: `init` always declares it
         if inputs_embeds is None:
-            inputs_embeds = jnp.take(table, input_ids, axis=0)
-        hidden = inputs_embeds + self.position_embeddings(position_ids)
-        hidden = self.dropout(self.LayerNorm(hidden), deterministic=deterministic)
+            inputs_embeds = jnp.take(words, input_ids, axis=0)
+        hidden = inputs_embeds + tables.position_embeddings(position_ids)
+        if not self.config.pre_layer_norm:
+            hidden = self.LayerNorm(hidden)
+        hidden = self.dropout(hidden, deterministic=deterministic)
         return hidden.astype(self.dtype)
 
     def word_table(self) -> jax.Array:
@@ -98,10 +110,11 @@ def softmax(scores: jax.Array, mask: jax.Array | None) -> jax.Array:
 
 
 class Attention(nn.Module):
-    """Multi-head attention with its output projection, dropout, residual and LayerNorm.
+    """Multi-head attention with its output projection and dropout.
 
     One class for self- and cross-attention, which differ in whose keys and values they
-    are.
+    are. The LayerNorm is declared here, where BERT's checkpoints name it; the layer
+    says when it is applied.
     """
 
     config: BertGenerationConfig
@@ -122,24 +135,22 @@ class Attention(nn.Module):
 
     def __call__(
         self,
-        hidden: jax.Array,
         query: jax.Array,
         key: jax.Array,
         value: jax.Array,
         mask: jax.Array | None,
         deterministic: bool,
     ) -> tuple[jax.Array, jax.Array]:
-        """Attends and closes the residual.
+        """Attends.
 
         Args:
-          hidden: dtype[B, T, D], what the queries were made of.
           query: dtype[B, H, T, K].
           key, value: dtype[B, H, C, K].
           mask: bool, broadcastable to [B, H, T, C], or None.
           deterministic: no dropout.
 
         Returns:
-          LayerNorm(hidden + attention) dtype[B, T, D]; weights f32[B, H, T, C].
+          What is added to the residual, dtype[B, T, D]; weights f32[B, H, T, C].
         """
         scale = self.config.head_dim**-0.5
         scores = jnp.einsum(
@@ -151,8 +162,7 @@ class Attention(nn.Module):
         kernel, bias = self.output()
         projected = jnp.einsum("BHTK,HKD->BTD", context, kernel.astype(self.dtype))
         projected = projected + bias.astype(self.dtype)[None, None, :]
-        projected = self.output_dropout(projected, deterministic=deterministic)
-        return self.LayerNorm(hidden + projected).astype(self.dtype), weights
+        return self.output_dropout(projected, deterministic=deterministic), weights
 
     def queries(self, hidden: jax.Array) -> jax.Array:
         """[B, T, D] -> queries [B, H, T, K]."""
@@ -182,11 +192,14 @@ class Attention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """One layer, in the paper's order (section 2):
+    """One layer, in BERT's order (paper, section 2) or, `pre_layer_norm`, in GPT-2's:
 
-    h1 = LN(h  + drop(SelfAttention(h)))
-    h2 = LN(h1 + drop(CrossAttention(h1, source)))       with a source
-    h3 = LN(h2 + drop(W2 act(W1 h2)))
+    h1 = LN(h  + drop(Self(h)))              h1 = h  + drop(Self(LN(h)))
+    h2 = LN(h1 + drop(Cross(h1, source)))    h2 = h1 + drop(Cross(LN(h1), source))
+    h3 = LN(h2 + drop(W2 act(W1 h2)))        h3 = h2 + drop(W2 act(W1 LN(h2)))
+
+    The second line only with a source. Where it goes in GPT-2's block the paper does
+    not say; this is the peer's place.
     """
 
     config: BertGenerationConfig
@@ -230,36 +243,60 @@ class TransformerLayer(nn.Module):
           hidden states, the written cache, attention weights f32[B, H, T, C] and
           cross-attention weights f32[B, H, T, S] (None without a source).
         """
-        query, key, value = self.attention.queries_keys_values(hidden)
+        norm = self.attention.LayerNorm
+        query, key, value = self.attention.queries_keys_values(
+            self._input(hidden, norm)
+        )
         if cache is not None:
             key = jax.lax.dynamic_update_slice_in_dim(cache.key, key, index, axis=2)
             value = jax.lax.dynamic_update_slice_in_dim(
                 cache.value, value, index, axis=2
             )
             cache = cache.replace(key=key, value=value)
-        hidden, weights = self.attention(hidden, query, key, value, mask, deterministic)
+        attended, weights = self.attention(query, key, value, mask, deterministic)
+        hidden = self._add(hidden, attended, norm)
 
         cross_weights = None
         cached = cache is not None and cache.cross_key is not None
         if source is not None or cached:
-            query = self.crossattention.queries(hidden)
+            norm = self.crossattention.LayerNorm
+            query = self.crossattention.queries(self._input(hidden, norm))
             if cached:
                 key, value = cache.cross_key, cache.cross_value
             else:
                 key, value = self.crossattention.keys_values(source)
-            hidden, cross_weights = self.crossattention(
-                hidden, query, key, value, source_mask, deterministic
+            attended, cross_weights = self.crossattention(
+                query, key, value, source_mask, deterministic
             )
+            hidden = self._add(hidden, attended, norm)
 
-        kernel, bias = (x.astype(self.dtype) for x in self.intermediate())
-        inner = jnp.einsum("BTD,DF->BTF", hidden, kernel) + bias[None, None, :]
-        inner = ACTIVATIONS[self.config.hidden_act](inner)
-        kernel, bias = (x.astype(self.dtype) for x in self.output())
-        outer = jnp.einsum("BTF,FD->BTD", inner, kernel) + bias[None, None, :]
-        outer = self.dropout(outer, deterministic=deterministic)
-        hidden = self.LayerNorm(hidden + outer).astype(self.dtype)
+        fed = self._feed_forward(self._input(hidden, self.LayerNorm), deterministic)
+        hidden = self._add(hidden, fed, self.LayerNorm)
         return hidden, cache, weights, cross_weights
 
     def source_keys_values(self, source: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Cross-attention keys and values [B, H, S, K] of a source [B, S, D]."""
         return self.crossattention.keys_values(source)
+
+    def _input(self, hidden: jax.Array, norm: nn.LayerNorm) -> jax.Array:
+        """What a sublayer reads of the residual."""
+        if self.config.pre_layer_norm:
+            return norm(hidden).astype(self.dtype)
+        return hidden
+
+    def _add(
+        self, hidden: jax.Array, added: jax.Array, norm: nn.LayerNorm
+    ) -> jax.Array:
+        """The residual after a sublayer."""
+        if self.config.pre_layer_norm:
+            return hidden + added
+        return norm(hidden + added).astype(self.dtype)
+
+    def _feed_forward(self, hidden: jax.Array, deterministic: bool) -> jax.Array:
+        """drop(W2 act(W1 h)), dtype[B, T, D]."""
+        kernel, bias = (x.astype(self.dtype) for x in self.intermediate())
+        inner = jnp.einsum("BTD,DF->BTF", hidden, kernel) + bias[None, None, :]
+        inner = ACTIVATIONS[self.config.hidden_act](inner)
+        kernel, bias = (x.astype(self.dtype) for x in self.output())
+        outer = jnp.einsum("BTF,FD->BTD", inner, kernel) + bias[None, None, :]
+        return self.dropout(outer, deterministic=deterministic)

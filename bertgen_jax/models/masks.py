@@ -1,7 +1,8 @@
 """Who may attend to whom: a caller's mask in, one boolean mask [B, 1, T, C] out.
 
 Masks stay boolean until the softmax applies them, once. Adding large negative numbers
-twice overflows to -inf and turns a fully masked row into NaN.
+twice overflows to -inf and turns a fully masked row into NaN. What is padding decides
+as well at which position a token stands.
 """
 
 import jax
@@ -76,3 +77,21 @@ def attention_mask(
         past = jnp.arange(keys)[None, None, None, :] <= own[None, None, :, None]
         visible = past if visible is None else visible & past
     return visible
+
+
+def token_positions(mask: jax.Array) -> jax.Array:
+    """Positions of tokens among which padding stands.
+
+    ```
+    mask 0 0 1 1 1      0 0 0 1 2
+         1 1 0 0 1      0 1 1 1 2
+    ```
+
+    Args:
+      mask: bool[B, T], True for tokens.
+
+    Returns:
+      i32[B, T], counted from 0 over the tokens of a row; padding has the position of
+      the token before it, or 0.
+    """
+    return jnp.maximum(jnp.cumsum(mask, axis=1, dtype=jnp.int32) - 1, 0)

@@ -101,7 +101,7 @@ def check_steps(steps: Sequence[str]) -> tuple[str, ...]:
             f"from: {', '.join(ALL)}."
         )
     for step in steps:
-        if step not in STEPS:
+        if not isinstance(step, str) or step not in STEPS:
             raise errors.ConfigError(
                 f"There is no normalization step {step!r}.{nearest(step, ALL)} "
                 f"Expected names from: {', '.join(ALL)}."
@@ -125,10 +125,17 @@ def normalize(text: str, steps: Sequence[str]) -> str:
         raise errors.TokenizerError(
             f"Cannot encode {text!r}, a {type(text).__name__}; expected a string."
         )
-    try:
-        text.encode()
-    except UnicodeEncodeError:
+    if not is_unicode(text):
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     for step in steps:
         text = STEPS[step](text)
     return text
+
+
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold it: no half of a surrogate pair stands alone."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -10,15 +10,15 @@ import sentencepiece
 from bertgen_jax import errors
 from bertgen_jax.suggest import nearest
 
-SAMPLING = ("enable_sampling", "nbest_size", "alpha")
+SAMPLING = {"enable_sampling": bool, "nbest_size": int, "alpha": float}
 # Field 2 of sentencepiece_model.proto's ModelProto; field 1, before it, is the pieces.
 TRAINER_SPEC = 2
 
 
 def load(
     vocab_file: str | os.PathLike[str] | bytes, sp_model_kwargs: Mapping[str, Any]
-) -> tuple[bytes, sentencepiece.SentencePieceProcessor]:
-    """Reads a model.
+) -> tuple[bytes, sentencepiece.SentencePieceProcessor, list[str]]:
+    """Reads a model: its bytes, what runs it, and its pieces by id.
 
     Args:
       vocab_file: path of the model, or its bytes.
@@ -28,11 +28,17 @@ def load(
       TokenizerError: there is no such file, or it holds something else, or half.
       ConfigError: `sp_model_kwargs` has another key, or samples from one candidate.
     """
-    for key in sp_model_kwargs:
+    for key, value in sp_model_kwargs.items():
         if key not in SAMPLING:
             raise errors.ConfigError(
                 f"sp_model_kwargs has {key!r}; expected {', '.join(SAMPLING)}."
                 f"{nearest(key, SAMPLING)}"
+            )
+        # JSON has whole numbers without a point.
+        if type(value) is not SAMPLING[key] and (key, type(value)) != ("alpha", int):
+            raise errors.ConfigError(
+                f"{key} of sp_model_kwargs is {value!r}; expected a "
+                f"{SAMPLING[key].__name__}."
             )
     candidates = sp_model_kwargs.get("nbest_size", -1)
     if sp_model_kwargs.get("enable_sampling") and candidates in (0, 1):
@@ -62,7 +68,14 @@ def load(
             f"{processor.piece_size():,} pieces and end before the trainer's settings, "
             "which every SentencePiece model has after the last piece. Copy it again."
         )
-    return model, processor
+    try:
+        pieces = processor.id_to_piece(list(range(processor.piece_size())))
+    except UnicodeDecodeError as error:
+        raise errors.TokenizerError(
+            f"{name} is damaged: not all of its {processor.piece_size():,} pieces are "
+            f"text in UTF-8 ({error.reason}). Copy it again."
+        ) from error
+    return model, processor, pieces
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:

@@ -4,6 +4,7 @@ import io
 import logging
 import re
 from collections.abc import Iterable, Sequence
+from typing import Unpack
 
 import numpy as np
 import sentencepiece
@@ -11,6 +12,7 @@ import sentencepiece
 from bertgen_jax import errors
 from bertgen_jax.suggest import nearest
 from bertgen_jax.tokenizers.normalization import check_steps, normalize
+from bertgen_jax.tokenizers.pretrained_tokenizer import DEFAULTS, Options, complete
 from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
 
 MODEL_TYPES = ("bpe", "unigram")
@@ -25,9 +27,9 @@ def train_sentencepiece(
     model_type: str = "bpe",
     character_coverage: float = 1.0,
     user_defined_symbols: Sequence[str] = ("<::::>",),
-    normalization: Sequence[str] = (),
     max_texts: int | None = 1_000_000,
     seed: int = 0,
+    **options: Unpack[Options],
 ) -> BertGenerationTokenizer:
     """Learns a SentencePiece vocabulary.
 
@@ -47,23 +49,25 @@ def train_sentencepiece(
       character_coverage: share of the corpus's characters that become pieces; the
         rarest are left to `<unk>`. Less than 1.0 for scripts of many characters.
       user_defined_symbols: strings that are one id each wherever they stand.
-      normalization: steps applied to the texts, and later by the tokenizer.
       max_texts: learn from a random sample of this many texts; from all if None.
       seed: of that sample.
+      **options: of the tokenizer; see `Options`. Its `normalization` is applied to the
+        texts that are learned from, too.
 
     Returns:
       The tokenizer; its `save_pretrained` writes it.
 
     Raises:
       TokenizerError: no text, or too small a vocabulary for the texts' characters.
-      ConfigError: an unknown model type or normalization step.
+      ConfigError: an unknown model type, option or normalization step.
     """
     if model_type not in MODEL_TYPES:
         raise errors.ConfigError(
             f"model_type is {model_type!r}; expected {' or '.join(MODEL_TYPES)}."
             f"{nearest(model_type, MODEL_TYPES)}"
         )
-    steps = check_steps(normalization)
+    options = complete(options, DEFAULTS)
+    steps = check_steps(options["normalization"])
     sample = [normalize(text, steps) for text in _sample(texts, max_texts, seed)]
     if not any(text.strip() for text in sample):
         raise errors.TokenizerError(
@@ -101,7 +105,7 @@ def train_sentencepiece(
             f"of these texts need {needed[1]} ids. Expected at least as many, or a "
             f"character_coverage below {character_coverage}."
         ) from error
-    tokenizer = BertGenerationTokenizer(model.getvalue(), normalization=steps)
+    tokenizer = BertGenerationTokenizer(model.getvalue(), **options)
     if tokenizer.vocab_size < vocab_size:
         _log.warning(
             "vocabulary of %d ids, not %d: the %d texts have no more pieces to offer",

@@ -13,19 +13,12 @@ begins a word.
 
 import collections
 import dataclasses
-import json
-import os
-import pathlib
 import unicodedata
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Set
 
 import numpy as np
 
-from bertgen_jax.errors import TokenizerError
-from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
-
-TOKENIZER_FILE = "tokenizer.json"
+from bertgen_jax.tokenizers.interface import BYTE_LEVEL_BPE, WORDPIECE, Tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,146 +84,57 @@ def match(ours: Vocabulary, theirs: Vocabulary, size: int) -> Match:
     return Match(rows, counts)
 
 
-def of_tokenizer(tokenizer: BertGenerationTokenizer) -> Vocabulary:
-    """The vocabulary of a tokenizer.
+def of_tokenizer(tokenizer: Tokenizer) -> Vocabulary:
+    """The vocabulary of a tokenizer of any kind.
 
-    One with all the letters of GPT-2's byte alphabet spells bytes, with ▁ for Ġ, as the
-    50,358 pieces of the paper do. Any other spells text.
+    A SentencePiece vocabulary with all the letters of GPT-2's byte alphabet spells
+    bytes, with ▁ for Ġ, as the 50,358 pieces of the paper do. Any other spells text.
     """
     pieces, ids = tokenizer.get_vocab(), tokenizer.special_ids
-    mask = pieces.get("[MASK]", pieces.get("<mask>"))
     roles = {
         "pad": ids.pad,
         "bos": ids.bos,
         "eos": ids.eos,
         "unk": ids.unk,
-        "mask": mask,
+        "mask": ids.mask,
     }
-    roles = {role: row for role, row in roles.items() if row is not None}
-    if all(letter.replace("Ġ", "▁") in pieces for letter in _BYTES):
-        return _vocabulary(pieces, roles, lambda piece: _bytes(piece.replace("▁", "Ġ")))
-    return _vocabulary(pieces, roles, lambda piece: piece.replace("▁", " ").encode())
-
-
-@dataclasses.dataclass(frozen=True)
-class Format:
-    """How a kind of checkpoint keeps its vocabulary.
-
-    Attributes:
-      file: name of the file.
-      model: the name that this kind of vocabulary has in tokenizer.json.
-      roles: pieces with a role.
-    """
-
-    file: str
-    model: str
-    roles: Mapping[str, str]
-
-
-FORMATS = {
-    "bert": Format(
-        "vocab.txt",
-        "WordPiece",
-        dict(pad="[PAD]", bos="[CLS]", eos="[SEP]", unk="[UNK]", mask="[MASK]"),
-    ),
-    "roberta": Format(
-        "vocab.json",
-        "BPE",
-        dict(pad="<pad>", bos="<s>", eos="</s>", unk="<unk>", mask="<mask>"),
-    ),
-}
-
-
-def find(directory: str | os.PathLike[str], kind: str) -> pathlib.Path | None:
-    """The vocabulary file of a checkpoint directory; None if it has none.
-
-    Version 5 of the peer writes tokenizer.json only.
-    """
-    for name in (FORMATS[kind].file, TOKENIZER_FILE):
-        path = pathlib.Path(directory) / name
-        if path.is_file():
-            return path
-    return None
-
-
-def read(path: pathlib.Path, kind: str) -> Vocabulary:
-    """Reads a vocabulary.
-
-    Args:
-      path: of `FORMATS[kind].file` or of a tokenizer.json.
-      kind: a name in `FORMATS`.
-
-    Raises:
-      TokenizerError: the file is missing, malformed or of another kind.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = None if path.suffix == ".txt" else json.loads(text)
-    except OSError as error:
-        raise TokenizerError(
-            f"{path}: {error.strerror}. Expected a vocabulary."
-        ) from error
-    except ValueError as error:  # of the decoding of JSON or of UTF-8
-        raise TokenizerError(f"{path}: no vocabulary ({error}).") from error
-    if values is None:
-        lines = text.removesuffix("\n").split("\n")
-        pieces = {piece: row for row, piece in enumerate(lines)}
-    else:
-        pieces = _pieces(values, path, FORMATS[kind])
+    special = {row for row in roles.values() if row is not None}
+    if ids.eos in (ids.pad, ids.bos, ids.unk):
+        # GPT-2 has one special row. It knows the end of a text and no other role, and
+        # stands for its name as well, which is one of the paper's ordinary pieces.
+        special.remove(ids.eos)
     roles = {
-        role: pieces[piece]
-        for role, piece in FORMATS[kind].roles.items()
-        if piece in pieces
+        role: row
+        for role, row in roles.items()
+        if row in special or (role == "eos" and row is not None)
     }
-    if kind == "roberta":
-        return _vocabulary(pieces, roles, _bytes)
-    vocabulary = _vocabulary(pieces, roles, _wordpiece)
-    # BERT makes words of these characters wherever they stand: the row of "##." has
-    # never been used.
-    alone = {
-        piece.encode(): row for piece, row in pieces.items() if _stands_alone(piece)
-    }
-    return dataclasses.replace(vocabulary, rows=vocabulary.rows | alone)
-
-
-def _pieces(values: Any, path: pathlib.Path, form: Format) -> dict[str, int]:
-    """The pieces of vocab.json or tokenizer.json, whose JSON value is `values`."""
-    pieces, added = values, []
-    if path.name == TOKENIZER_FILE:
-        model = values.get("model") if isinstance(values, dict) else None
-        found = model.get("type") if isinstance(model, dict) else None
-        if found != form.model:
-            raise TokenizerError(
-                f"{path}: the model is of type {found!r}; expected {form.model!r}, the "
-                "vocabulary of this kind of checkpoint."
-            )
-        pieces, added = model.get("vocab"), values.get("added_tokens", [])
-    try:
-        pieces = {**pieces, **{token["content"]: token["id"] for token in added}}
-        sound = all(
-            isinstance(piece, str) and type(row) is int and row >= 0
-            for piece, row in pieces.items()
-        )
-    except (TypeError, KeyError):
-        sound = False
-    if not sound:
-        raise TokenizerError(
-            f"{path}: its pieces cannot be read; expected a JSON object of them, each "
-            "with its row."
-        )
-    return pieces
+    kind = tokenizer.kind
+    if kind == WORDPIECE:
+        vocabulary = _vocabulary(pieces, roles, special, _wordpiece)
+        # BERT makes words of these characters wherever they stand: the row of "##." has
+        # never been used.
+        alone = {
+            piece.encode(): row for piece, row in pieces.items() if _stands_alone(piece)
+        }
+        return dataclasses.replace(vocabulary, rows=vocabulary.rows | alone)
+    if kind == BYTE_LEVEL_BPE:
+        return _vocabulary(pieces, roles, special, _bytes)
+    spells_bytes = all(letter.replace("Ġ", "▁") in pieces for letter in _BYTES)
+    text_of = _sentencepiece_bytes if spells_bytes else _sentencepiece
+    return _vocabulary(pieces, roles, special, text_of)
 
 
 def _vocabulary(
     pieces: Mapping[str, int],
     roles: Mapping[str, int],
+    special: Set[int],
     text_of: Callable[[str], bytes | None],
 ) -> Vocabulary:
-    with_role = set(roles.values())
+    """A vocabulary whose `special` rows stand for no text."""
     texts = {
         row: text
         for piece, row in pieces.items()
-        if row not in with_role and (text := text_of(piece)) is not None
+        if row not in special and (text := text_of(piece)) is not None
     }
     return Vocabulary(
         pieces=pieces,
@@ -269,6 +173,16 @@ def _bytes(piece: str) -> bytes | None:
     if not all(letter in _BYTES for letter in piece):
         return None
     return bytes(_BYTES[letter] for letter in piece)
+
+
+def _sentencepiece(piece: str) -> bytes:
+    """Text of a SentencePiece: "▁the" -> " the"."""
+    return piece.replace("▁", " ").encode()
+
+
+def _sentencepiece_bytes(piece: str) -> bytes | None:
+    """Bytes of one that is spelled in GPT-2's letters: "▁Ã©" -> " é"."""
+    return _bytes(piece.replace("▁", "Ġ"))
 
 
 def _stands_alone(piece: str) -> bool:

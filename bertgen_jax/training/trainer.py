@@ -7,9 +7,9 @@ one stopped, bit for bit.
 
 import contextlib
 import dataclasses
-import json
 import logging
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -19,16 +19,17 @@ from ml_collections import ConfigDict
 from bertgen_jax import (
     config_checks,
     experiment,
+    initialization,
     pretrained,
-    randomness,
-    recipes,
     sharding,
     workdirs,
 )
+from bertgen_jax.checkpoints.source import Source
 from bertgen_jax.data import batching, loading
 from bertgen_jax.evaluation import evaluator
-from bertgen_jax.models.encoder_decoder import EncoderDecoder
-from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
+from bertgen_jax.initialization import Model
+from bertgen_jax.recipes import Selection
+from bertgen_jax.tokenizers.pair import TokenizerPair
 from bertgen_jax.training import reporting
 from bertgen_jax.training.clock import Clock
 from bertgen_jax.training.compiled import CompiledSteps
@@ -37,8 +38,6 @@ from bertgen_jax.training.periodic import due
 from bertgen_jax.training.progress import Progress
 from bertgen_jax.training.watch import FiniteWatch
 from bertgen_jax.training.writers import Writer
-from bertgen_jax.warm_start import find as find_sources
-from bertgen_jax.warm_start import warm_start
 
 _log = logging.getLogger(__name__)
 
@@ -94,16 +93,19 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         if config.data.test:  # read at the end, missed at once
             experiment.open_examples(config, "test")
         if is_new:
-            check_sources(config)
-            tokenizer = experiment.make_tokenizer(config, workdir, texts)
+            sources = experiment.open_sources(config)  # what is missing shows now
+            tokenizers = experiment.make_tokenizers(config, workdir, sources, texts)
+            architecture = experiment.model_config(config, sources, tokenizers)
+            experiment.write_model_config(workdir, architecture)
         else:
-            tokenizer = experiment.open_tokenizer(workdir)
-        corpus = experiment.open_split(config, "train", texts, tokenizer)
+            tokenizers = experiment.open_tokenizers(workdir)
+        model = experiment.open_model(config, workdir)
+        corpus = experiment.open_split(config, "train", texts, tokenizers)
         validation = evaluator.Evaluator.open(
             config,
             "validation",
             held_out,
-            tokenizer,
+            tokenizers,
             by_rows,
             config.eval.num_examples,
         )
@@ -121,12 +123,12 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
 
         # 3. A new run: the parameters, then the optimizer's state made from them.
         # 4. Else the newest intact checkpoint.
-        model = experiment.create_model(config, tokenizer)
         run = CompiledSteps.create(config, model, mesh)
         count = sum(leaf.size for leaf in jax.tree.leaves(run.abstract_state.params))
         _log.info("model: %s, %s parameters", config.init.recipe, f"{count:,}")
         if is_new:
-            state = run.initial_state(first_params(config, workdir, model, tokenizer))
+            params = first_params(config, workdir, model, sources, tokenizers)
+            state = run.initial_state(params)
             progress = Progress(data=plan.fingerprint)
         else:
             _, state, extra = store.restore(None, run.abstract_state)
@@ -142,8 +144,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
             loading.train_batches(
                 corpus.encoded,
                 plan,
-                pad_id=tokenizer.special_ids.pad,
-                decoder_start_id=model.config.start_token_id,
+                fill=experiment.fill_ids(tokenizers, model),
                 start=step,
                 host=jax.process_index(),
                 hosts=jax.process_count(),
@@ -221,50 +222,32 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                 workdir / "model",
                 model,
                 params,
-                tokenizer,
-                experiment.generation_config(config, tokenizer),
+                tokenizers,
+                experiment.generation_config(config, tokenizers),
             )
         return Outcome(step, best_step)
-
-
-def check_sources(config: ConfigDict) -> None:
-    """Looks for the checkpoints of a warm start, before hours of tokenization.
-
-    Raises:
-      ConfigError, CheckpointError: see `warm_start.find`.
-    """
-    recipe = recipes.get(config.init.recipe)
-    if recipe.is_warm:
-        init = config.init
-        find_sources(recipe, encoder=init.encoder, decoder=init.decoder)
 
 
 def first_params(
     config: ConfigDict,
     workdir: pathlib.Path,
-    model: EncoderDecoder,
-    tokenizer: BertGenerationTokenizer,
+    model: Model,
+    sources: Mapping[str, Source],
+    tokenizers: TokenizerPair,
 ) -> Any:
     """The parameters before step 1: random by the seed, and warm by the recipe.
 
     What came from where is logged, and written to WORKDIR/warm_start.json.
     """
-    ids = np.zeros((1, 2), np.int32)
-    init = jax.jit(lambda key: model.init(key, ids, None, ids)["params"])
-    params = init(randomness.key(config.seed, "init"))
-    recipe = recipes.get(config.init.recipe)
-    if not recipe.is_warm:
+    params = initialization.random_params(model, config.seed)
+    if not sources:
         return params
-    params, report = warm_start(
-        params,
-        model.config,
-        recipe,
-        encoder=config.init.encoder,
-        decoder=config.init.decoder,
-        tokenizer=tokenizer,
+    init = config.init
+    selection = Selection.parse(init.parts, init.layers, init.mlm_bias)
+    params, report = initialization.fill(
+        params, model.config, sources, tokenizers, selection
     )
     _log.info("%s", report)
     if jax.process_index() == 0:
-        text = json.dumps(report.to_dict(), indent=1)
-        (workdir / "warm_start.json").write_text(text + "\n", encoding="utf-8")
+        initialization.write_report(report, workdir / "warm_start.json")
     return params

@@ -357,8 +357,7 @@ def test_collate_does_what_its_docstring_shows():
         corpus_of_the_docstring(),
         batching.Bucket(source=4, target=3),
         np.array([4, 2, -1]),
-        pad_id=0,
-        decoder_start_id=2,
+        batching.FillIds(source=0, target=0, start=2),
     )
     expected = {
         "input_ids": np.array([[7, 8, 9, 0], [5, 0, 0, 0], [0, 0, 0, 0]], np.int32),
@@ -381,9 +380,10 @@ def test_masks_come_from_lengths_where_the_padding_id_is_a_token():
         corpus_of_the_docstring(),
         batching.Bucket(source=4, target=3),
         np.array([4, 2]),
-        pad_id=1,  # the end symbol here, as it may be for GPT-2
-        decoder_start_id=1,
+        # The end symbol here, as it may be for GPT-2.
+        batching.FillIds(source=3, target=1, start=1),
     )
     np.testing.assert_array_equal(batch["attention_mask"].sum(1), [3, 1])
     np.testing.assert_array_equal(batch["label_weights"].sum(1), [2, 3])
+    np.testing.assert_array_equal(batch["input_ids"], [[7, 8, 9, 3], [5, 3, 3, 3]])
     np.testing.assert_array_equal(batch["labels"], [[6, 1, 1], [3, 4, 1]])

@@ -35,6 +35,7 @@ class Letters:
     def __init__(self, vocab_size=100):
         self.vocab_size = vocab_size
         self.fingerprint = f"letters {vocab_size}"
+        self.source_prefix = self.source_suffix = ()
         self.special_ids = types.SimpleNamespace(pad=PAD, bos=BOS, eos=EOS, unk=UNK)
         self.calls = 0
 
@@ -77,12 +78,27 @@ def test_sources_are_cut_and_targets_are_cut_after_their_end_symbol():
 
 
 def test_special_ids_around_a_source_survive_the_cut():
-    spec = encoding.EncodingSpec(4, 3, source_prefix_ids=(2,), source_suffix_ids=(1,))
-    encoded = encoding.encode(CORPUS, Letters(), spec)
+    tokenizer = Letters()
+    tokenizer.source_prefix, tokenizer.source_suffix = (2,), (1,)
+    encoded = encoding.encode(CORPUS, tokenizer, SPEC)
     sources = [source for source, _ in sequences(encoded)]
     assert sources == [[2, 4, 5, 1], [2, 4, UNK, 1], [2, 5, 1]]
     assert encoded.report.longest_source == 8
     assert encoded.report.source_truncated == 1
+
+
+def test_targets_may_have_a_tokenizer_of_their_own():
+    target = Letters()
+    target.fingerprint = "capitals"
+    target.encode_batch = lambda texts: [[50 + len(text)] for text in texts]
+    target.special_ids = types.SimpleNamespace(eos=60, unk=61)
+    encoded = encoding.encode(CORPUS, Letters(), SPEC, target=target)
+    plain = encoding.encode(CORPUS, Letters(), SPEC)
+    assert [source for source, _ in sequences(encoded)] == [
+        source for source, _ in sequences(plain)
+    ]
+    assert [ids for _, ids in sequences(encoded)] == [[52, 60], [53, 60], [50, 60]]
+    assert encoded.fingerprint != plain.fingerprint
 
 
 def test_the_report_counts_what_was_there_before_the_cut():
@@ -144,9 +160,8 @@ def test_the_second_time_comes_from_the_cache():
         (Corpus([("abcdef", "ac")]), Letters(), SPEC),
         (CORPUS, Letters(vocab_size=101), SPEC),
         (CORPUS, Letters(), dataclasses.replace(SPEC, max_source_tokens=5)),
-        (CORPUS, Letters(), dataclasses.replace(SPEC, source_suffix_ids=(1,))),
     ],
-    ids=["data", "tokenizer", "length", "special ids"],
+    ids=["data", "tokenizer", "length"],
 )
 def test_whatever_decides_the_tokens_changes_the_fingerprint(corpus, tokenizer, spec):
     first = encoding.encode(CORPUS, Letters(), SPEC)
@@ -274,7 +289,9 @@ def test_an_id_beyond_the_vocabulary_is_an_error():
 
 
 def test_lengths_without_room_are_errors():
+    tokenizer = Letters()
+    tokenizer.source_prefix, tokenizer.source_suffix = (2,), (1,)
     with pytest.raises(errors.ConfigError, match="max_source_tokens is 2"):
-        encoding.EncodingSpec(2, 8, source_prefix_ids=(2,), source_suffix_ids=(1,))
+        encoding.encode(CORPUS, tokenizer, encoding.EncodingSpec(2, 8))
     with pytest.raises(errors.ConfigError, match="max_target_tokens is 0"):
         encoding.EncodingSpec(8, 0)

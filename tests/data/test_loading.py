@@ -13,7 +13,7 @@ from bertgen_jax import errors
 from bertgen_jax.data import batching, encoding, loading
 
 BUCKETS = batching.parse_buckets(((8, 4), (16, 8)))
-IDS = {"pad_id": 0, "decoder_start_id": 2}
+IDS = {"fill": batching.FillIds(source=0, target=0, start=2)}
 
 
 def random_corpus(examples):
@@ -141,7 +141,7 @@ from bertgen_jax.data import batching, encoding, loading
 report = encoding.EncodingReport(2, 2, 2, 1, 1, 1, 1, 0, 0, 0.0)
 corpus = encoding.EncodedExamples(np.arange(4), np.arange(5), report, "two")
 plan = batching.TrainPlan(corpus, (batching.Bucket(1, 1),), batch_size=1, seed=0)
-stream = loading.train_batches(corpus, plan, pad_id=0, decoder_start_id=2)
+stream = loading.train_batches(corpus, plan, fill=batching.FillIds(0, 0, 2))
 print(next(stream)["labels"].shape)
 """
     done = subprocess.run(

@@ -26,6 +26,9 @@ ENCODER = BertGenerationConfig(
 )
 DECODER = dataclasses.replace(ENCODER, is_decoder=True, add_cross_attention=True)
 DEEP = dataclasses.replace(ENCODER, num_hidden_layers=2)
+GPT2 = dataclasses.replace(
+    DEEP, is_decoder=True, lm_head_bias=False, pre_layer_norm=True
+)
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 
@@ -291,6 +294,28 @@ def test_what_a_loop_cannot_return_comes_from_the_plain_layers(decoder, batch):
     assert [x.shape for x in out.hidden_states] == [(3, 6, 16)] * 2
     assert [x.shape for x in out.attentions] == [(3, 2, 6, 6)]
     assert [x.shape for x in out.cross_attentions] == [(3, 2, 6, 5)]
+
+
+def test_gpt2_normalises_what_the_last_layer_returns_and_not_the_embeddings(
+    draw_params, batch
+):
+    variables = {"params": draw_params(GPT2)}
+    plain = functools.partial(BertGenerationDecoder(GPT2).apply, variables, batch[0])
+    wanted = jax.jit(functools.partial(plain, output_hidden_states=True))()
+    found = jax.jit(BertGenerationDecoder(GPT2, **SCAN).apply)(variables, batch[0])
+    np.testing.assert_allclose(found.logits, wanted.logits, **CLOSE)
+
+    trunk = variables["params"]["bert"]
+    tables = trunk["embeddings"]
+    first, *_, last = wanted.hidden_states
+    assert len(wanted.hidden_states) == 3
+    words = tables["word_embeddings"]["embedding"][batch[0]]
+    summed = words + tables["position_embeddings"]["embedding"][None, :6]
+    np.testing.assert_allclose(first, summed, **CLOSE)
+    scale, bias = trunk["LayerNorm"]["scale"], trunk["LayerNorm"]["bias"]
+    normalized = (last - bias[None, None]) / scale[None, None]
+    np.testing.assert_allclose(normalized.mean(-1), 0, atol=1e-5)
+    np.testing.assert_allclose(normalized.std(-1), 1, atol=1e-3)
 
 
 # --- parameters ------------------------------------------------------------------

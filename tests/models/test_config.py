@@ -6,7 +6,12 @@ import json
 import pytest
 
 from bertgen_jax.errors import CheckpointError, ConfigError
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.config import (
+    BertGenerationConfig,
+    EncoderDecoderConfig,
+    PrefixLanguageModelConfig,
+    read_config,
+)
 
 # As published with google/roberta2roberta_L-24_bbc and its like.
 PUBLISHED = {
@@ -74,6 +79,7 @@ def test_the_flag_of_version_4_shares():
         pair(),
         pair(share_encoder_decoder=True, decoder_start_token_id=2),
         pair(share_embeddings=True, eos_token_id=[1, 7]),
+        PrefixLanguageModelConfig(stack(is_decoder=True), 2),
     ],
 )
 def test_round_trip_through_json(config, tmp_path):
@@ -123,7 +129,7 @@ def test_relative_positions_of_version_4_are_refused():
         ({"decoder_start_token_id": 50358}, "expected one of the 50358 ids of the dec"),
         ({"pad_token_id": -1}, "pad_token_id is -1"),
         (
-            {"encoder": stack(vocab_size=20), "pad_token_id": 20},
+            {"encoder": stack(vocab_size=20, pad_token_id=20)},
             "expected one of the 20 ids of the encoder",
         ),
         (
@@ -134,11 +140,53 @@ def test_relative_positions_of_version_4_are_refused():
             {"encoder": stack(vocab_size=20), "share_embeddings": True},
             "share_embeddings is set, but .* vocab_size 20 and 50358",
         ),
+        (
+            {"encoder": stack(pre_layer_norm=True), "share_encoder_decoder": True},
+            "encoder and decoder differ: pre_layer_norm True and False",
+        ),
     ],
 )
 def test_a_pair_that_cannot_be(fields, message):
     with pytest.raises(ConfigError, match=message):
         pair(**fields)
+
+
+def test_one_special_id_may_serve_for_everything():
+    """GPT-2 has only <|endoftext|>."""
+    gpt2 = stack(pad_token_id=None, bos_token_id=9, eos_token_id=9)
+    assert (
+        pair(decoder=gpt2, decoder_start_token_id=9, pad_token_id=9).pad_token_id == 9
+    )
+    several = stack(pad_token_id=9, eos_token_id=(1, 9))
+    assert pair(decoder=several, decoder_start_token_id=9).start_token_id == 9
+
+
+def test_the_target_may_be_padded_with_an_id_that_the_source_does_not_have():
+    small = stack(vocab_size=20)
+    assert pair(small, pad_token_id=20).pad_token_id == 20
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "shared"),
+    [
+        (False, False, {"words", "norm"}),
+        (False, True, {"words"}),  # the encoder's LayerNorm is its own
+        (True, True, {"words"}),  # neither has one
+        (True, False, {"words"}),  # the decoder's LayerNorm is its own
+    ],
+)
+def test_what_is_shared_of_two_embedding_blocks(encoder, decoder, shared):
+    config = pair(
+        stack(pre_layer_norm=encoder),
+        stack(pre_layer_norm=decoder),
+        share_embeddings=True,
+    )
+    paths = {
+        "words": "embeddings/word_embeddings/embedding",
+        "norm": "embeddings/LayerNorm/scale",
+        "layer": "layer_0/LayerNorm/scale",
+    }
+    assert {name for name, path in paths.items() if config.shares(path)} == shared
 
 
 def test_embeddings_may_be_shared_by_stacks_of_other_depth():
@@ -159,6 +207,32 @@ def test_a_missing_start_id_is_an_error_when_it_is_needed():
         _ = pair().start_token_id
 
 
+def test_a_prefix_language_model_is_a_decoder_with_a_start_token():
+    decoder = stack(is_decoder=True, pad_token_id=4, bos_token_id=5, eos_token_id=6)
+    config = PrefixLanguageModelConfig(decoder, 5)
+    assert config.start_token_id == 5
+    assert (config.pad_token_id, config.bos_token_id, config.eos_token_id) == (4, 5, 6)
+    with pytest.raises(ConfigError, match=r"bos_token_id is 5"):
+        _ = PrefixLanguageModelConfig(decoder).start_token_id
+    with pytest.raises(
+        ConfigError, match="decoder_start_token_id and pad_token_id are"
+    ):
+        PrefixLanguageModelConfig(decoder, 4)
+    with pytest.raises(
+        ConfigError, match=r"is_decoder is False .* without cross-atten"
+    ):
+        PrefixLanguageModelConfig(stack(), 5)
+    with pytest.raises(ConfigError, match="add_cross_attention is True; expected"):
+        PrefixLanguageModelConfig(pair().decoder, 5)
+
+
+def test_a_start_token_alone_makes_no_prefix_language_model(tmp_path):
+    for config in (stack(), pair().decoder):
+        values = {**config.to_dict(), "decoder_start_token_id": 2}
+        (tmp_path / "config.json").write_text(json.dumps(values))
+        assert read_config(tmp_path) == config
+
+
 def test_a_missing_stack_and_a_foreign_one():
     with pytest.raises(ConfigError, match="no 'decoder' in an encoder-decoder config"):
         EncoderDecoderConfig.from_dict({"encoder": {}})
@@ -173,13 +247,14 @@ def test_a_missing_stack_and_a_foreign_one():
         (None, r"config\.json: No such file"),
         ("{", r"config\.json: not JSON"),
         ("[]", "expected a JSON object"),
-        ("{}", "model_type is None; expected 'bert-generation' or 'encoder-decoder'"),
+        ("{}", "model_type is None; expected 'bert-generation' or 'gpt2'"),
         ('{"model_type": "t5"}', "model_type is 't5'"),
         (
             '{"model_type": "bert-generation", "hidden_size": 7}',
             r"config\.json: hidden_size is 7",
         ),
-        (json.dumps(pair().to_dict()), "that of EncoderDecoderConfig; expected BertG"),
+        ('{"model_type": ["gpt2"]}', r"model_type is \['gpt2'\]; expected"),
+        (json.dumps(pair().to_dict()), "model_type is 'encoder-decoder'; expected 'be"),
     ],
 )
 def test_a_file_that_is_not_a_stack(tmp_path, text, message):

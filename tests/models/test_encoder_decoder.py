@@ -26,6 +26,13 @@ ONE_TABLE = dataclasses.replace(PLAIN, share_embeddings=True)
 UNEQUAL = EncoderDecoderConfig.from_stacks(
     dataclasses.replace(STACK, hidden_size=20, vocab_size=40), STACK
 )
+GPT2 = dataclasses.replace(
+    STACK, lm_head_bias=False, pre_layer_norm=True, layer_norm_eps=1e-5
+)
+BERT2GPT = EncoderDecoderConfig.from_stacks(
+    dataclasses.replace(STACK, hidden_size=20, vocab_size=40), GPT2
+)
+RND2GPT = EncoderDecoderConfig.from_stacks(STACK, GPT2, share_embeddings=True)
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 RNG = np.random.default_rng(0)
@@ -110,6 +117,40 @@ def test_shared_embeddings_are_the_decoders(draw_params):
     np.testing.assert_allclose(logits(ONE_TABLE, params), logits(PLAIN, two), **CLOSE)
 
 
+def test_an_encoder_of_bert_keeps_its_layer_norm_before_a_decoder_of_gpt2(draw_params):
+    params = draw_params(RND2GPT)
+    assert params["encoder"]["embeddings"].keys() == {"LayerNorm"}
+    tables = params["decoder"]["bert"]["embeddings"]
+    assert tables.keys() == {"word_embeddings", "position_embeddings"}
+    two = {
+        **params,
+        "encoder": {
+            **params["encoder"],
+            "embeddings": {**tables, **params["encoder"]["embeddings"]},
+        },
+    }
+    apart = dataclasses.replace(RND2GPT, share_embeddings=False)
+    np.testing.assert_allclose(logits(RND2GPT, params), logits(apart, two), **CLOSE)
+
+
+def test_a_shared_stack_of_gpt2_is_run_both_ways(draw_params):
+    config = EncoderDecoderConfig.from_stacks(GPT2, GPT2, share_encoder_decoder=True)
+    params = draw_params(BERT2GPT)  # of which the decoder is the shared stack
+    params = {"decoder": params["decoder"]}
+    states = run(config, params, SOURCE, SOURCE_MASK, method="encode")
+    alone = jax.jit(BertGenerationEncoder(GPT2).apply)(
+        {"params": params["decoder"]["bert"]}, SOURCE, SOURCE_MASK
+    )
+    np.testing.assert_allclose(
+        states.last_hidden_state, alone.last_hidden_state, **CLOSE
+    )
+    names = {path for path, _ in jax.tree_util.tree_leaves_with_path(params)}
+    model = EncoderDecoder(config)
+    init = jax.eval_shape(model.init, jax.random.key(0), SOURCE, None, TARGET)
+    leaves = jax.tree_util.tree_leaves_with_path(init["params"])
+    assert {path for path, _ in leaves} == names
+
+
 def test_unequal_widths_meet_in_a_projection(draw_params):
     params = draw_params(UNEQUAL)
     bridge = params["enc_to_dec_proj"]
@@ -121,7 +162,7 @@ def test_unequal_widths_meet_in_a_projection(draw_params):
     np.testing.assert_allclose(logits(UNEQUAL, params), out.logits, **CLOSE)
 
 
-@pytest.mark.parametrize("config", [SHARED, UNEQUAL], ids=["shared", "unequal"])
+@pytest.mark.parametrize("config", [SHARED, BERT2GPT], ids=["shared", "bert2gpt"])
 def test_a_cache_of_an_encoded_source_gives_the_same_logits(draw_params, config):
     params = draw_params(config)
     memory = run(config, params, SOURCE, SOURCE_MASK, method="encode").last_hidden_state

@@ -1,4 +1,4 @@
-"""The parts of a layer: softmax, LayerNorm, dropout in its three places, precision."""
+"""A layer and its parts: order, softmax, LayerNorm, dropout's places, precision."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
 from bertgen_jax.models.config import BertGenerationConfig
-from bertgen_jax.models.layers import layer_norm, softmax
+from bertgen_jax.models.layers import TransformerLayer, layer_norm, softmax
 
 CONFIG = BertGenerationConfig(
     vocab_size=50,
@@ -65,6 +65,67 @@ def run_recorded(model, params, inputs, key=None):
         return output, dropouts, norms
 
     return run(params, *inputs)
+
+
+def layer_in_numpy(params, hidden, source, pre_layer_norm):
+    """A causal layer of one row: [T, D] over a source [S, D] to [T, D]."""
+
+    def norm(p, x):
+        mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+        return p["scale"] * (x - mean) / np.sqrt(variance + 1e-5) + p["bias"]
+
+    def attend(p, x, read, mask):
+        query, key, value = (
+            np.einsum("TD,DHK->HTK", states, p[name]["kernel"])
+            + p[name]["bias"][:, None]
+            for name, states in (("query", x), ("key", read), ("value", read))
+        )
+        scores = np.einsum("HTK,HSK->HTS", query, key) / np.sqrt(key.shape[-1])
+        scores = np.where(mask, scores, -np.inf)
+        weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+        context = np.einsum("HTS,HSK->HTK", weights, value)
+        outer = p["output"]
+        return np.einsum("HTK,HKD->TD", context, outer["kernel"]) + outer["bias"]
+
+    def feed_forward(x):
+        inner, outer = params["intermediate"], params["output"]
+        active = np.tanh(x @ inner["kernel"] + inner["bias"])
+        return active @ outer["kernel"] + outer["bias"]
+
+    own, cross = params["attention"], params["crossattention"]
+    past = np.tril(np.ones((len(hidden), len(hidden)), bool))
+    for normalizer, sublayer in (
+        (own["LayerNorm"], lambda x: attend(own, x, x, past)),
+        (cross["LayerNorm"], lambda x: attend(cross, x, source, True)),
+        (params["LayerNorm"], feed_forward),
+    ):
+        if pre_layer_norm:
+            hidden = hidden + sublayer(norm(normalizer, hidden))
+        else:
+            hidden = norm(normalizer, hidden + sublayer(hidden))
+    return hidden
+
+
+@pytest.mark.parametrize("pre_layer_norm", [False, True], ids=["BERT", "GPT-2"])
+def test_the_order_of_a_layer(draw_params, pre_layer_norm):
+    config = dataclasses.replace(
+        CONFIG,
+        hidden_act="tanh",
+        layer_norm_eps=1e-5,
+        lm_head_bias=False,
+        pre_layer_norm=pre_layer_norm,
+    )
+    params = draw_params(config)["bert"]["layer_0"]
+    rng = np.random.default_rng(0)
+    hidden, source = (
+        rng.normal(size=(1, length, config.hidden_size)).astype(np.float32)
+        for length in (5, 7)
+    )
+    past = np.tril(np.ones((1, 1, 5, 5), bool))
+    run = jax.jit(TransformerLayer(config).apply)
+    found = run({"params": params}, hidden, past, source, None, None, None)[0]
+    wanted = layer_in_numpy(params, hidden[0], source[0], pre_layer_norm)
+    np.testing.assert_allclose(found[0], wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_a_softmax_row_that_sees_nothing_is_zero():

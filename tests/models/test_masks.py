@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.models.masks import attention_mask
+from bertgen_jax.models.masks import attention_mask, token_positions
 
 DOCSTRING = {
     None: [[1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]],
@@ -74,3 +74,11 @@ def test_any_other_shape_is_refused_by_name(shape):
 def test_one_row_serves_all():
     visible = attention_mask(np.array([[1, 0, 1]]), (5, 2, 3), causal=False)
     assert visible.shape == (1, 1, 1, 3)
+
+
+def test_positions_are_counted_over_tokens():
+    """The example of the docstring."""
+    mask = jnp.array([[0, 0, 1, 1, 1], [1, 1, 0, 0, 1]], bool)
+    positions = token_positions(mask)
+    assert positions.dtype == jnp.int32
+    np.testing.assert_array_equal(positions, [[0, 0, 0, 1, 2], [0, 1, 1, 1, 2]])

@@ -1,7 +1,9 @@
 """The published sizes have the published numbers of parameters, to the last one.
 
 The paper's own models have one embedding matrix and no output bias (Table 1, and how
-its totals add up); Hugging Face's have a bias, and a table for each of two stacks.
+its totals add up); Hugging Face's have a bias, and a table for each of two stacks. The
+totals count a decoder of GPT-2's like one of BERT's: its LayerNorm after the last layer
+is as large as that of BERT's embeddings, which it does not have.
 """
 
 import math
@@ -11,8 +13,13 @@ import numpy as np
 import pytest
 
 from bertgen_jax.checkpoints import huggingface
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.config import (
+    BertGenerationConfig,
+    EncoderDecoderConfig,
+    PrefixLanguageModelConfig,
+)
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.models.prefix_lm import PrefixLanguageModel
 from bertgen_jax.models.presets import SIZES
 
 CASED, UNCASED, SENTENCEPIECE, WMT = 28_996, 30_522, 50_358, 31_950
@@ -72,6 +79,43 @@ def test_the_papers_models(size, vocab_size, shared, total):
         lm_head_bias=False,
     )
     assert found == total
+
+
+def gpt2(**fields):
+    return BertGenerationConfig.from_dict({"model_type": "gpt2", **fields})
+
+
+def bert(vocab_size):
+    return BertGenerationConfig(**SIZES["base"], vocab_size=vocab_size)
+
+
+GPT2 = gpt2(vocab_size=SENTENCEPIECE, n_positions=512)  # as the paper uses it
+
+
+@pytest.mark.parametrize(
+    ("config", "total"),
+    [
+        (PrefixLanguageModelConfig(gpt2()), 124_439_808),  # as released
+        (PrefixLanguageModelConfig(GPT2), 124_124_160),  # row 7
+        (EncoderDecoderConfig.from_stacks(bert(CASED), GPT2), 260_209_152),  # row 9
+        (EncoderDecoderConfig.from_stacks(bert(SENTENCEPIECE), GPT2), 276_615_168),
+        # Row 8. The paper's layout has one LayerNorm for the one embedding block; here
+        # the encoder has that one, and the decoder its own after the last layer.
+        (
+            EncoderDecoderConfig.from_stacks(
+                bert(SENTENCEPIECE), GPT2, share_embeddings=True
+            ),
+            237_545_472 + 2 * 768,
+        ),
+    ],
+    ids=["gpt2", "gpt", "bert2gpt", "roberta2gpt", "rnd2gpt"],
+)
+def test_the_papers_models_with_gpt2(config, total):
+    is_pair = isinstance(config, EncoderDecoderConfig)
+    model = (EncoderDecoder if is_pair else PrefixLanguageModel)(config)
+    ids = np.ones((1, 1), np.int32)
+    params = jax.eval_shape(model.init, jax.random.key(0), ids, None, ids)
+    assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)) == total
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bertgen_jax import pretrained
-from bertgen_jax.checkpoints import huggingface
+from bertgen_jax.checkpoints import checkpoint, huggingface
 from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
     BertGenerationEncoder,
@@ -87,9 +87,7 @@ def randomize(module, seed):
 
 def peer_params(peer, config):
     tensors = {name: t.numpy() for name, t in peer.state_dict().items()}
-    return huggingface.from_tensors(
-        huggingface.weights_of(config), tensors, where="the peer"
-    )
+    return checkpoint.from_tensors(config, tensors, where="the peer").params
 
 
 def close(ours, theirs):

@@ -1,8 +1,13 @@
-"""Two small tokenizers, one of each kind that can be trained."""
+"""Small tokenizers of every kind, and the files that they are read from."""
+
+import json
+import pathlib
 
 import pytest
 
 from bertgen_jax.tokenizers import sentencepiece_training
+from bertgen_jax.tokenizers.byte_level_bpe import ByteLevelBPETokenizer
+from bertgen_jax.tokenizers.wordpiece import WordPieceTokenizer
 
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven")
 COLOURS = ("red", "green", "blue", "white", "black")
@@ -12,6 +17,25 @@ SENTENCES = [
     for colour in COLOURS
     for other in COLOURS
 ]
+WORD_PIECES = (
+    *("[PAD]", "[unused1]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+    *("the", "bug", "##s", "un", "##break", "##able", "caf", "##e", "e", "cafe"),
+    *(".", ",", "'", "!", "中", "文", "##中", "a", "b"),
+)
+# GPT-2's letters for the bytes: the printable ones stand for themselves.
+LETTERS = tuple(map(chr, [*range(33, 127), *range(161, 173), *range(174, 324)]))
+MERGES = (("h", "e"), ("Ġ", "t"), ("Ġt", "he"), ("u", "g"), ("b", "ug"), ("Ã", "©"))
+MADE = tuple(left + right for left, right in MERGES)
+GPT2_PIECES = (*LETTERS, *MADE, "<|endoftext|>")
+ROBERTA_PIECES = (
+    *("<s>", "<pad>", "</s>", "<unk>"),
+    *GPT2_PIECES[::-1],
+    *("madeupword0000", "<mask>"),
+)
+
+
+def rows(pieces):
+    return {piece: row for row, piece in enumerate(pieces)}
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +53,63 @@ def unigram():
 @pytest.fixture(scope="session", params=["bpe", "unigram"])
 def tokenizer(request):
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def word_pieces():
+    """The vocabulary of `wordpiece`: rows by piece."""
+    return rows(WORD_PIECES)
+
+
+@pytest.fixture(scope="session")
+def wordpiece(word_pieces):
+    return WordPieceTokenizer(word_pieces)
+
+
+@pytest.fixture(scope="session")
+def gpt2():
+    return ByteLevelBPETokenizer(rows(GPT2_PIECES), MERGES)
+
+
+@pytest.fixture(scope="session")
+def roberta():
+    return ByteLevelBPETokenizer(rows(ROBERTA_PIECES), MERGES)
+
+
+@pytest.fixture(scope="session", params=["wordpiece", "gpt2", "roberta", "bpe"])
+def any_tokenizer(request):
+    """One of each kind."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def write(tmp_path, bpe):
+    """Writes a tokenizer as its publishers do: (layout, folder) -> the folder."""
+
+    def write_layout(layout, folder="published"):
+        directory = pathlib.Path(tmp_path) / folder
+        directory.mkdir(parents=True, exist_ok=True)
+        merges = "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in MERGES)
+        # fairseq orders pieces by how frequent they are.
+        numbers = [rows(GPT2_PIECES)[piece] for piece in GPT2_PIECES[::-1]]
+        dictionary = "".join(f"{number} 7\n" for number in numbers)
+        files = {
+            "sentencepiece": {"spiece.model": bpe._model},
+            "bert": {"vocab.txt": "\n".join(WORD_PIECES) + "\n"},
+            "roberta": {"vocab.json": rows(ROBERTA_PIECES), "merges.txt": merges},
+            "gpt2": {"encoder.json": rows(GPT2_PIECES), "vocab.bpe": merges},
+            "fairseq": {
+                "dict.txt": dictionary + "madeupword0000 0\n",
+                "encoder.json": rows(GPT2_PIECES),
+                "vocab.bpe": merges,
+            },
+        }[layout]
+        for name, content in files.items():
+            if isinstance(content, dict):
+                content = json.dumps(content)
+            if isinstance(content, str):
+                content = content.encode()
+            (directory / name).write_bytes(content)
+        return directory
+
+    return write_layout

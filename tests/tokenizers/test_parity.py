@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 
+from bertgen_jax.tokenizers.added_tokens import AddedToken
 from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
 
 pytestmark = pytest.mark.parity
@@ -127,7 +128,7 @@ def test_the_peer_loads_what_we_save(tmp_path, bpe):
         bpe._model,
         sep_token="[SEP]",
         extra_special_tokens=("[X]", "[Y]"),
-        added_tokens={"zebra": 120},
+        added_tokens=[AddedToken("zebra", 120)],
         model_max_length=32,
         clean_up_tokenization_spaces=True,
         normalization=(

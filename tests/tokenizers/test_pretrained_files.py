@@ -5,6 +5,7 @@ import json
 import pytest
 
 from bertgen_jax import errors
+from bertgen_jax.tokenizers.added_tokens import AddedToken
 from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
 
 
@@ -22,12 +23,13 @@ def write(path, value):
 def test_saving_and_loading_gives_the_same_tokenizer(tmp_path, bpe):
     saved = BertGenerationTokenizer(
         bpe._model,
-        bos_token=None,
-        sep_token="[SEP]",
+        bos_token="[GO]",
+        sep_token=None,
         sp_model_kwargs={"enable_sampling": True, "alpha": 0.2},
         normalization=("quotes", "nfc"),
         extra_special_tokens=("[X]",),
-        added_tokens={"zebra": 300},
+        added_tokens=[AddedToken("zebra", 300)],
+        source_specials=True,
         model_max_length=64,
         clean_up_tokenization_spaces=True,
     )
@@ -35,6 +37,8 @@ def test_saving_and_loading_gives_the_same_tokenizer(tmp_path, bpe):
     loaded = BertGenerationTokenizer.from_pretrained(tmp_path / "new" / "folder")
     assert loaded.fingerprint == saved.fingerprint
     assert loaded.special_ids == saved.special_ids
+    assert loaded.special_ids.sep is None
+    assert loaded.source_prefix == saved.source_prefix == (loaded.special_ids.bos,)
     assert loaded.normalization == ("quotes", "nfc")
     assert loaded.model_max_length == 64
     assert loaded.decode(bpe.encode("red !")) == "red!"
@@ -103,12 +107,12 @@ def test_directories_of_version_4_are_read(directory, bpe):
 
 
 def test_a_missing_model_lists_what_is_there(tmp_path):
-    (tmp_path / "spice.model").touch()
+    (tmp_path / "spiece.modl").touch()
     (tmp_path / "config.json").touch()
     with pytest.raises(
         errors.TokenizerError,
-        match=r"Found no spiece\.model in .*holds config\.json, spice\.model\. "
-        r"Did you mean 'spice\.model'\?",
+        match=r"Found no tokenizer in .*holds config\.json, spiece\.modl\. Expected "
+        r"one of: spiece\.model; .* Did you mean 'spiece\.modl'\?",
     ):
         BertGenerationTokenizer.from_pretrained(tmp_path)
 
@@ -140,6 +144,18 @@ def test_a_hub_name_is_not_a_directory_here(tmp_path):
         ),
         ({"added_tokens_decoder": {"-1": "x"}}, "gives '-1' as the id"),
         ({"extra_special_tokens": [5]}, "gives 5 as a special string"),
+        ({"eos_token": ""}, "gives '' as a special string"),
+        (
+            {"eos_token": {"content": "</s>", "lstrip": 1}},
+            "lstrip in .* is 1; expected",
+        ),
+        ({"added_tokens_decoder": {"9" * 12: "x"}}, "gives '9999.*' as the id"),
+        ({"model_max_length": "many"}, r"is 'many'; expected int \| float"),
+        ({"model_max_length": True}, r"is True; expected int \| float"),
+        ({"model_max_length": 0}, "is 0; expected at least 1"),
+        ({"bertgen_jax": {"source_specials": "no"}}, "is 'no'; expected bool"),
+        ('{"eos_token": 1, "eos_token": 2}', "'eos_token' stands in an object twice"),
+        ("[" * 10**5, "is not JSON: maximum recursion depth"),
         ({"sp_model_kwargs": "x"}, "sp_model_kwargs in .* is 'x'; expected dict"),
         ({"clean_up_tokenization_spaces": "no"}, "is 'no'; expected bool"),
         ({"bertgen_jax": {"normalization": "nfc"}}, "is 'nfc'; expected list"),

@@ -11,6 +11,7 @@ from hypothesis import strategies
 
 from bertgen_jax import errors
 from bertgen_jax.tokenizers import sentencepiece_model
+from bertgen_jax.tokenizers.added_tokens import AddedToken
 from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
 
 SPECIALS = ("<pad>", "</s>", "<s>", "<unk>", "<::::>")
@@ -104,7 +105,9 @@ def test_strings_that_the_model_lacks_get_ids_after_it(bpe):
 
 def test_added_strings_have_their_own_ids_and_are_not_special(bpe):
     place = bpe.vocab_size
-    more = BertGenerationTokenizer(bpe._model, added_tokens={"zebra": place})
+    more = BertGenerationTokenizer(
+        bpe._model, added_tokens=[AddedToken("zebra", place)]
+    )
     assert more.encode("red zebra") == [*bpe.encode("red"), place]
     assert more.decode([place, 1], skip_special_tokens=True) == "zebra"
     assert more.vocab_size == place + 1
@@ -116,6 +119,16 @@ def test_roles_without_a_string_have_no_id(bpe):
     for role in ("pad_token", "eos_token", "unk_token"):
         with pytest.raises(errors.ConfigError, match=f"{role} is None"):
             BertGenerationTokenizer(bpe._model, **{role: None})
+
+
+def test_sources_stand_between_special_ids_only_if_asked(bpe):
+    assert bpe.source_prefix == bpe.source_suffix == ()
+    around = BertGenerationTokenizer(bpe._model, source_specials=True)
+    assert (around.source_prefix, around.source_suffix) == ((2,), (1,))
+    assert around.encode("red house") == bpe.encode("red house")
+    assert around.fingerprint != bpe.fingerprint
+    with pytest.raises(errors.ConfigError, match="has '</s>' alone"):
+        BertGenerationTokenizer(bpe._model, bos_token=None, source_specials=True)
 
 
 def test_normalization_changes_ids_and_the_fingerprint(bpe):
@@ -133,7 +146,7 @@ def test_fingerprints_tell_tokenizers_apart(bpe, unigram):
         BertGenerationTokenizer(bpe._model, normalization=("nfc",)),
         BertGenerationTokenizer(bpe._model, sep_token="[SEP]"),
         BertGenerationTokenizer(bpe._model, bos_token="</s>", eos_token="<s>"),
-        BertGenerationTokenizer(bpe._model, added_tokens={"zebra": 200}),
+        BertGenerationTokenizer(bpe._model, added_tokens=[AddedToken("zebra", 200)]),
         BertGenerationTokenizer(bpe._model, sp_model_kwargs={"enable_sampling": True}),
     ]
     assert len({variant.fingerprint for variant in variants}) == len(variants)
@@ -156,6 +169,8 @@ def test_sampling_gives_other_ids_for_the_same_text(unigram):
     [
         ({"enable_samplin": True}, r"Did you mean 'enable_sampling'\?"),
         ({"enable_sampling": True, "nbest_size": 1}, "nbest_size=1"),
+        ({"enable_sampling": "yes"}, "enable_sampling of .* is 'yes'; expected a bool"),
+        ({"alpha": None}, "alpha of sp_model_kwargs is None; expected a float"),
     ],
 )
 def test_wrong_sampling_arguments_are_errors(bpe, sp_model_kwargs, message):

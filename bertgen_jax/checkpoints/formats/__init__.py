@@ -1,0 +1,1 @@
+"""Formats of published checkpoints: a path in, a `Source` out; one file a lineage."""

@@ -1,0 +1,120 @@
+"""`PrefixLanguageModel`: source and target ids in, logits f32[B, T, V] out; one stack.
+
+The source is the prefix that conditions a language model (row `gpt` of the paper's
+Table 1). The paper leaves open what parts the two, who sees whom, and what is learned;
+here one token, the first of the target, parts them, attention is causal everywhere, and
+logits are those of the target only, so the loss is too.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from bertgen_jax.errors import ConfigError
+from bertgen_jax.models.bert_generation import BertGenerationDecoder
+from bertgen_jax.models.cache import DecodingState
+from bertgen_jax.models.config import PrefixLanguageModelConfig
+from bertgen_jax.models.masks import token_positions
+from bertgen_jax.models.outputs import EncoderDecoderOutput
+
+
+class PrefixLanguageModel(nn.Module):
+    """A decoder that reads the source, then the target, as one text.
+
+    It is called as `EncoderDecoder` is. Padding may stand anywhere in a source: it is
+    not seen, and positions are counted without it.
+
+    Attributes:
+      config: the decoder and its start token.
+      dtype, scan_layers, remat: as in `BertGenerationEncoder`.
+    """
+
+    config: PrefixLanguageModelConfig
+    dtype: jnp.dtype = jnp.float32
+    scan_layers: bool = False
+    remat: str = "none"
+
+    def setup(self):
+        """Declares the decoder."""
+        self.decoder = BertGenerationDecoder(
+            self.config.decoder, self.dtype, self.scan_layers, self.remat
+        )
+
+    def __call__(
+        self,
+        input_ids: jax.Array,
+        attention_mask: jax.Array | None,
+        decoder_input_ids: jax.Array,
+        *,
+        deterministic: bool = True,
+    ) -> EncoderDecoderOutput:
+        """Reads source and target in one pass.
+
+        Args:
+          input_ids: i32[B, S] source.
+          attention_mask: [B, S] keep-mask of it; None keeps all.
+          decoder_input_ids: i32[B, T] target shifted right, the start token first; the
+            logits of position t are those of target t.
+          deterministic: no dropout.
+
+        Raises:
+          ConfigError: source and target are longer than the position table.
+        """
+        (batch, length), steps = input_ids.shape, decoder_input_ids.shape[1]
+        self._check_room(length, steps)
+        if attention_mask is None:
+            attention_mask = jnp.ones((batch, length), bool)
+        target_mask = jnp.ones((batch, steps), bool)
+        keep = jnp.concatenate([attention_mask != 0, target_mask], axis=1)
+        out = self.decoder.bert(
+            jnp.concatenate([input_ids, decoder_input_ids], axis=1),
+            keep,
+            token_positions(keep),
+            deterministic=deterministic,
+        )
+        return EncoderDecoderOutput(
+            self.decoder.logits(out.last_hidden_state[:, length:])
+        )
+
+    def start(
+        self, input_ids: jax.Array, attention_mask: jax.Array, beams: int, steps: int
+    ) -> DecodingState:
+        """As in `EncoderDecoder`; the source takes the first S slots of the cache."""
+        batch, length = input_ids.shape
+        self._check_room(length, steps)
+        keep = attention_mask != 0
+        out = self.decoder.bert(
+            input_ids,
+            keep,
+            token_positions(keep),
+            past_key_values=self.decoder.init_cache(batch, length),
+        )
+        return DecodingState(out.past_key_values.extended(beams * steps), keep)
+
+    def step(
+        self,
+        state: DecodingState,
+        ids: jax.Array,
+        position: jax.Array,
+        ancestors: jax.Array,
+    ) -> tuple[jax.Array, DecodingState]:
+        """As in `EncoderDecoder`; every beam sees the one copy of its source."""
+        source = state.source_mask
+        seen = jnp.broadcast_to(source[:, None], (*ids.shape, source.shape[1]))
+        out = self.decoder(
+            ids,
+            jnp.concatenate([seen, ancestors], axis=2),
+            jnp.sum(source, axis=1, keepdims=True) + position,
+            past_key_values=state.cache,
+        )
+        return out.logits, state.replace(cache=out.past_key_values)
+
+    def _check_room(self, source: int, target: int) -> None:
+        positions = self.config.decoder.max_position_embeddings
+        if source + target > positions:
+            raise ConfigError(
+                f"the source has {source} tokens and the target up to {target}, the "
+                f"start token counted; together they may have {positions} "
+                "(max_position_embeddings). Truncate the source when tokenizing, or "
+                "lower max_new_tokens."
+            )

@@ -1,0 +1,178 @@
+"""`BertGenerationConfig`: what one stack is made of.
+
+Field names, defaults and meanings are those of Hugging Face's class of that name; what
+is ours is marked so.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any, Self
+
+from bertgen_jax.errors import ConfigError
+from bertgen_jax.models import config_file, gpt2_config
+from bertgen_jax.models.activations import ACTIVATIONS
+from bertgen_jax.suggest import nearest
+
+MODEL_TYPE = "bert-generation"
+MODEL_TYPES = (MODEL_TYPE, gpt2_config.MODEL_TYPE)  # of a single stack
+
+SIZE_FIELDS = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class BertGenerationConfig:
+    """One Transformer stack of the paper (section 2): an encoder or a decoder.
+
+    Attributes:
+      vocab_size: rows of the word embedding table, V.
+      hidden_size: width D; a multiple of `num_attention_heads`.
+      num_hidden_layers: layers L.
+      num_attention_heads: heads H, each `hidden_size / num_attention_heads` wide.
+      intermediate_size: width F between the two feed-forward projections.
+      hidden_act: feed-forward non-linearity, a name in `activations.ACTIVATIONS`.
+        "gelu" is the exact erf form, "gelu_new" the tanh form of Google's code.
+      hidden_dropout_prob: dropout after the embedding LayerNorm and after the output
+        projections of attention and feed-forward.
+      attention_probs_dropout_prob: dropout of the attention weights.
+      max_position_embeddings: longest sequence, in tokens.
+      initializer_range: standard deviation of new weights (truncated normal).
+      layer_norm_eps: 1e-12 in BERT, 1e-5 in RoBERTa and GPT-2.
+      pad_token_id, bos_token_id, eos_token_id: special ids; several ids may end a text.
+      is_decoder: causal self-attention.
+      add_cross_attention: layers attend to encoder states; needs `is_decoder`.
+      tie_word_embeddings: the softmax uses the word embedding table.
+      lm_head_bias: the softmax has a bias. Ours: the peer always has one, the models of
+        the paper have none (their parameter counts say so).
+      pre_layer_norm: GPT-2's block (section 2): each sublayer normalises its input, and
+        the stack its output; the embeddings are not normalised. Ours.
+    """
+
+    vocab_size: int = 50358
+    hidden_size: int = 1024
+    num_hidden_layers: int = 24
+    num_attention_heads: int = 16
+    intermediate_size: int = 4096
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = 2
+    eos_token_id: int | tuple[int, ...] | None = 1
+    is_decoder: bool = False
+    add_cross_attention: bool = False
+    tie_word_embeddings: bool = True
+    lm_head_bias: bool = True
+    pre_layer_norm: bool = False
+
+    def __post_init__(self):
+        if isinstance(self.eos_token_id, list):  # as JSON has it; a tuple hashes
+            object.__setattr__(self, "eos_token_id", tuple(self.eos_token_id))
+        for name in SIZE_FIELDS:
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name} is {value!r}; expected a positive integer.")
+        if self.hidden_size % self.num_attention_heads:
+            raise ConfigError(
+                f"hidden_size is {self.hidden_size}, which {self.num_attention_heads} "
+                "attention heads do not divide; expected a multiple."
+            )
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value < 1:
+                raise ConfigError(
+                    f"{name} is {value!r}; expected a probability in [0, 1)."
+                )
+        for name in ("initializer_range", "layer_norm_eps"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or value <= 0:
+                raise ConfigError(f"{name} is {value!r}; expected a positive number.")
+        if self.hidden_act not in list(ACTIVATIONS):  # JSON may hold an unhashable one
+            raise ConfigError(
+                f"hidden_act is {self.hidden_act!r}; expected one of "
+                f"{', '.join(ACTIVATIONS)}.{nearest(self.hidden_act, ACTIVATIONS)}"
+            )
+        if self.add_cross_attention and not self.is_decoder:
+            raise ConfigError(
+                "add_cross_attention is set on a stack that is no decoder; expected "
+                "is_decoder=True as well, as an encoder has nothing to attend to."
+            )
+
+    @property
+    def head_dim(self) -> int:
+        """Width K of one attention head."""
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def model_type(self) -> str:
+        """The peer's model that computes the same: "bert-generation" or "gpt2".
+
+        Raises:
+          ConfigError: it has none, so the model cannot be written as one of its kinds.
+        """
+        if not self.pre_layer_norm:
+            return MODEL_TYPE
+        if self.is_decoder and not self.lm_head_bias:
+            return gpt2_config.MODEL_TYPE
+        raise ConfigError(
+            f"pre_layer_norm is set with is_decoder={self.is_decoder} and lm_head_bias="
+            f"{self.lm_head_bias}; the only such stack of Hugging Face is GPT-2, so "
+            "only a decoder without output bias can be written: is_decoder=True, "
+            "lm_head_bias=False."
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Reads a config.json mapping; keys it does not know are ignored.
+
+        Args:
+          values: of a bert-generation or gpt2 model, or OpenAI's hparams.json.
+
+        Raises:
+          ConfigError: a value that cannot be meant, or something that is not computed
+            here, such as the relative positions that version 4 of the peer had.
+        """
+        if gpt2_config.describes(values):
+            fields = gpt2_config.read(values)
+            try:
+                return cls(**fields)
+            except ConfigError as error:
+                raise ConfigError(gpt2_config.in_their_names(str(error))) from error
+        positions = values.get("position_embedding_type", "absolute")
+        if positions != "absolute":
+            raise ConfigError(
+                f"position_embedding_type is {positions!r}; expected 'absolute', the "
+                "only kind that BertGeneration has since version 5 of transformers."
+            )
+        known = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: values[name] for name in values if name in known})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mapping that config.json holds, readable by Hugging Face.
+
+        Raises:
+          ConfigError: see `model_type`.
+        """
+        fields = dataclasses.asdict(self)
+        if self.model_type == gpt2_config.MODEL_TYPE:
+            return gpt2_config.write(fields)
+        return {"model_type": MODEL_TYPE, **fields}
+
+    @classmethod
+    def from_pretrained(cls, directory: str | os.PathLike[str]) -> Self:
+        """Reads `config.json` of a model directory.
+
+        Raises:
+          CheckpointError: there is none, or it is not that of a single stack.
+        """
+        return config_file.read(directory, dict.fromkeys(MODEL_TYPES, cls.from_dict))

@@ -1,0 +1,152 @@
+"""One stack reads source and target as one text, wherever padding stands."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from bertgen_jax.errors import ConfigError
+from bertgen_jax.models.bert_generation import BertGenerationDecoder
+from bertgen_jax.models.config import BertGenerationConfig, PrefixLanguageModelConfig
+from bertgen_jax.models.prefix_lm import PrefixLanguageModel
+
+DECODER = BertGenerationConfig(
+    vocab_size=30,
+    hidden_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=24,
+    max_position_embeddings=11,
+    layer_norm_eps=1e-5,
+    is_decoder=True,
+    lm_head_bias=False,
+    pre_layer_norm=True,
+)
+CONFIG = PrefixLanguageModelConfig(DECODER, 2)
+MODEL = PrefixLanguageModel(CONFIG)
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+RNG = np.random.default_rng(0)
+SOURCE = RNG.integers(0, 30, (3, 6))
+LENGTHS = np.array([6, 4, 0])
+TARGET = RNG.integers(0, 30, (3, 5))
+RIGHT = np.arange(6) < LENGTHS[:, None]
+LEFT = RIGHT[:, ::-1]
+MIXED = np.array([[1, 1, 1, 1, 1, 1], [1, 0, 1, 0, 1, 1], [0, 0, 0, 0, 0, 0]], bool)
+
+run = jax.jit(MODEL.apply)
+
+
+@pytest.fixture(scope="module")
+def variables(draw_params):
+    return {"params": draw_params(CONFIG)}
+
+
+@pytest.fixture(scope="module")
+def alone(variables):
+    """(row, mask) -> logits f32[T, V] of its target, from one text without padding."""
+    run = jax.jit(BertGenerationDecoder(DECODER).apply)
+
+    @functools.cache
+    def logits(row, kept):
+        text = np.concatenate([SOURCE[row][list(kept)], TARGET[row]])
+        params = variables["params"]["decoder"]
+        return run({"params": params}, text[None]).logits[0, -5:]
+
+    return lambda row, mask: logits(row, tuple(np.flatnonzero(mask[row])))
+
+
+@pytest.mark.parametrize("mask", [RIGHT, LEFT, MIXED], ids=["right", "left", "mixed"])
+def test_padding_is_neither_seen_nor_counted(variables, alone, mask):
+    out = run(variables, np.where(mask, SOURCE, 29), mask, TARGET)
+    assert out.logits.shape == (3, 5, 30)
+    for row in range(3):
+        np.testing.assert_allclose(out.logits[row], alone(row, mask), **CLOSE)
+
+
+def test_no_mask_keeps_all(variables):
+    whole = np.ones_like(SOURCE, bool)
+    np.testing.assert_array_equal(
+        run(variables, SOURCE, None, TARGET).logits,
+        run(variables, SOURCE, whole, TARGET).logits,
+    )
+
+
+def test_a_target_sees_its_source_and_its_past(variables):
+    wanted = run(variables, SOURCE, RIGHT, TARGET).logits
+    later = TARGET.copy()
+    later[:, 3] = (later[:, 3] + 1) % 30
+    found = run(variables, SOURCE, RIGHT, later).logits
+    np.testing.assert_array_equal(found[:, :3], wanted[:, :3])
+    assert (found[:, 3] != wanted[:, 3]).any(axis=-1).all()
+    other = SOURCE.copy()
+    other[:, 0] = (other[:, 0] + 1) % 30
+    found = run(variables, other, RIGHT, TARGET).logits
+    has_source = LENGTHS > 0
+    assert (np.abs(found - wanted).max(axis=(1, 2)) > 0.01).tolist() == list(has_source)
+
+
+def test_parameters_are_those_of_a_decoder(variables):
+    names = jax.tree.structure(variables["params"])
+    init = functools.partial(MODEL.init, jax.random.key(0))
+    assert jax.tree.structure(jax.eval_shape(init, SOURCE, None, TARGET)["params"]) == (
+        names
+    )
+    decoder = functools.partial(BertGenerationDecoder(DECODER).init, jax.random.key(0))
+    params = jax.eval_shape(decoder, SOURCE)["params"]
+    assert jax.tree.structure({"decoder": params}) == names
+
+
+def test_gradients_are_finite_and_dropout_follows_its_key(variables):
+    model = PrefixLanguageModel(CONFIG, scan_layers=True, remat="dots")
+    key = jax.random.key(0, impl="rbg")
+
+    @jax.jit
+    def step(variables, key):
+        def loss(variables):
+            out = model.apply(
+                variables,
+                SOURCE,
+                RIGHT,
+                TARGET,
+                deterministic=False,
+                rngs={"dropout": key},
+            )
+            return jax.nn.logsumexp(out.logits, axis=-1).mean()
+
+        return jax.value_and_grad(loss)(variables)
+
+    loss, slopes = step(variables, key)
+    assert all(np.isfinite(slope).all() for slope in jax.tree.leaves(slopes))
+    assert step(variables, key)[0] == loss
+    assert step(variables, jax.random.key(1, impl="rbg"))[0] != loss
+
+
+def test_both_together_have_the_positions_of_the_table(variables):
+    longer = np.hstack([SOURCE, SOURCE[:, :1]])
+    message = "source has 7 tokens and the target up to 5, .* may have 11 .*Truncate"
+    with pytest.raises(ConfigError, match=message):
+        MODEL.apply(variables, longer, None, TARGET)
+    start = functools.partial(MODEL.apply, variables, method="start")
+    with pytest.raises(ConfigError, match="source has 6 tokens and the target up to 6"):
+        start(SOURCE, RIGHT, 1, 6)
+
+
+def test_beams_see_one_copy_of_the_source(variables):
+    beams, steps = 2, 3
+    start = functools.partial(MODEL.apply, method="start")
+    start = jax.jit(start, static_argnums=(3, 4))
+    state = start(variables, SOURCE, MIXED, beams, steps)
+    assert state.cache.capacity == 6 + beams * steps
+    step = jax.jit(functools.partial(MODEL.apply, method="step"))
+    targets = np.random.default_rng(1).integers(0, 30, (3, beams, steps))
+    ancestors = np.zeros((3, beams, beams * steps), bool)
+    wanted = [
+        run(variables, SOURCE, MIXED, targets[:, beam]).logits for beam in range(beams)
+    ]
+    for t in range(steps):
+        ancestors[:, np.arange(beams), t * beams + np.arange(beams)] = True
+        logits, state = step(variables, state, targets[:, :, t], t, ancestors)
+        for beam in range(beams):
+            np.testing.assert_allclose(logits[:, beam], wanted[beam][:, t], **CLOSE)

@@ -1,0 +1,154 @@
+"""Every `bertgen convert` of the README runs as it is written there.
+
+Stand-ins of its sources, small and random, are made by the real writers under the names
+that the README gives them; vocabularies are real ones in miniature.
+"""
+
+import json
+import pathlib
+import re
+import shlex
+import shutil
+import string
+
+import numpy as np
+import pytest
+
+import bertgen_jax as bg
+from bertgen_jax import cli
+from bertgen_jax.checkpoints.formats.own_runs import MODEL_CONFIG
+from bertgen_jax.checkpoints.state import CheckpointStore
+from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
+
+pytestmark = pytest.mark.parity
+files = pytest.importorskip("tests.checkpoints.published_files")
+
+README = pathlib.Path(__file__).parent.parent / "README.md"
+COMMANDS = re.findall(r"\| `(bertgen convert [^`]+)` \|", README.read_text("utf-8"))
+TEXTS = ["an old boat sank near the port", "nobody was hurt", "it rained all day"]
+
+
+def made(directory):
+    directory.mkdir(parents=True)
+    return directory
+
+
+def write_word_pieces(directory, name="vocab.txt"):
+    letters = string.ascii_lowercase
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters]
+    pieces += [f"##{letter}" for letter in letters]
+    (directory / name).write_text("\n".join(pieces) + "\n")
+
+
+def write_byte_level(directory, vocabulary, merges, first=()):
+    """GPT-2's letters for bytes, without a merge."""
+    kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    letters = [chr(byte) for byte in kept]
+    letters += [chr(0x100 + i) for i in range(256 - len(letters))]
+    pieces = [*first, *letters, "<|endoftext|>"]
+    rows = {piece: row for row, piece in enumerate(pieces)}
+    (directory / vocabulary).write_text(json.dumps(rows))
+    (directory / merges).write_text("#version: 0.2\n")
+    return rows
+
+
+def write_zipped_bert(root):
+    inner = made(root / "inner" / "cased_L-12_H-768_A-12")
+    write_word_pieces(files.google(files.bert(), inner))
+    shutil.make_archive(root / inner.name, "zip", inner.parent)
+    shutil.rmtree(inner.parent)
+
+
+def write_hub_module(root):
+    directory = files.hub_module(files.shared(), made(root / "roberta24_bbc"))
+    tokenizer = train_sentencepiece(TEXTS, 60)
+    tokenizer.save_pretrained(made(root / "vocabulary"))
+    (directory / "assets").mkdir()
+    model = root / "vocabulary" / "spiece.model"
+    model.rename(directory / "assets" / "gpt2.model")
+
+
+def write_gpt2(root):
+    directory = files.openai(files.gpt2(), made(root / "124M"))
+    write_byte_level(directory, "encoder.json", "vocab.bpe")
+
+
+def write_fairseq(root):
+    directory = files.fairseq(files.roberta(), made(root / "roberta.base"))
+    rows = write_byte_level(directory, "encoder.json", "vocab.bpe")
+    lines = [f"{row} {1000 - row}" for row in rows.values()]
+    (directory / "dict.txt").write_text("\n".join(lines) + "\n")
+
+
+def write_hugging_face(root):
+    directory = files.pickled(files.bert(), made(root / "bert-base-uncased"))
+    write_word_pieces(directory)
+    directory = files.sharded(files.pair(), made(root / "roberta2roberta_L-24_bbc"))
+    train_sentencepiece(TEXTS, 60).save_pretrained(directory)
+
+
+def write_run(root, draw_params):
+    """A work directory with one checkpoint, as training leaves it."""
+    workdir = made(root / "runs" / "papers")
+    tokenizer = train_sentencepiece(TEXTS, 60)
+    tokenizer.save_pretrained(made(workdir / "tokenizer"))
+    stack = BertGenerationConfig(
+        vocab_size=tokenizer.vocab_size,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=12,
+    )
+    config = EncoderDecoderConfig.from_stacks(
+        stack, stack, share_encoder_decoder=True, decoder_start_token_id=2
+    )
+    (workdir / MODEL_CONFIG).write_text(json.dumps(config.to_dict()))
+    (workdir / "config.json").write_text(json.dumps({"ema_decay": 0.0}))
+    store = CheckpointStore(
+        workdir / "checkpoints", best_metric="loss", best_mode="min"
+    )
+    store.save(300, {"params": draw_params(config), "step": np.int32(300)}, {})
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory, draw_params):
+    root = tmp_path_factory.mktemp("sources")
+    write_zipped_bert(root)
+    write_hub_module(root)
+    write_gpt2(root)
+    write_fairseq(root)
+    write_hugging_face(root)
+    write_run(root, draw_params)
+    return root
+
+
+def test_the_table_is_found():
+    assert len(COMMANDS) == 9
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_runs_as_written(command, sources, tmp_path, monkeypatch, capsys):
+    for source in sources.iterdir():
+        (tmp_path / source.name).symlink_to(source)
+    monkeypatch.chdir(tmp_path)
+    _, *arguments = shlex.split(command)
+    assert cli.main(arguments) == 0, capsys.readouterr().err
+    output = capsys.readouterr().out
+    assert "no tokenizer" not in output
+    result = pathlib.Path(arguments[2])
+    if "--to=ctranslate2" in arguments:
+        ctranslate2 = pytest.importorskip("ctranslate2")
+        translator = ctranslate2.Translator(str(result))
+        found = translator.translate_batch(
+            [["▁an", "▁o", "l", "d"]], max_decoding_length=8
+        )
+        assert found[0].hypotheses[0]
+        return
+    model, _ = bg.from_pretrained(result)
+    tokenizer = bg.AutoTokenizer.from_pretrained(result)
+    assert tokenizer.decode(tokenizer.encode("an old boat")) == "an old boat"
+    stack = getattr(model.config, "encoder", model.config)
+    assert tokenizer.vocab_size <= stack.vocab_size
