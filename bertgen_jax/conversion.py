@@ -1,6 +1,5 @@
 """A checkpoint of any format in, a directory for Hugging Face or CTranslate2 out."""
 
-import collections
 import contextlib
 import dataclasses
 import os
@@ -12,14 +11,22 @@ from typing import Any
 
 from bertgen_jax import pretrained
 from bertgen_jax.checkpoints import ctranslate2_export
-from bertgen_jax.checkpoints.checkpoint import Checkpoint
+from bertgen_jax.checkpoints.checkpoint import Checkpoint, Unused, summary
+from bertgen_jax.checkpoints.formats.own_runs import MODEL_CONFIG
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError, ConfigError, TokenizerError
-from bertgen_jax.models.config import EncoderDecoderConfig
+from bertgen_jax.models.config import read_json
 from bertgen_jax.suggest import nearest
 from bertgen_jax.tokenizers.pair import TokenizerPair
+from bertgen_jax.tokenizers.vocabulary_files import FOLDERS, LAYOUTS
 
 TARGETS = ("huggingface", "ctranslate2")
+
+# Where one of these lies there is a tokenizer, or a part of one. fairseq's archives
+# hold a dict.txt alone.
+_VOCABULARIES = {
+    name for layouts in LAYOUTS.values() for layout in layouts for name in layout
+} - {"dict.txt"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,23 +37,22 @@ class Conversion:
       read: format and architecture of the source.
       written: format and place of the result.
       parameters: how many values the model has; what is shared counts once.
-      unused: why tensors of the source were left out, and how many.
+      unused: what of the source was left out, and why.
       tokenizer: name of its class; "" where the source has none.
     """
 
     read: str
     written: str
     parameters: int
-    unused: dict[str, int]
+    unused: tuple[Unused, ...]
     tokenizer: str
 
     def __str__(self) -> str:
-        left = [f"{reason} ({count})" for reason, count in self.unused.items()]
         return "\n".join(
             [
                 f"read     {self.read}",
                 f"wrote    {self.written}, {self.parameters:,} parameters",
-                f"unused   {'; '.join(left) or 'nothing'}",
+                f"unused   {summary(self.unused)}",
                 f"texts    {self.tokenizer or 'no tokenizer beside the weights'}",
             ]
         )
@@ -83,13 +89,13 @@ def convert(
         )
     if quantization is not None and to != "ctranslate2":
         raise ConfigError(
-            f"quantization is {quantization!r} for {to}, which stores float32; expected "
-            "it with --to=ctranslate2."
+            f"quantization is {quantization!r} for {to}, which stores float32; "
+            "expected it with --to=ctranslate2."
         )
-    directory = pathlib.Path(directory)
+    _check_free(pathlib.Path(directory))
     with (
         pretrained.opened(source, architecture, mlm_bias=mlm_bias) as found,
-        _made_whole(directory) as building,
+        _made_whole(pathlib.Path(directory)) as building,
     ):
         tokenizers = _tokenizers(found)
         if to == "huggingface":
@@ -98,41 +104,50 @@ def convert(
         else:
             _to_ctranslate2(building, found, tokenizers, quantization)
         return Conversion(
-            read=f"{found.path} ({found.format}, {found.architecture})",
+            read=f"{os.fspath(source)} ({found.format}, {found.architecture})",
             written=f"{directory} (for {to})",
             parameters=sum(array.values.size for array in found.arrays.values()),
-            unused=dict(collections.Counter(left.reason for left in found.unused)),
+            unused=found.unused,
             tokenizer="" if tokenizers is None else type(tokenizers.source).__name__,
+        )
+
+
+def _check_free(directory: pathlib.Path) -> None:
+    try:
+        is_free = not any(directory.iterdir())
+    except NotADirectoryError:
+        is_free = not os.path.exists(directory)
+    except OSError:  # there is nothing, or nothing can be; then writing says so
+        is_free = True
+    if not is_free:
+        raise CheckpointError(
+            f"{directory} is there and not empty; expected a new directory, so that "
+            "nothing of another model stays among the files."
         )
 
 
 @contextlib.contextmanager
 def _made_whole(directory: pathlib.Path) -> Iterator[pathlib.Path]:
     """A place beside a directory that takes its name in the end, or is removed."""
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise CheckpointError(
-            f"{directory} is there and not empty; expected a new directory, so that "
-            "nothing of another model stays among the files."
-        )
+    target, outer = directory.resolve(), None
+    new_parents = [parent for parent in target.parents if not parent.exists()]
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        outer = tempfile.mkdtemp(prefix=f"{directory.name}-", dir=directory.parent)
-    except OSError as error:
-        raise CheckpointError(
-            f"{directory}: cannot be made ({error.strerror})."
-        ) from error
-    try:
-        building = pathlib.Path(outer) / directory.name  # mkdtemp's own is private
+        target.parent.mkdir(parents=True, exist_ok=True)
+        outer = tempfile.mkdtemp(prefix=f"{target.name}-", dir=target.parent)
+        building = pathlib.Path(outer) / target.name  # mkdtemp's own is private
         building.mkdir()
         yield building
-        try:
-            os.replace(building, directory)
-        except OSError as error:
-            raise CheckpointError(
-                f"{directory}: cannot be made ({error.strerror})."
-            ) from error
+        os.replace(building, target)
+    except OSError as error:
+        raise CheckpointError(
+            f"{directory}: cannot be written ({error.strerror or error})."
+        ) from error
     finally:
-        shutil.rmtree(outer, ignore_errors=True)
+        if outer is not None:
+            shutil.rmtree(outer, ignore_errors=True)
+        for parent in new_parents:  # those that have stayed empty
+            with contextlib.suppress(OSError):
+                parent.rmdir()
 
 
 def _tokenizers(found: Checkpoint) -> TokenizerPair | None:
@@ -140,7 +155,8 @@ def _tokenizers(found: Checkpoint) -> TokenizerPair | None:
     try:
         return TokenizerPair.from_pretrained(found.path)
     except TokenizerError:
-        if any(found.path.glob("*vocab*")) or any(found.path.glob("tokenizer*")):
+        folders = (found.path, *(found.path / name for name in FOLDERS))
+        if any(any(folder.glob(name)) for folder in folders for name in _VOCABULARIES):
             raise
         return None
 
@@ -149,17 +165,32 @@ def _generation(found: Checkpoint) -> GenerationConfig | None:
     """How the source says that it is searched; nothing for what generates nothing."""
     if found.architecture == "encoder":
         return None
-    if (found.path / "config.json").is_file():
-        return pretrained.generation_config(found.path)
+    settings = GenerationConfig()
+    if (found.path / MODEL_CONFIG).is_file():
+        settings = _generation_of_run(found.path)
+    elif (found.path / "config.json").is_file():
+        settings = pretrained.generation_config(found.path)
     config: Any = found.config
-    start = None
-    if isinstance(config, EncoderDecoderConfig):
-        start = config.decoder_start_token_id
-    return GenerationConfig(
-        decoder_start_token_id=start,
-        eos_token_id=config.eos_token_id,
-        pad_token_id=config.pad_token_id,
-    )
+    ids = {
+        "decoder_start_token_id": getattr(config, "decoder_start_token_id", None),
+        "eos_token_id": config.eos_token_id,
+        "pad_token_id": config.pad_token_id,
+    }
+    ids = {name: id_ for name, id_ in ids.items() if getattr(settings, name) is None}
+    return dataclasses.replace(settings, **ids)
+
+
+def _generation_of_run(workdir: pathlib.Path) -> GenerationConfig:
+    """The `decode` settings of an experiment's config."""
+    path = workdir / "config.json"
+    values = dict(read_json(path).get("decode", {}))
+    # A flag keeps the type of its default, a string: True arrives as "True".
+    early = values.get("early_stopping")
+    values["early_stopping"] = {"True": True, "False": False}.get(str(early), early)
+    try:
+        return GenerationConfig.from_dict(values)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
 
 
 def _to_ctranslate2(

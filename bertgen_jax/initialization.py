@@ -13,8 +13,8 @@ import numpy as np
 
 from bertgen_jax import randomness, recipes, transfer
 from bertgen_jax.checkpoints import checkpoint
-from bertgen_jax.checkpoints.checkpoint import Checkpoint
-from bertgen_jax.checkpoints.formats import detection
+from bertgen_jax.checkpoints.checkpoint import WORDS, Checkpoint
+from bertgen_jax.checkpoints.formats import detection, location
 from bertgen_jax.checkpoints.source import Source
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.config import (
@@ -26,6 +26,7 @@ from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
 from bertgen_jax.models.presets import SIZES
 from bertgen_jax.recipes import Recipe, Selection
+from bertgen_jax.suggest import nearest
 from bertgen_jax.tokenizers.auto import AutoTokenizer
 from bertgen_jax.tokenizers.interface import Tokenizer
 from bertgen_jax.tokenizers.pair import TokenizerPair
@@ -42,6 +43,9 @@ _EXAMPLES = {  # published checkpoints, for messages
     "roberta": "FacebookAI/roberta-base",
     "gpt2": "openai-community/gpt2",
 }
+_HEAD = {"lm_head_bias": False, "lm_head_transform": False}  # of the paper's models
+# Fields that the recipe decides.
+_DECIDED = {"is_decoder", "add_cross_attention", "tie_word_embeddings"}
 # What the parameters were trained with, so that they compute what they did.
 _NUMERICS = ("hidden_act", "layer_norm_eps", "pre_layer_norm")
 
@@ -84,14 +88,27 @@ def find(
         if name not in opened:
             opened[name] = _open(side, kind, name)
         found[side] = opened[name]
-    if recipe.share_stacks and len({source.path for source in found.values()}) > 1:
-        raise ConfigError(
-            f"init.encoder is {found['encoder'].path}, init.decoder is "
-            f"{found['decoder'].path}, but in the recipe encoder and decoder share "
-            "weights, which are one set of arrays; expected one checkpoint: leave "
-            "init.decoder empty."
-        )
+    if recipe.share_stacks:
+        _check_one_stack(found)
     return found
+
+
+def _check_one_stack(found: Mapping[str, Source]) -> None:
+    files = {side: source.tensors.path for side, source in found.items()}
+    if len(set(files.values())) > 1:
+        raise ConfigError(
+            f"init.encoder is {files['encoder']}, init.decoder is {files['decoder']}, "
+            "but in the recipe encoder and decoder share weights, which are one set of "
+            "arrays; expected one checkpoint: leave init.decoder empty."
+        )
+    for source in found.values():
+        is_pair = isinstance(source.config, EncoderDecoderConfig)
+        if is_pair and not source.config.share_encoder_decoder:
+            raise CheckpointError(
+                f"{source.path} holds two stacks ({source.format}), but in the recipe "
+                "encoder and decoder are one; expected a checkpoint of one stack, or "
+                "of two that share all weights."
+            )
 
 
 def _open(side: str, kind: str, name: str) -> Source:
@@ -108,7 +125,7 @@ def _open(side: str, kind: str, name: str) -> Source:
             f"checkpoint. {ways}"
         )
     try:
-        detection.locate(name, f"init.{side}")
+        location.locate(name, f"init.{side}")
     except CheckpointError as error:
         raise CheckpointError(f"{error} {ways}") from error
     source = detection.open_source(name, f"init.{side}")
@@ -119,21 +136,22 @@ def _open(side: str, kind: str, name: str) -> Source:
         and config.pre_layer_norm == (kind == "gpt2")
     )
     if not fits:
-        other = [
-            n for n, r in recipes.RECIPES.items() if getattr(r, side) == source.kind
-        ]
+        found = "gpt2" if config.pre_layer_norm else source.kind
+        other = [n for n, r in recipes.RECIPES.items() if getattr(r, side) == found]
         raise CheckpointError(
-            f"init.{side}: {source.path} is a {source.kind} model ({source.format}); "
-            f"the recipe starts from {kind}. Recipes for it: {', '.join(other)}."
+            f"init.{side}: {source.path} is a {found} model ({source.format}); "
+            f"the recipe starts from {kind}. Recipes with such a {side}: "
+            f"{', '.join(other) or 'none'}."
         )
     return source
 
 
 def stack_config(source: Source, side: str) -> BertGenerationConfig:
     """The architecture of what a side takes from a source."""
-    if isinstance(source.config, EncoderDecoderConfig):
-        return getattr(source.config, side)
-    return source.config
+    config = source.config
+    if isinstance(config, PrefixLanguageModelConfig):
+        return config.decoder
+    return getattr(config, side) if isinstance(config, EncoderDecoderConfig) else config
 
 
 def tokenizers_of(
@@ -178,7 +196,11 @@ def model_config(
       selection: says how many layers.
       size: a name in `models.presets.SIZES`, where no checkpoint says it.
       settings: fields of `BertGenerationConfig` that win over the checkpoints'.
+
+    Raises:
+      ConfigError: no such size or field; or fewer rows of words than a vocabulary has.
     """
+    _check_settings(settings, size, tokenizers)
     stacks = {side: stack_config(source, side) for side, source in sources.items()}
     if selection.layers:
         count = len(selection.layers)
@@ -205,15 +227,43 @@ def model_config(
         rows = max(values["vocab_size"] for values in vocabularies.values())
         for values in vocabularies.values():
             values["vocab_size"] = rows
-    one_source = len({source.path for source in sources.values()}) <= 1
+    one_source = len({source.tensors.path for source in sources.values()}) <= 1
+    configs = [source.config for source in sources.values()]
+    pairs = [one for one in configs if isinstance(one, EncoderDecoderConfig)]
+    is_shared = len(sources) < 2 or all(pair.shares(WORDS) for pair in pairs)
     return assemble(
         recipe,
         stacks,
         vocabularies,
         {**SIZES[size], "max_position_embeddings": POSITIONS},
         settings,
-        share_embeddings=one_source and tokenizers.is_one,
+        share_embeddings=one_source and is_shared and tokenizers.is_one,
     )
+
+
+def _check_settings(
+    settings: Mapping[str, Any], size: str, tokenizers: TokenizerPair
+) -> None:
+    if size not in SIZES:
+        raise ConfigError(
+            f"size is {size!r}; expected one of {', '.join(SIZES)}."
+            f"{nearest(size, SIZES)}"
+        )
+    fields = {field.name for field in dataclasses.fields(BertGenerationConfig)}
+    known = sorted(fields - _DECIDED)
+    for name in settings:
+        if name not in known:
+            raise ConfigError(
+                f"{name} is no setting of a warm start; expected one of "
+                f"{', '.join(known)}.{nearest(name, known)}"
+            )
+    pieces = max(tokenizers.source.vocab_size, tokenizers.target.vocab_size)
+    rows = settings.get("vocab_size")
+    if isinstance(rows, int) and rows < pieces:
+        raise ConfigError(
+            f"vocab_size is {rows}; expected at least {pieces}, as the tokenizer has "
+            "pieces."
+        )
 
 
 def _rows(source: Source, rows: int, tokenizer: Tokenizer) -> int:
@@ -245,7 +295,7 @@ def assemble(
       share_embeddings: whether the two sides can share their tables at all.
     """
     stated = {name: value for name, value in settings.items() if value is not None}
-    longest = stated.pop("max_position_embeddings", POSITIONS)
+    asked = stated.pop("max_position_embeddings", None)
     sides = {}
     for side in ("encoder", "decoder"):
         other = next(iter(stacks.values()), None)
@@ -258,10 +308,10 @@ def assemble(
             is_decoder=False,
             add_cross_attention=False,
             tie_word_embeddings=True,
-            max_position_embeddings=min(longest, base.max_position_embeddings)
+            max_position_embeddings=_positions(side, asked, base)
             if stacks
-            else longest,
-            **{"lm_head_bias": False, **vocabularies[side], **stated},
+            else asked or POSITIONS,
+            **{**_HEAD, **vocabularies[side], **stated},
         )
     start = vocabularies["decoder"]["bos_token_id"]
     if recipe.decoder_only:
@@ -276,6 +326,19 @@ def assemble(
         ),
         decoder_start_token_id=start,
     )
+
+
+def _positions(side: str, asked: int | None, stack: BertGenerationConfig) -> int:
+    """As many as are asked for, or as in the paper; but no more than there are."""
+    there = stack.max_position_embeddings
+    if asked is not None and asked > there:
+        _log.warning(
+            "the %s has %d positions, as its checkpoint has, instead of %d",
+            side,
+            there,
+            asked,
+        )
+    return min(asked or POSITIONS, there)
 
 
 def random_params(model: Model, seed: int) -> dict[str, Any]:
@@ -293,12 +356,13 @@ def fill(
     selection: Selection,
 ) -> tuple[Any, Report]:
     """Reads the checkpoints and puts them into params; see `transfer`."""
-    read: dict[pathlib.Path, Checkpoint] = {}
+    read: dict[pathlib.Path, Checkpoint] = {}  # by file
     stacks = {}
     for side, source in sources.items():
-        if source.path not in read:
-            read[source.path] = checkpoint.load(source)
-        stacks[side] = checkpoint.stack_of(read[source.path], side)
+        file = source.tensors.path
+        if file not in read:
+            read[file] = checkpoint.load(source)
+        stacks[side] = checkpoint.stack_of(read[file], side)
     return transfer.transfer(params, config, stacks, tokenizers, selection)
 
 

@@ -15,7 +15,7 @@ from bertgen_jax.checkpoints import archives, checkpoint, huggingface
 from bertgen_jax.checkpoints.checkpoint import Checkpoint
 from bertgen_jax.checkpoints.formats import detection
 from bertgen_jax.decoding.config import GenerationConfig
-from bertgen_jax.errors import CheckpointError, ConfigError
+from bertgen_jax.errors import BertgenError, CheckpointError, ConfigError
 from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
     BertGenerationEncoder,
@@ -63,7 +63,7 @@ def from_pretrained(
     """
     with opened(source, architecture, mlm_bias=mlm_bias) as found:
         # Copies, so that nothing depends on the file any more.
-        params = jax.tree.map(jnp.array, found.params)
+        params = jax.tree.map(lambda x: jnp.array(x, jnp.float32), found.params)
     return create_model(found.config, dtype=dtype), params
 
 
@@ -75,13 +75,24 @@ def opened(
 
     Arguments and errors are those of `from_pretrained`.
     """
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(ConfigError):
-            path = paths.find(os.fspath(source), "checkpoint")
-            if path.is_file() and archives.is_archive(path):
-                source = stack.enter_context(archives.unpacked(path))
-        found = checkpoint.load(detection.open_source(source))
-        yield checkpoint.as_architecture(found, architecture, mlm_bias=mlm_bias)
+    try:
+        path = paths.find(os.fspath(source), "checkpoint")
+    except (ConfigError, OSError):
+        path = None  # there is nothing; what opens it says so
+    if path is None or not archives.is_archive(path):
+        yield _open(source, architecture, mlm_bias)
+        return
+    with archives.unpacked(path) as folder:
+        try:
+            found = _open(folder, architecture, mlm_bias)
+        except BertgenError as error:  # in the user's words
+            raise type(error)(str(error).replace(str(folder), str(path))) from error
+        yield found
+
+
+def _open(source: Name, architecture: str | None, mlm_bias: bool) -> Checkpoint:
+    found = checkpoint.load(detection.open_source(source))
+    return checkpoint.as_architecture(found, architecture, mlm_bias=mlm_bias)
 
 
 def create_model(config: Any, **how: Any) -> Model:

@@ -76,9 +76,10 @@ class Selection:
                 f"init.parts is {self.parts!r}; expected one of {', '.join(PARTS)}."
                 f"{nearest(self.parts, PARTS)}"
             )
-        if any(layer < 1 for layer in self.layers):
+        if not all(type(layer) is int and layer >= 1 for layer in self.layers):
             raise ConfigError(
-                f"init.layers is {self.layers}; expected numbers of layers, from 1."
+                f"init.layers is {self.layers!r:.99}; expected numbers of layers, from "
+                "1."
             )
 
     @classmethod
@@ -90,13 +91,15 @@ class Selection:
         """
         numbers: list[int] = []
         for item in filter(None, layers.replace(" ", "").split(",")):
-            found = re.fullmatch(r"(\d+)(?:-(\d+))?", item)
-            if not found:
+            found = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", item)
+            first, last = (
+                (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+            )
+            if first > last:
                 raise ConfigError(
-                    f"init.layers is {layers!r}; {item!r} is no number of a layer and "
-                    "no range of them, such as 13-18."
+                    f"init.layers is {layers!r:.99}; {item!r:.99} is no number of a "
+                    "layer and no range of them, such as 13-18."
                 )
-            first, last = int(found[1]), int(found[2] or found[1])
             numbers += range(first, last + 1)
         return cls(parts, tuple(numbers), mlm_bias)
 

@@ -5,13 +5,14 @@ and the word rows of pieces that its vocabulary lacks.
 """
 
 import dataclasses
+import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from bertgen_jax.checkpoints import trees
+from bertgen_jax.checkpoints import checkpoint, trees
 from bertgen_jax.checkpoints.checkpoint import (
     POSITIONS,
     WORDS,
@@ -41,13 +42,13 @@ class Side:
       stack: a single stack, its arrays by the paths of an encoder.
       match: which of its word rows the model's rows are.
       arrays: those of its arrays that are taken, by their paths in the model's stack.
-      left: the others, and why.
+      reasons: why tensors are not among them.
     """
 
     stack: Checkpoint
     match: vocabularies.Match
     arrays: Mapping[str, Array]
-    left: tuple[Unused, ...]
+    reasons: Mapping[str, str]
 
 
 def transfer(
@@ -63,6 +64,7 @@ def transfer(
       params: of an `EncoderDecoder` or a `PrefixLanguageModel`, randomly initialised.
       config: the model's; it says what is shared.
       stacks: for each side that is warm, an encoder's stack; of equal architecture.
+        None at all leaves the params as they are.
       tokenizers: the model's. A row of a word table is that of the checkpoint's piece
         that stands for the same text (see `tokenizers.vocabularies`).
       selection: which part of the stacks.
@@ -73,47 +75,48 @@ def transfer(
 
     Raises:
       ConfigError: a layer that there is not, or params of another model.
-      CheckpointError: nothing fits: no piece of a vocabulary is one of the model's.
+      CheckpointError: nothing fits: no piece of a vocabulary is one of the model's; or
+        two arrays would be one parameter.
       TokenizerError: a vocabulary is missing or damaged.
     """
     sides = {
         name: _side(name, stack, config, tokenizers, selection)
         for name, stack in stacks.items()
     }
-    origins = {
-        _home(config, name, path): (side, path)
-        for name, side in sides.items()
-        for path in side.arrays
-    }
+    origins = _origins(config, sides)
     bias = _mlm_bias(config, sides.get("decoder"), selection)
+    taken: dict[pathlib.Path, list[Array]] = {}  # by file
     leaves, rows = {}, []
     for name, leaf in trees.named(params).items():
         side, path = origins.pop(name, (None, ""))
+        array = side.arrays[path] if side else None
         if side is None and name == _BIAS and bias is not None:
-            leaves[name], row = _word_rows(name, leaf, bias, sides["decoder"].match)
-        elif side is None:
+            side, array = sides["decoder"], bias
+        if side is None:
             leaves[name], row = leaf, Row(name, leaf.shape, "random")
-        elif path == WORDS:
-            array = side.arrays[path]
+        elif path == WORDS or array is bias:
             leaves[name], row = _word_rows(name, leaf, array, side.match)
         else:
-            leaves[name], row = _whole(name, leaf, side.arrays[path])
+            leaves[name], row = _whole(name, leaf, array, path == POSITIONS)
         rows.append(row)
+        if array is not None:
+            taken.setdefault(side.stack.file, []).append(array)
     if origins:
         raise ConfigError(
-            f"the params lack {', '.join(list(origins)[:3])}, ...; expected those of "
-            "a model of this config."
+            f"the params lack {', '.join(list(origins)[:3])}, ..., which the "
+            "checkpoint has; expected a model with all of its layers, or init.layers "
+            "to name some."
         )
-    if not any(row.warm for row in rows):
+    if stacks and not any(row.warm for row in rows):
         raise CheckpointError(
             "no parameter came from a checkpoint; expected some. Choose another "
             "init.parts."
         )
     rows += _aliases(config, rows)
     return trees.like(params, leaves), Report(
-        {name: f"{stack.path}: {stack.format}" for name, stack in stacks.items()},
+        {name: f"{stack.file}: {stack.format}" for name, stack in stacks.items()},
         tuple(rows),
-        _unused(config, sides),
+        _unused(config, sides, taken),
     )
 
 
@@ -137,7 +140,7 @@ def _side(
     places: dict[int, list[int]] = {}
     for place, number in enumerate(numbers):
         places.setdefault(number - 1, []).append(place)
-    arrays, left = {}, []
+    arrays, reasons = {}, dict(stack.reasons)
     for path, array in stack.arrays.items():
         is_embedding = path.startswith("embeddings/")
         found = _LAYER.match(path)
@@ -151,10 +154,32 @@ def _side(
         ):
             reason = f"left out on purpose (init.parts={selection.parts})"
         if reason:
-            left.append(Unused(array.source, array.values.shape, reason))
+            reasons.update(dict.fromkeys(array.tensors, reason))
         else:
             arrays.update(dict.fromkeys(targets, array))
-    return Side(stack, match, arrays, tuple(left))
+    return Side(stack, match, arrays, reasons)
+
+
+def _origins(config: Any, sides: Mapping[str, Side]) -> dict[str, tuple[Side, str]]:
+    """By the path of a parameter, the side that it comes from and the path there.
+
+    Raises:
+      CheckpointError: the sides of the model share it, those of the checkpoint do not.
+    """
+    origins: dict[str, tuple[Side, str]] = {}
+    for name, side in sides.items():
+        for path, array in side.arrays.items():
+            home = _home(config, name, path)
+            other, there = origins.setdefault(home, (side, path))
+            found = f"{side.stack.file}: {array.source}"
+            before = f"{other.stack.file}: {other.arrays[there].source}"
+            if found != before:
+                raise CheckpointError(
+                    f"{before} and {found} would both be {home}, which the sides of "
+                    "the model share; expected a checkpoint whose sides share it, or a "
+                    "recipe that does not."
+                )
+    return origins
 
 
 def _home(config: Any, side: str, path: str) -> str:
@@ -205,18 +230,20 @@ def _mlm_bias(config: Any, side: Side | None, selection: Selection) -> Array | N
     return side.stack.mlm_bias
 
 
-def _whole(name: str, leaf: Any, array: Array) -> tuple[np.ndarray, Row]:
-    """An array as it is, or as many positions as the model has."""
-    values = np.ascontiguousarray(array.values[: leaf.shape[0]], leaf.dtype)
+def _whole(
+    name: str, leaf: Any, array: Array, are_positions: bool
+) -> tuple[np.ndarray, Row]:
+    """An array as it is; of positions as many as the model has."""
+    values = array.values[: leaf.shape[0]] if are_positions else array.values
     if values.shape != leaf.shape:
         raise ConfigError(
             f"{name} is {list(leaf.shape)} in the model, and {array.source} is "
             f"{list(array.values.shape)}; expected a model of the checkpoint's sizes."
         )
-    source, action = array.source, "warm"
-    if array.added:
-        source, action = f"{source} + {array.added}", "folded"
-    return values, Row(name, leaf.shape, action, source, warm=values.size)
+    # A copy: nothing shall depend on the file any more.
+    values = np.array(values, leaf.dtype, order="C")
+    action = "folded" if array.added else "warm"
+    return values, Row(name, leaf.shape, action, array.source, warm=values.size)
 
 
 def _word_rows(
@@ -238,24 +265,47 @@ def _word_rows(
     )
 
 
-def _unused(config: Any, sides: Mapping[str, Side]) -> dict[str, tuple[Unused, ...]]:
-    """By checkpoint, its tensors and rows that no side has taken."""
-    by_path: dict[str, dict[Unused, None]] = {}
+def _unused(
+    config: Any,
+    sides: Mapping[str, Side],
+    taken: Mapping[pathlib.Path, Sequence[Array]],
+) -> dict[str, tuple[Unused, ...]]:
+    """By file, its tensors and rows that no side has taken."""
+    found = {}
+    for file in dict.fromkeys(side.stack.file for side in sides.values()):
+        stacks = {n: side for n, side in sides.items() if side.stack.file == file}
+        first = next(iter(stacks.values())).stack
+        reasons: dict[str, str] = {}
+        for side in stacks.values():
+            reasons |= side.reasons
+        left_rows = [*first.left_rows, *_left_rows(config, stacks, first.shapes)]
+        found[str(file)] = checkpoint.unused(
+            taken.get(file, ()), first.shapes, reasons, left_rows
+        )
+    return found
+
+
+def _left_rows(
+    config: Any, sides: Mapping[str, Side], shapes: Mapping[str, tuple[int, ...]]
+) -> list[Unused]:
+    """The words and positions of one file that none of its sides has taken."""
+    taken: dict[str, tuple[Array, str, list[np.ndarray]]] = {}
     for name, side in sides.items():
-        unused = [*side.stack.unused, *side.left]
-        for path, used, what in (
-            (WORDS, len(np.unique(side.match.rows[side.match.rows >= 0])), "pieces"),
-            (POSITIONS, getattr(config, name).max_position_embeddings, "positions"),
+        positions = getattr(config, name).max_position_embeddings
+        for path, what, rows in (
+            (WORDS, "pieces", side.match.rows[side.match.rows >= 0]),
+            (POSITIONS, "positions", np.arange(positions)),
         ):
             if path in side.arrays:
                 array = side.arrays[path]
-                count = len(array.values) - used
-                if count > 0:
-                    reason = f"{count:,} rows, {what} that the model does not have"
-                    unused.append(Unused(array.source, array.values.shape, reason))
-        key = str(side.stack.path)
-        by_path.setdefault(key, {}).update(dict.fromkeys(unused))
-    return {path: tuple(unused) for path, unused in by_path.items()}
+                taken.setdefault(array.tensor, (array, what, []))[2].append(rows)
+    left = []
+    for tensor, (array, what, rows) in taken.items():
+        count = len(array.values) - len(np.unique(np.concatenate(rows)))
+        if count > 0:
+            reason = f"{what} that the model does not have"
+            left.append(Unused(tensor, shapes[tensor], reason, count))
+    return left
 
 
 def _aliases(config: Any, rows: list[Row]) -> list[Row]:

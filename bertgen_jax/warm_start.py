@@ -71,11 +71,8 @@ def warm_start(
     )
     model = pretrained.create_model(config, dtype=dtype)
     params = initialization.random_params(model, seed)
-    if sources:
-        params, report = initialization.fill(
-            params, config, sources, tokenizers, selection
-        )
-        _log.info("%s", report)
-        if report_file is not None:
-            initialization.write_report(report, report_file)
+    params, report = initialization.fill(params, config, sources, tokenizers, selection)
+    _log.info("%s", report)
+    if report_file is not None:
+        initialization.write_report(report, report_file)
     return model, jax.tree.map(jnp.asarray, params)

@@ -1,12 +1,11 @@
 """`Report`: what a warm start did to each parameter, as lines to print or as JSON."""
 
-import collections
 import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from bertgen_jax.checkpoints.checkpoint import Unused
+from bertgen_jax.checkpoints.checkpoint import Unused, summary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +49,9 @@ class Report:
     """What a warm start did.
 
     Attributes:
-      sources: what each side starts from: directory and format.
+      sources: what each side starts from: file and format.
       rows: one a parameter.
-      unused: by directory, what it holds beside.
+      unused: by file, what it holds beside.
     """
 
     sources: Mapping[str, str]
@@ -83,11 +82,8 @@ class Report:
             what = f"{_percent(warm, size)} of {size:,}" if size else rows[0].action
             lines.append(f"  {part}: {what}")
         lines += [f"  {row.parameter}: {row.note}" for row in self.rows if row.note]
-        reasons = collections.Counter(
-            tensor.reason for tensors in self.unused.values() for tensor in tensors
-        )
-        listed = [f"{reason} ({count})" for reason, count in reasons.items()]
-        lines.append(f"  unused: {'; '.join(listed) or 'nothing'}")
+        unused = (tensor for tensors in self.unused.values() for tensor in tensors)
+        lines.append(f"  unused: {summary(unused)}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,7 +94,7 @@ class Report:
             "warm_parameters": self.warm,
             "parameters": [_json(row) for row in self.rows],
             "unused": [
-                {"directory": path, **_json(tensor)}
+                {"file": path, **_json(tensor)}
                 for path, tensors in self.unused.items()
                 for tensor in tensors
             ],

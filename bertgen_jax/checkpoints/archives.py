@@ -10,7 +10,6 @@ import os
 import pathlib
 import shutil
 import stat
-import struct
 import tarfile
 import tempfile
 import zipfile
@@ -38,11 +37,9 @@ _ENCRYPTED = 1  # bit of a zip member's flags
 UNREADABLE = (
     EOFError,
     NotImplementedError,
-    OverflowError,
     RecursionError,
     ValueError,
     gzip.BadGzipFile,
-    struct.error,
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,

@@ -1,8 +1,9 @@
 """A `Source` in; its parameters in our layout, each with where it comes from, out."""
 
+import collections
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,11 @@ from bertgen_jax.checkpoints.source import Config, Positions, Source, listed
 from bertgen_jax.checkpoints.spellings import unused_of_ours
 from bertgen_jax.checkpoints.tensor_files import Arrays
 from bertgen_jax.errors import CheckpointError, ConfigError
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.config import (
+    BertGenerationConfig,
+    EncoderDecoderConfig,
+    PrefixLanguageModelConfig,
+)
 from bertgen_jax.suggest import nearest
 
 ARCHITECTURES = ("encoder", "decoder", "encoder-decoder")
@@ -22,6 +27,9 @@ WORDS = "embeddings/word_embeddings/embedding"
 _SHARED = "decoder/bert/"  # what the stacks of a pair share is kept in the decoder's
 _TRUNK = "bert/"  # of a decoder
 _CHUNK = 1 << 24  # values looked at together: the check needs no copy of a tensor
+_REPEATS = "repeats another tensor"
+_ABSENT = "zeros, in the place of what the model does not have"
+_ORPHAN = "stands beside the tensor of its kind that is computed with"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,14 +37,28 @@ class Array:
     """An array and where it comes from.
 
     Attributes:
-      values: f32, in the layout of our parameters; mostly a view of the file.
-      source: the tensor, as the file names it.
-      added: what was added to each of its rows; "" for nothing.
+      values: floating-point numbers in the layout of our parameters; mostly a view of
+        the file, and in its precision.
+      tensor: the tensor that it is, as the file names it.
+      part: which part of it, such as "[1/3]"; "" for all.
+      added: the tensor whose row 0 was added to each of its rows; "" for none.
     """
 
     values: np.ndarray
-    source: str
+    tensor: str
+    part: str = ""
     added: str = ""
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, in words."""
+        added = f" + {self.added}[0]" if self.added else ""
+        return f"{self.tensor}{self.part}{added}"
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """The tensors of the file that it is made of."""
+        return (self.tensor, self.added) if self.added else (self.tensor,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +69,13 @@ class Unused:
       tensor: as the file names it.
       shape: of the tensor.
       reason: a few words.
+      rows: how many of its rows; 0 for all of it.
     """
 
     tensor: str
     shape: tuple[int, ...]
     reason: str
+    rows: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,30 +83,42 @@ class Checkpoint:
     """A published model in our layout.
 
     Attributes:
-      path: where it was read.
+      path: the directory that it was read in.
+      file: the file or index in it.
       format: what it was read as, in words.
       kind: see `Source`.
       config: its architecture.
       arrays: by the path of the parameter.
-      unused: what else the file holds.
-      mlm_bias: the output bias f32[V] of its masked-LM head, if it has one. No model of
+      shapes: of all tensors of the file.
+      reasons: why a tensor is not among the arrays.
+      left_rows: rows of tensors that are, but without these.
+      mlm_bias: the output bias [V] of its masked-LM head, if it has one. No model of
         the paper has it: it was trained behind a transform that is left out.
     """
 
     path: pathlib.Path
+    file: pathlib.Path
     format: str
     kind: str
     config: Config
     arrays: Mapping[str, Array]
-    unused: tuple[Unused, ...]
+    shapes: Mapping[str, tuple[int, ...]]
+    reasons: Mapping[str, str]
+    left_rows: tuple[Unused, ...]
     mlm_bias: Array | None = None
 
     @property
+    def unused(self) -> tuple[Unused, ...]:
+        """What no array takes: every tensor of the file is in an array, or here."""
+        return unused(self.arrays.values(), self.shapes, self.reasons, self.left_rows)
+
+    @property
     def architecture(self) -> str:
-        """One of `ARCHITECTURES`."""
+        """One of `ARCHITECTURES`; a prefix language model is a decoder."""
         if isinstance(self.config, EncoderDecoderConfig):
             return "encoder-decoder"
-        return "decoder" if self.config.is_decoder else "encoder"
+        is_decoder = getattr(self.config, "decoder", self.config).is_decoder
+        return "decoder" if is_decoder else "encoder"
 
     @property
     def params(self) -> dict[str, Any]:
@@ -98,18 +134,26 @@ def load(source: Source) -> Checkpoint:
         differ.
     """
     arrays: dict[str, Array] = {}
+    reasons = dict.fromkeys(
+        source.foreign, "no weights of a model, such as an optimizer's"
+    )
     problems = []
     # Orphans last: what the peer computes with decides.
     for weight in sorted(source.weights, key=lambda weight: weight.orphan):
         if weight.name not in source.names:
             continue
-        array = weight.from_foreign(_read(source, weight.name))
-        found = Array(array, _described(source, weight))
+        values = weight.from_foreign(_read(source, weight.name))
+        part = weight.source.removeprefix(weight.name)
+        found = Array(values, source.names[weight.name], part)
         first = arrays.setdefault(weight.path, found) if weight.path else None
-        if first is found or weight.orphan:
+        if first is found:
             continue
-        values = np.zeros_like(array) if first is None else first.values
-        if not np.array_equal(values, array):
+        reasons[found.tensor] = _REPEATS if first else _ABSENT
+        if weight.orphan:
+            reasons[found.tensor] = _ORPHAN
+            continue
+        expected = np.zeros_like(values) if first is None else first.values
+        if not np.array_equal(expected, values):
             meant = "zero" if first is None else first.source
             problems.append(f"! {found.source} is not {meant}")
     if problems:
@@ -117,31 +161,28 @@ def load(source: Source) -> Checkpoint:
             f"{source.tensors.path}: its configuration says that tensors are shared, "
             f"tied or absent, but they are not equal:\n{listed(problems)}"
         )
-    unused = [
-        _unused(source, name, "no weights of a model, such as an optimizer's")
-        for name in source.foreign
-    ]
-    taken = {weight.name for weight in source.weights}
-    taken |= {table.segments for table in source.positions}
-    unused += [
-        _unused(source, in_file, source.unused(name))
-        for name, in_file in source.names.items()
-        if name not in taken
-    ]
+    mapped = {weight.name for weight in source.weights}
+    for name, in_file in source.names.items():
+        if name not in mapped:
+            reasons[in_file] = source.unused(name) or _REPEATS
+    left_rows: list[Unused] = []
     for table in source.positions:
         arrays[table.path], left = _put_together(source, table, arrays[table.path])
-        unused += left
+        left_rows += left
     bias = None
     if source.mlm_bias:
         bias = Array(_read(source, source.mlm_bias), source.names[source.mlm_bias])
     return Checkpoint(
-        source.path,
-        source.format,
-        source.kind,
-        source.config,
-        arrays,
-        tuple(unused),
-        bias,
+        path=source.path,
+        file=source.tensors.path,
+        format=source.format,
+        kind=source.kind,
+        config=source.config,
+        arrays=arrays,
+        shapes={name: info.shape for name, info in source.tensors.tensors.items()},
+        reasons=reasons,
+        left_rows=tuple(left_rows),
+        mlm_bias=bias,
     )
 
 
@@ -168,10 +209,43 @@ def from_tensors(
     return load(source)
 
 
+def unused(
+    arrays: Iterable[Array],
+    shapes: Mapping[str, tuple[int, ...]],
+    reasons: Mapping[str, str],
+    left_rows: Iterable[Unused],
+) -> tuple[Unused, ...]:
+    """The tensors of a file, or rows of them, that none of `arrays` takes.
+
+    Args:
+      arrays: some of the arrays of a checkpoint.
+      shapes, reasons, left_rows: see `Checkpoint`.
+    """
+    taken = {tensor for array in arrays for tensor in array.tensors}
+    whole = (
+        Unused(tensor, shape, reasons.get(tensor, _REPEATS))
+        for tensor, shape in shapes.items()
+        if tensor not in taken
+    )
+    return (*whole, *(rows for rows in left_rows if rows.tensor in taken))
+
+
+def summary(unused: Iterable[Unused]) -> str:
+    """What was left out, by reason: "next-sentence head (2); ..., (510 rows)"."""
+    counts = collections.Counter()
+    for one in unused:
+        counts[one.reason, " rows" if one.rows else ""] += one.rows or 1
+    listed = [f"{reason} ({n:,}{rows})" for (reason, rows), n in counts.items()]
+    return "; ".join(listed) or "nothing"
+
+
 def _read(source: Source, name: str) -> np.ndarray:
-    """A tensor as f32; without a copy if it is stored so."""
+    """A tensor without a copy; one that is wider than f32 as f32."""
     in_file = source.names[name]
-    values = np.asarray(source.tensors.read(in_file), np.float32)
+    values = source.tensors.read(in_file)
+    if values.dtype.itemsize > 4:
+        with np.errstate(over="ignore"):  # what is too large becomes infinite
+            values = values.astype(np.float32)
     flat = values.reshape(-1)
     for start in range(0, flat.size, _CHUNK):
         if not np.isfinite(flat[start : start + _CHUNK]).all():
@@ -182,30 +256,28 @@ def _read(source: Source, name: str) -> np.ndarray:
     return values
 
 
-def _described(source: Source, weight: Any) -> str:
-    return weight.source.replace(weight.name, source.names[weight.name])
-
-
-def _unused(source: Source, in_file: str, reason: str | None) -> Unused:
-    return Unused(in_file, source.tensors.tensors[in_file].shape, reason or "")
-
-
 def _put_together(
     source: Source, table: Positions, array: Array
 ) -> tuple[Array, list[Unused]]:
-    unused = []
+    """The positions of tokens, with their segment; and the rows that are left out."""
+    left = []
+
+    def leave(tensor: str, rows: int, reason: str) -> None:
+        left.append(Unused(tensor, source.tensors.tensors[tensor].shape, reason, rows))
+
+    values = array.values[table.first :]
     if table.first:
         reason = f"rows before {table.first}, the positions of padding"
-        unused.append(Unused(array.source, array.values.shape, reason))
-        array = dataclasses.replace(array, values=array.values[table.first :])
-    if table.segments:
-        segments = _read(source, table.segments)
-        name = source.names[table.segments]
-        array = Array(array.values + segments[:1], array.source, f"{name}[0]")
-        if len(segments) > 1:
-            reason = "rows from 1 on, segments that the model does not have"
-            unused.append(Unused(name, segments.shape, reason))
-    return array, unused
+        leave(array.tensor, table.first, reason)
+    if not table.segments:
+        return dataclasses.replace(array, values=values), left
+    segments, added = _read(source, table.segments), source.names[table.segments]
+    if len(segments) > 1:
+        reason = "rows from 1 on, segments that the model does not have"
+        leave(added, len(segments) - 1, reason)
+    # In f32: the sum of two halves is no half.
+    values = values.astype(np.float32) + segments[:1].astype(np.float32)
+    return dataclasses.replace(array, values=values, added=added), left
 
 
 def as_architecture(
@@ -253,8 +325,11 @@ def _encoder(checkpoint: Checkpoint) -> Checkpoint:
     """The encoder of a pair, or the trunk of a decoder without cross-attention."""
     config = checkpoint.config
     if not isinstance(config, EncoderDecoderConfig):
+        prefix = _TRUNK
+        if isinstance(config, PrefixLanguageModelConfig):
+            config, prefix = config.decoder, _SHARED
         alone = dataclasses.replace(config, is_decoder=False, add_cross_attention=False)
-        return _part(checkpoint, alone, _below(_TRUNK))
+        return _part(checkpoint, alone, _below(prefix))
 
     def place(path: str) -> str | None:
         shared = path.removeprefix(_SHARED)
@@ -275,17 +350,20 @@ def _part(
     place: Callable[[str], str | None],
 ) -> Checkpoint:
     """The arrays that have a place; cross-attention only in a config that has it."""
-    arrays, unused = {}, list(checkpoint.unused)
+    arrays, reasons = {}, dict(checkpoint.reasons)
     for path, array in checkpoint.arrays.items():
-        new = place(path)
-        crosses = "/crossattention/" in path and not config.add_cross_attention
-        if new is None or crosses:
-            reason = "of the other side, or between the two"
-            unused.append(Unused(array.source, array.values.shape, reason))
+        new, reason = place(path), ""
+        if "/crossattention/" in path and not config.add_cross_attention:
+            new, reason = None, "cross-attention, which an encoder does not have"
+        elif "lm_head/" in path:
+            reason = "head of a decoder"
+        if new is None:
+            reason = reason or "of the other side, or between the two"
+            reasons.update(dict.fromkeys(array.tensors, reason))
         else:
             arrays[new] = array
     return dataclasses.replace(
-        checkpoint, config=config, arrays=arrays, unused=tuple(unused)
+        checkpoint, config=config, arrays=arrays, reasons=reasons
     )
 
 
@@ -296,6 +374,7 @@ def _causal(checkpoint: Checkpoint, mlm_bias: bool) -> Checkpoint:
         is_decoder=True,
         tie_word_embeddings=True,
         lm_head_bias=mlm_bias,
+        lm_head_transform=False,
     )
     arrays = {f"{_TRUNK}{path}": array for path, array in checkpoint.arrays.items()}
     if mlm_bias:

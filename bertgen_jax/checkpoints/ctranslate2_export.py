@@ -19,11 +19,9 @@ max_length=T and include_prompt_in_result=False, one prompt at a time; beams tha
 from prompts of several lengths at once are another search.
 """
 
-import contextlib
 import os
 import pathlib
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -56,7 +54,7 @@ def save(
     the params, and what is quantized.
 
     Args:
-      directory: does not exist, or is empty; it is there when it is whole.
+      directory: made if missing.
       config: of an encoder-decoder, for `ctranslate2.Translator`; or of a decoder
         without cross-attention, for `ctranslate2.Generator`, which of a prefix language
         model wants the source and the start token as one text.
@@ -71,10 +69,8 @@ def save(
     Raises:
       ConfigError: ctranslate2 is not installed, or cannot express the model; there is
         no such quantization; params or vocabulary are not those of the config.
-      CheckpointError: the directory is not empty, or cannot be written.
+      CheckpointError: the files cannot be written.
     """
-    directory = pathlib.Path(directory)
-    _check_free(directory)
     if isinstance(config, PrefixLanguageModelConfig):
         config, params = config.decoder, params.get("decoder", {})
     _check_expressible(config, quantization)
@@ -86,8 +82,13 @@ def save(
     for field, piece in named.items():
         setattr(spec.config, field, piece)
     spec.optimize(quantization)
-    with _new_directory(directory) as built:
-        spec.save(str(built))
+    try:
+        pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
+        spec.save(os.fspath(directory))
+    except OSError as error:
+        raise CheckpointError(
+            f"{directory}: the model cannot be written there ({error.strerror})."
+        ) from error
 
 
 def _library(quantization: str | None) -> Any:
@@ -112,6 +113,13 @@ def _library(quantization: str | None) -> Any:
 def _check_expressible(
     config: BertGenerationConfig | EncoderDecoderConfig, quantization: str | None
 ) -> None:
+    decoder = getattr(config, "decoder", config)
+    if decoder.is_decoder and decoder.lm_head_transform:
+        raise ConfigError(
+            "lm_head_transform is set, as in a decoder of BERT's or RoBERTa's with the "
+            "head of a masked language model; CTranslate2's decoders have nothing "
+            "between the last layer and the softmax. Expected a decoder without it."
+        )
     if isinstance(config, EncoderDecoderConfig):
         found = [stack.layer_norm_eps for stack in (config.encoder, config.decoder)]
         if found[0] == found[1]:
@@ -217,37 +225,3 @@ def _piece(field: str, id_: Any, pieces: list[str]) -> str:
             "CTranslate2 is told its piece."
         )
     return pieces[id_]
-
-
-def _check_free(directory: pathlib.Path) -> None:
-    try:
-        present = [path.name for path in directory.iterdir()]
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise _cannot_write(directory, error) from error
-    if present:
-        raise CheckpointError(
-            f"{directory} holds {present[0]!r}; expected a new or an empty directory. "
-            "Delete what is there first, if it is an older export."
-        )
-
-
-@contextlib.contextmanager
-def _new_directory(directory: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A folder to fill, which gets the directory's name when it was filled."""
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".") as scratch:
-            built = pathlib.Path(scratch) / directory.name
-            built.mkdir()
-            yield built
-            built.replace(directory)
-    except OSError as error:
-        raise _cannot_write(directory, error) from error
-
-
-def _cannot_write(directory: pathlib.Path, error: OSError) -> CheckpointError:
-    return CheckpointError(
-        f"{directory}: the model cannot be written there ({error.strerror or error})."
-    )

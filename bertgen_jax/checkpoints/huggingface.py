@@ -24,6 +24,9 @@ from bertgen_jax.models.config import (
 
 WEIGHTS = "model.safetensors"
 
+# The peer's classes of stacks that are always decoders.
+_LANGUAGE_MODELS = {"gpt2": "GPT2LMHeadModel", "bert": "BertLMHeadModel"}
+
 
 def weights_of(config: Config) -> list[name_maps.Weight]:
     """The name map of a model of ours.
@@ -39,6 +42,8 @@ def weights_of(config: Config) -> list[name_maps.Weight]:
         return [weight.within("decoder", "") for weight in decoder]
     if config.model_type == "gpt2":
         return gpt2_maps.hugging_face(config)
+    if config.model_type == "bert":
+        return name_maps.bert_decoder(config)
     if config.is_decoder:
         return name_maps.bert_generation_decoder(config)
     return name_maps.bert_generation_stack(config, cross_attention=False)
@@ -133,6 +138,6 @@ def _architecture(config: Config) -> str:
         return "EncoderDecoderModel"
     if isinstance(config, PrefixLanguageModelConfig):
         config = config.decoder
-    if config.pre_layer_norm:
-        return "GPT2LMHeadModel"
+    if config.model_type in _LANGUAGE_MODELS:
+        return _LANGUAGE_MODELS[config.model_type]
     return "BertGenerationDecoder" if config.is_decoder else "BertGenerationEncoder"

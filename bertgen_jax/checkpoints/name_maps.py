@@ -167,30 +167,32 @@ def bert_generation_stack(
 
 def bert_generation_decoder(config: BertGenerationConfig) -> list[Weight]:
     """The peer's `BertGenerationDecoder`: trunk and head."""
-    stack = bert_generation_stack(config, config.add_cross_attention)
-    weights = [weight.within("bert", "bert.") for weight in stack]
-    width, vocabulary = config.hidden_size, config.vocab_size
-    tied = config.tie_word_embeddings
-    kernel, bias = "lm_head.decoder.weight", "lm_head/bias"
-    if tied:
-        table = next(w for w in weights if w.path.endswith("word_embeddings/embedding"))
-        weights.append(dataclasses.replace(table, name=kernel, written=False))
-    else:
-        weights.append(Weight("lm_head/kernel", (width, vocabulary), kernel, inputs=1))
-    # One bias under two names. Untied, version 5 of the peer adds `lm_head.decoder`'s
-    # and leaves the other an orphan; version 4 writes only the other.
-    path = bias if config.lm_head_bias else ""
+    return [*_trunk(config), *_softmax(config, "lm_head")]
+
+
+def bert_decoder(config: BertGenerationConfig) -> list[Weight]:
+    """The peer's `BertLMHeadModel`: a trunk with segments, and a masked-LM head.
+
+    Args:
+      config: of a `BertGenerationDecoder` with `lm_head_transform`.
+    """
+    width = (config.hidden_size,)
+    head, transform = "cls.predictions", "lm_head/transform"
+    # A table of two rows, as the peer has by default; those of ours are all in one.
+    segments = Weight("", (2, *width), "bert.embeddings.token_type_embeddings.weight")
     return [
-        *weights,
-        Weight(path, (vocabulary,), "lm_head.bias", orphan=not tied),
-        Weight(path, (vocabulary,), "lm_head.decoder.bias", written=not tied),
+        *_trunk(config),
+        dataclasses.replace(segments, layout=Layout.OURS),
+        *_linear(transform, f"{head}.transform.dense", width, width),
+        *_layer_norm(f"{transform}/", f"{head}.transform.", config.hidden_size),
+        *_softmax(config, head),
     ]
 
 
 def encoder_decoder(
     config: EncoderDecoderConfig, decoder: list[Weight] | None = None
 ) -> list[Weight]:
-    """The peer's `EncoderDecoderModel`, with the map of its decoder if not BERT's.
+    """The peer's `EncoderDecoderModel`, with a map of its decoder or BertGeneration's.
 
     What is shared here is listed twice: one path, two names. The peer's version 5
     ignores its sharing flag, so it needs both tensors; version 4 writes the decoder's.
@@ -208,6 +210,29 @@ def encoder_decoder(
         bridge = "enc_to_dec_proj"
         weights += _linear(bridge, bridge, (inputs,), (outputs,))
     return weights
+
+
+def _trunk(config: BertGenerationConfig) -> list[Weight]:
+    stack = bert_generation_stack(config, config.add_cross_attention)
+    return [weight.within("bert", "bert.") for weight in stack]
+
+
+def _softmax(config: BertGenerationConfig, name: str) -> list[Weight]:
+    """The linear map to logits: the word table, or one of its own; and its bias."""
+    width, vocabulary = config.hidden_size, config.vocab_size
+    tied = config.tie_word_embeddings
+    kernel = Weight("lm_head/kernel", (width, vocabulary), "", inputs=1)
+    if tied:
+        words = _embedding("word_embeddings", vocabulary, width)
+        kernel = dataclasses.replace(words.within("bert", ""), written=False)
+    # One bias under two names. Untied, version 5 of the peer adds that of `decoder` and
+    # leaves the other an orphan; version 4 writes only the other.
+    path = "lm_head/bias" if config.lm_head_bias else ""
+    return [
+        dataclasses.replace(kernel, name=f"{name}.decoder.weight"),
+        Weight(path, (vocabulary,), f"{name}.bias", orphan=not tied),
+        Weight(path, (vocabulary,), f"{name}.decoder.bias", written=not tied),
+    ]
 
 
 def _embedding(kind: str, rows: int, width: int) -> Weight:

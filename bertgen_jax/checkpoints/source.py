@@ -9,11 +9,11 @@ from bertgen_jax.checkpoints.name_maps import Weight
 from bertgen_jax.checkpoints.spellings import Spelling
 from bertgen_jax.checkpoints.tensor_files import TensorFile
 from bertgen_jax.errors import CheckpointError
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
-
-Config = BertGenerationConfig | EncoderDecoderConfig
+from bertgen_jax.models.config import Config, EncoderDecoderConfig
 
 _LISTED = 8  # lines or names in a message; the rest are counted
+_MANY_LAYERS = 1000  # a map of so many is no burden
+_WORDS = "embeddings/word_embeddings/embedding"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,20 +79,26 @@ class Source:
             found = list(self.tensors.tensors)
             raise CheckpointError(
                 f"{self.tensors.path}: none of its {len(found)} tensors is one of a "
-                f"{self.kind} model's; found {', '.join(found[:3]) or 'nothing'}, ..., "
-                f"expected names that mean {next(iter(expected))}. It was taken for: "
-                f"{self.format}."
+                f"{self.kind} model's; found "
+                f"{', '.join(map(shown, found[:3])) or 'nothing'}, ..., expected names "
+                f"that mean {next(iter(expected))}. It was taken for: {self.format}."
             )
         for table in self.positions:
             if table.segments:
                 rows = max([1, *self.shape(table.segments)[:1]])  # there must be row 0
                 width = next(w.shape[1] for w in self.weights if w.path == table.path)
                 expected[table.segments] = (rows, width)
+        if self.mlm_bias:
+            words = next(w.shape[0] for w in self.weights if w.path.endswith(_WORDS))
+            expected[self.mlm_bias] = (words,)
         present = {w.path for w in self.weights if w.name in self.names}
-        wanted = {w.path: w.name for w in reversed(self.weights) if w.path}
-        problems = [f"- {n}" for path, n in wanted.items() if path not in present]
+        missing: dict[str, str] = {}
+        for weight in self.weights:
+            if weight.path and weight.path not in present:
+                missing.setdefault(weight.path, weight.name)
+        problems = [f"- {name}" for name in missing.values()]
         problems += [
-            f"+ {in_file}"
+            f"+ {shown(in_file)}"
             for name, in_file in self.names.items()
             if name not in expected and self.unused(name) is None
         ]
@@ -101,7 +107,7 @@ class Source:
             info = self.tensors.tensors[in_file]
             if info.shape != expected[name] or not _is_floating(info.dtype):
                 problems.append(
-                    f"~ {in_file} {info.dtype}{list(info.shape)}, expected "
+                    f"~ {shown(in_file)} {info.dtype}{list(info.shape)}, expected "
                     f"floating-point numbers {list(expected[name])}"
                 )
         if problems:
@@ -133,8 +139,8 @@ def translate(
             foreign.append(in_file)
         elif names.setdefault(name, in_file) != in_file:
             raise CheckpointError(
-                f"{tensors.path}: {names[name]} and {in_file} are two names of one "
-                "tensor; expected one of them."
+                f"{tensors.path}: {shown(names[name])} and {shown(in_file)} are two "
+                "names of one tensor; expected one of them."
             )
     return names, tuple(foreign)
 
@@ -144,3 +150,27 @@ def listed(lines: Iterable[str]) -> str:
     lines = list(lines)
     more = len(lines) - _LISTED
     return "\n".join(lines[:_LISTED] + ([f"... and {more} more"] if more > 0 else []))
+
+
+def shown(name: str) -> str:
+    """A name of a foreign file for a message: short, and without control characters."""
+    return f"{name if name.isprintable() else repr(name):.99}"
+
+
+def check_layers(config: Config, tensors: TensorFile) -> None:
+    """Refuses far more layers than a file has, before a map of them all is made.
+
+    Raises:
+      CheckpointError: so it is.
+    """
+    if isinstance(config, EncoderDecoderConfig):
+        stacks = [config.encoder, config.decoder]
+    else:
+        stacks = [getattr(config, "decoder", config)]
+    layers = max(stack.num_hidden_layers for stack in stacks)
+    if layers > max(len(tensors.tensors), _MANY_LAYERS):
+        raise CheckpointError(
+            f"{tensors.path}: holds {len(tensors.tensors)} tensors, but its "
+            f"configuration says {layers} layers (num_hidden_layers or n_layer); "
+            "expected the two to be of one model."
+        )

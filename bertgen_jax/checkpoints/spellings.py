@@ -18,6 +18,7 @@ from bertgen_jax.checkpoints.name_maps import Layout, Weight
 
 WORDS = "embeddings.word_embeddings.weight"
 TOKEN_TYPES = "embeddings.token_type_embeddings.weight"  # [types, D]
+TRANSFORM = "cls.predictions.transform.dense.weight"  # of a masked-LM head
 MLM_BIAS = ("cls.predictions.bias", "lm_head.bias", "cls.predictions.decoder.bias")
 
 # Beginnings of names outside of the layers, and why no stack takes them.
@@ -110,6 +111,38 @@ def hugging_face(prefix: str) -> Spelling:
     return Spelling(rename)
 
 
+_ROBERTA_DECODER = {
+    "roberta.": "bert.",
+    "lm_head.dense.": "cls.predictions.transform.dense.",
+    "lm_head.layer_norm.": "cls.predictions.transform.LayerNorm.",
+    "lm_head.": "cls.predictions.",
+}
+
+
+def hugging_face_decoder(kind: str, prefix: str) -> Spelling:
+    """Files of transformers with a language model of BERT's or RoBERTa's.
+
+    ```
+    decoder.roberta.embeddings.LayerNorm.bias -> decoder.bert.embeddings.LayerNorm.bias
+    decoder.lm_head.bias                      -> decoder.cls.predictions.bias
+    ```
+
+    Args:
+      kind: of the language model; one of another kind has its names already.
+      prefix: of the language model in a pair, "decoder."; else "".
+    """
+    plain = hugging_face("")
+
+    def rename(name: str) -> str | None:
+        name = plain.rename(name)
+        for old, new in _ROBERTA_DECODER.items():
+            if name.startswith(prefix + old):
+                return name.replace(old, new, 1)
+        return name
+
+    return Spelling(rename) if kind == "roberta" else plain
+
+
 _LAST = {"kernel": "weight", "gamma": "weight", "beta": "bias"}
 
 
@@ -197,7 +230,7 @@ def _tensorflow2(name: str) -> str | None:
     if _OPTIMIZER.search(name) or not name.endswith(TF2_MARK):
         return None
     found = re.fullmatch(
-        r"model/layer_with_weights-(\d+)/(?:(.+)/)?(\w+)",
+        r"model/layer_with_weights-(\d{1,4})/(?:(.+)/)?(\w+)",
         name.removesuffix(TF2_MARK),
     )
     if not found:
@@ -230,6 +263,8 @@ _FAIRSEQ = (
     (r"\.fc1\.", ".intermediate.dense."),
     (r"\.fc2\.", ".output.dense."),
     (r"\.final_layer_norm\.", ".output.LayerNorm."),
+    # After the last layer, where each layer normalises its input: not RoBERTa's block.
+    (r"^layer_norm\.", "encoder.layer_norm."),
 )
 _FUSED = ".attention.self.in_proj."
 

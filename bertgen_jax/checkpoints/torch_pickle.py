@@ -139,7 +139,7 @@ def _read_zip(path: pathlib.Path, content: mmap.mmap) -> tuple[Any, dict[str, _S
     order = members.get(f"{root}byteorder")
     if order and _bytes_of(order, content, f"{path}: byteorder") != b"little":
         raise _big_endian(path)
-    where = f"{path}: {root}data.pkl"
+    where = f"{path}: data.pkl"
     data = _bytes_of(members[f"{root}data.pkl"], content, where)
     loaded = restricted_pickle.load(data, 0, where)
     if loaded.end != len(data):

@@ -13,6 +13,7 @@ from bertgen_jax.models import masks
 from bertgen_jax.models.cache import Cache, LayerCache
 from bertgen_jax.models.config import BertGenerationConfig
 from bertgen_jax.models.layers import Embeddings, TransformerLayer, layer_norm
+from bertgen_jax.models.lm_head import LanguageModelHead
 from bertgen_jax.models.outputs import DecoderOutput, StackOutput
 from bertgen_jax.suggest import nearest
 
@@ -338,34 +339,6 @@ class BertGenerationEncoder(nn.Module):
                 "encoder_attention_mask was given without encoder_hidden_states; "
                 "expected the states that it masks."
             )
-
-
-class LanguageModelHead(nn.Module):
-    """Hidden states to logits: h E^T + b, or h W + b where it is not tied."""
-
-    config: BertGenerationConfig
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, hidden: jax.Array, word_table: jax.Array) -> jax.Array:
-        """[B, T, D] states and the table f32[V, D] to logits f32[B, T, V]."""
-        config = self.config
-        table, letters = word_table, "BTD,VD->BTV"
-        if not config.tie_word_embeddings:
-            init = nn.initializers.truncated_normal(config.initializer_range)
-            shape = (config.hidden_size, config.vocab_size)
-            table, letters = self.param("kernel", init, shape), "BTD,DV->BTV"
-        logits = jnp.einsum(
-            letters,
-            hidden,
-            table.astype(self.dtype),
-            preferred_element_type=jnp.float32,  # sums of D products, then softmax
-        )
-        if config.lm_head_bias:
-            zeros = nn.initializers.zeros_init()
-            bias = self.param("bias", zeros, (config.vocab_size,))
-            logits = logits + bias[None, None, :]
-        return logits
 
 
 class BertGenerationDecoder(nn.Module):

@@ -2,7 +2,8 @@
 
 Field names, defaults and meanings are those of Hugging Face's `BertGenerationConfig`
 and `EncoderDecoderConfig`, so their files are read and written as they are; those of
-GPT-2 are translated (`gpt2_config`). What is ours is marked so below.
+BERT, RoBERTa and GPT-2 are translated (`bert_config`, `gpt2_config`). What is ours is
+marked so below.
 """
 
 import dataclasses
@@ -12,8 +13,10 @@ from typing import Any, Self
 
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.models import config_file
+from bertgen_jax.models.bert_config import first_position as first_position
 from bertgen_jax.models.config_file import read_json as read_json
 from bertgen_jax.models.stack_config import (
+    ENCODER_TYPES,
     MODEL_TYPE,
     MODEL_TYPES,
     SIZE_FIELDS,
@@ -140,18 +143,22 @@ class EncoderDecoderConfig:
         """
         stacks = {}
         for side in ("encoder", "decoder"):
-            if side not in values:
+            stack = values.get(side)
+            if not isinstance(stack, Mapping):
                 raise ConfigError(
                     f"no {side!r} in an encoder-decoder config; found "
-                    f"{', '.join(values) or 'nothing'}."
+                    f"{', '.join(values) or 'nothing'}, expected a mapping of that "
+                    "name."
                 )
-            kind = values[side].get("model_type", MODEL_TYPE)
+            kind = stack.get("model_type", MODEL_TYPE)
             if kind not in _SIDES[side]:
                 raise ConfigError(
                     f"the {side} is a {kind!r} model; expected "
                     f"{' or '.join(map(repr, _SIDES[side]))}."
                 )
-            stacks[side] = BertGenerationConfig.from_dict(values[side])
+            if side == "decoder":  # which published configs do not always say
+                stack = {**stack, "is_decoder": True}
+            stacks[side] = BertGenerationConfig.from_dict(stack)
         known = {field.name for field in dataclasses.fields(cls)} - set(stacks)
         fields = {name: values[name] for name in values if name in known}
         shared = values.get("tie_encoder_decoder", False)
@@ -180,7 +187,7 @@ class EncoderDecoderConfig:
 
 
 # The kinds of stack that each side of a pair may be.
-_SIDES = {"encoder": (MODEL_TYPE,), "decoder": MODEL_TYPES}
+_SIDES = {"encoder": ENCODER_TYPES, "decoder": MODEL_TYPES}
 
 
 @dataclasses.dataclass(frozen=True)

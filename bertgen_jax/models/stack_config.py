@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.models import config_file, gpt2_config
+from bertgen_jax.models import bert_config, config_file, gpt2_config
 from bertgen_jax.models.activations import ACTIVATIONS
 from bertgen_jax.suggest import nearest
 
 MODEL_TYPE = "bert-generation"
-MODEL_TYPES = (MODEL_TYPE, gpt2_config.MODEL_TYPE)  # of a single stack
+ENCODER_TYPES = (MODEL_TYPE, *bert_config.MODEL_TYPES)
+MODEL_TYPES = (*ENCODER_TYPES, gpt2_config.MODEL_TYPE)  # of a single stack
 
 SIZE_FIELDS = (
     "vocab_size",
@@ -51,6 +52,10 @@ class BertGenerationConfig:
       tie_word_embeddings: the softmax uses the word embedding table.
       lm_head_bias: the softmax has a bias. Ours: the peer always has one, the models of
         the paper have none (their parameter counts say so).
+      lm_head_transform: the softmax sees LayerNorm(act(h W + b)) in place of the states
+        h, as in masked language models and so in the decoders that the peer makes of
+        BERT and RoBERTa. Ours: the models of the paper have none. Means nothing in an
+        encoder.
       pre_layer_norm: GPT-2's block (section 2): each sublayer normalises its input, and
         the stack its output; the embeddings are not normalised. Ours.
     """
@@ -73,6 +78,7 @@ class BertGenerationConfig:
     add_cross_attention: bool = False
     tie_word_embeddings: bool = True
     lm_head_bias: bool = True
+    lm_head_transform: bool = False
     pre_layer_norm: bool = False
 
     def __post_init__(self):
@@ -115,20 +121,21 @@ class BertGenerationConfig:
 
     @property
     def model_type(self) -> str:
-        """The peer's model that computes the same: "bert-generation" or "gpt2".
+        """The peer's model that computes the same: one of `MODEL_TYPES`.
 
         Raises:
           ConfigError: it has none, so the model cannot be written as one of its kinds.
         """
+        has_transform = self.is_decoder and self.lm_head_transform
         if not self.pre_layer_norm:
-            return MODEL_TYPE
-        if self.is_decoder and not self.lm_head_bias:
+            return bert_config.MODEL_TYPE if has_transform else MODEL_TYPE
+        if self.is_decoder and not (self.lm_head_bias or has_transform):
             return gpt2_config.MODEL_TYPE
         raise ConfigError(
-            f"pre_layer_norm is set with is_decoder={self.is_decoder} and lm_head_bias="
-            f"{self.lm_head_bias}; the only such stack of Hugging Face is GPT-2, so "
-            "only a decoder without output bias can be written: is_decoder=True, "
-            "lm_head_bias=False."
+            f"pre_layer_norm is set with is_decoder={self.is_decoder}, lm_head_bias="
+            f"{self.lm_head_bias} and lm_head_transform={self.lm_head_transform}; the "
+            "only such stack of Hugging Face is GPT-2, so to be written it needs "
+            "is_decoder=True, lm_head_bias=False and lm_head_transform=False."
         )
 
     @classmethod
@@ -136,7 +143,7 @@ class BertGenerationConfig:
         """Reads a config.json mapping; keys it does not know are ignored.
 
         Args:
-          values: of a bert-generation or gpt2 model, or OpenAI's hparams.json.
+          values: of a model of one of `MODEL_TYPES`, or OpenAI's hparams.json.
 
         Raises:
           ConfigError: a value that cannot be meant, or something that is not computed
@@ -148,11 +155,13 @@ class BertGenerationConfig:
                 return cls(**fields)
             except ConfigError as error:
                 raise ConfigError(gpt2_config.in_their_names(str(error))) from error
+        if bert_config.describes(values):
+            values = bert_config.read(values)
         positions = values.get("position_embedding_type", "absolute")
         if positions != "absolute":
             raise ConfigError(
                 f"position_embedding_type is {positions!r}; expected 'absolute', the "
-                "only kind that BertGeneration has since version 5 of transformers."
+                "only kind that there is since version 5 of transformers."
             )
         known = {field.name for field in dataclasses.fields(cls)}
         return cls(**{name: values[name] for name in values if name in known})
@@ -166,7 +175,7 @@ class BertGenerationConfig:
         fields = dataclasses.asdict(self)
         if self.model_type == gpt2_config.MODEL_TYPE:
             return gpt2_config.write(fields)
-        return {"model_type": MODEL_TYPE, **fields}
+        return {"model_type": self.model_type, **fields}
 
     @classmethod
     def from_pretrained(cls, directory: str | os.PathLike[str]) -> Self:

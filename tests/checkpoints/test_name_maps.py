@@ -25,6 +25,7 @@ STACK = BertGenerationConfig(
 )
 DECODER = dataclasses.replace(STACK, is_decoder=True)
 UNTIED = dataclasses.replace(STACK, tie_word_embeddings=False)
+MASKED = dataclasses.replace(STACK, lm_head_transform=True)
 
 
 def pair(encoder=STACK, decoder=STACK, **fields):
@@ -37,8 +38,13 @@ CONFIGS = {
     "cross-attention": dataclasses.replace(DECODER, add_cross_attention=True),
     "no bias": dataclasses.replace(DECODER, lm_head_bias=False),
     "untied": dataclasses.replace(DECODER, tie_word_embeddings=False),
+    "masked-LM head": dataclasses.replace(MASKED, is_decoder=True),
+    "masked-LM head, untied, no bias": dataclasses.replace(
+        MASKED, is_decoder=True, tie_word_embeddings=False, lm_head_bias=False
+    ),
     "pair": pair(),
     "shared": pair(share_encoder_decoder=True),
+    "shared with a masked-LM head": pair(decoder=MASKED, share_encoder_decoder=True),
     "one table": pair(share_embeddings=True),
     "unequal": pair(dataclasses.replace(STACK, hidden_size=9, vocab_size=13)),
     "pair without bias": pair(decoder=dataclasses.replace(STACK, lm_head_bias=False)),

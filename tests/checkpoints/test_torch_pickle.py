@@ -287,6 +287,14 @@ def test_members_that_are_not_what_they_should_be(field, value, message, path):
         torch_pickle.open_torch(path)
 
 
+def test_members_begin_with_a_header(path):
+    torch_files.write_zip(path, DATA, {"0": bytes(24), "1": b"\1" + bytes(99)})
+    zeros = path.read_bytes().index(b"\1" + bytes(99)) + 1
+    zip_directory.change(path, b"archive/data/0", header=zeros)
+    with pytest.raises(CheckpointError, match="not in the file"):
+        torch_pickle.open_torch(path)
+
+
 def test_members_that_are_larger_than_the_file(path):
     zip_directory.change(
         zipped(path), b"archive/data/0", compressed_size=9_999, size=9_999

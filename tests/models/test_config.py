@@ -79,6 +79,9 @@ def test_the_flag_of_version_4_shares():
         pair(),
         pair(share_encoder_decoder=True, decoder_start_token_id=2),
         pair(share_embeddings=True, eos_token_id=[1, 7]),
+        pair(stack(lm_head_transform=True), stack(lm_head_transform=True)),
+        stack(is_decoder=True, lm_head_transform=True, lm_head_bias=False),
+        PrefixLanguageModelConfig(stack(is_decoder=True, lm_head_transform=True), 2),
         PrefixLanguageModelConfig(stack(is_decoder=True), 2),
     ],
 )
@@ -236,8 +239,10 @@ def test_a_start_token_alone_makes_no_prefix_language_model(tmp_path):
 def test_a_missing_stack_and_a_foreign_one():
     with pytest.raises(ConfigError, match="no 'decoder' in an encoder-decoder config"):
         EncoderDecoderConfig.from_dict({"encoder": {}})
-    values = {"encoder": {"model_type": "bert"}, "decoder": {}}
-    with pytest.raises(ConfigError, match="the encoder is a 'bert' model"):
+    with pytest.raises(ConfigError, match=r"no 'encoder' .*; found enc"):
+        EncoderDecoderConfig.from_dict({"encoder": "bert", "decoder": {}})
+    values = {"encoder": {"model_type": "t5"}, "decoder": {}}
+    with pytest.raises(ConfigError, match="the encoder is a 't5' model"):
         EncoderDecoderConfig.from_dict(values)
 
 
@@ -247,7 +252,7 @@ def test_a_missing_stack_and_a_foreign_one():
         (None, r"config\.json: No such file"),
         ("{", r"config\.json: not JSON"),
         ("[]", "expected a JSON object"),
-        ("{}", "model_type is None; expected 'bert-generation' or 'gpt2'"),
+        ("{}", "model_type is None; expected 'bert-generation' or 'bert' or 'roberta'"),
         ('{"model_type": "t5"}', "model_type is 't5'"),
         (
             '{"model_type": "bert-generation", "hidden_size": 7}',

@@ -138,9 +138,13 @@ def test_what_is_not_computed_is_refused_by_its_name(values, message):
 @pytest.mark.parametrize(
     ("fields", "found"),
     [
-        ({}, "is_decoder=False and lm_head_bias=True"),
-        ({"lm_head_bias": False}, "is_decoder=False and lm_head_bias=False"),
-        ({"is_decoder": True}, "is_decoder=True and lm_head_bias=True"),
+        ({}, "is_decoder=False, lm_head_bias=True and lm_head_transform=False"),
+        ({"lm_head_bias": False}, "is_decoder=False, lm_head_bias=False and .*=False"),
+        ({"is_decoder": True}, "is_decoder=True, lm_head_bias=True and .*=False"),
+        (
+            {"is_decoder": True, "lm_head_bias": False, "lm_head_transform": True},
+            "is_decoder=True, lm_head_bias=False and lm_head_transform=True",
+        ),
     ],
 )
 def test_a_stack_that_is_no_gpt2_cannot_be_written_as_one(fields, found):

@@ -5,18 +5,18 @@ before anything large is read or allocated.
 """
 
 import os
-import pathlib
-import re
 
-from bertgen_jax import paths
+from bertgen_jax.checkpoints import archives
 from bertgen_jax.checkpoints.formats import (
     fairseq,
     hugging_face,
+    location,
     own_runs,
     tensorflow_bundles,
 )
+from bertgen_jax.checkpoints.formats.location import Place
 from bertgen_jax.checkpoints.source import Source
-from bertgen_jax.errors import CheckpointError, ConfigError
+from bertgen_jax.errors import CheckpointError
 
 TABLE = """\
   Hugging Face          config.json, model.safetensors or pytorch_model.bin (or shards)
@@ -28,13 +28,15 @@ TABLE = """\
 
 # In this order: each returns None for a directory of another kind.
 _RECOGNISERS = (
-    own_runs.recognise,
+    lambda place: own_runs.recognise(place.directory),
     hugging_face.recognise,
     tensorflow_bundles.recognise_hub_module,
     tensorflow_bundles.recognise_openai,
     tensorflow_bundles.recognise_google,
     fairseq.recognise,
 )
+# A file that ends so is named for the weights in it, not for its directory.
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".npz")
 
 
 def open_source(name: str | os.PathLike[str], what: str = "checkpoint") -> Source:
@@ -49,47 +51,35 @@ def open_source(name: str | os.PathLike[str], what: str = "checkpoint") -> Sourc
       CheckpointError: there is nothing, or no checkpoint of a known format; a file of
         it is missing or damaged, or its tensors do not fit its configuration.
     """
-    directory, prefix = locate(name, what)
+    place = location.locate(name, what)
+    if place.file is not None and archives.is_archive(place.file):
+        raise CheckpointError(
+            f"{what}: {place.file} is an archive; expected what is in it. Unpack it, "
+            f"or `bertgen convert {place.file.name} DIRECTORY` and name that."
+        )
     for recognise in _RECOGNISERS:
-        source = recognise(directory, prefix)
+        source = recognise(place)
         if source is not None:
+            _check_is_meant(place, source, what)
             source.check()
             return source
-    present = sorted(path.name for path in directory.iterdir())
+    present = sorted(path.name for path in place.directory.iterdir())
     more = ", ..." if len(present) > 10 else ""
     raise CheckpointError(
-        f"{what}: {directory} is no checkpoint of a known format; it holds "
+        f"{what}: {place.directory} is no checkpoint of a known format; it holds "
         f"{', '.join(present[:10]) or 'nothing'}{more}. Expected one of\n{TABLE}"
     )
 
 
-def locate(
-    name: str | os.PathLike[str], what: str = "checkpoint"
-) -> tuple[pathlib.Path, pathlib.Path | None]:
-    """The directory of a checkpoint, and the prefix of a TensorFlow one if named.
-
-    Args:
-      name: see `open_source`.
-      what: what messages call it.
-
-    Raises:
-      CheckpointError: there is nothing of that name.
-    """
-    name = os.fspath(name)
-    stem = re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", name)
-    try:
-        index = paths.find(f"{stem}.index", what)
-    except ConfigError:
-        pass
-    else:
-        return index.parent.resolve(), index.resolve().with_suffix("")
-    try:
-        path = paths.find(name, what).resolve()
-    except ConfigError as error:
-        raise CheckpointError(str(error)) from error
-    if path.is_file():
-        return path.parent, None
-    inner = [child for child in path.iterdir() if not child.name.startswith(".")]
-    if len(inner) == 1 and inner[0].is_dir():  # as archives unpack
-        path = inner[0]
-    return own_runs.find_model(path), None
+def _check_is_meant(place: Place, source: Source, what: str) -> None:
+    """Refuses to read other weights than those that were named."""
+    if (
+        place.file is not None
+        and place.file.name.endswith(_WEIGHTS)
+        and place.file != source.tensors.path
+    ):
+        raise CheckpointError(
+            f"{what}: {place.file} was named, but the weights that are read of such a "
+            f"directory ({source.format}) are {source.tensors.path}; expected that "
+            "name, or the directory's."
+        )

@@ -1,45 +1,55 @@
 """RoBERTa as fairseq wrote it in; a `Source` out."""
 
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from bertgen_jax.checkpoints import spellings, torch_pickle
 from bertgen_jax.checkpoints.formats import bert_stacks
+from bertgen_jax.checkpoints.formats.location import Place
 from bertgen_jax.checkpoints.source import Source, translate
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.config import BertGenerationConfig
 
 
-def recognise(directory: pathlib.Path, prefix: pathlib.Path | None) -> Source | None:
+def recognise(place: Place) -> Source | None:
     """A directory with a .pt file of fairseq.
 
     Raises:
       CheckpointError: there are several, or it is damaged.
     """
+    directory = place.directory
     found = sorted(directory.glob("*.pt"))
-    if prefix is not None or not found:
+    if place.file in found:
+        found = [place.file]
+    if place.prefix is not None or not found:
         return None
     if len(found) > 1:
         raise CheckpointError(
             f"{directory}: holds {', '.join(path.name for path in found)}; expected "
-            "one checkpoint of fairseq. Move the others, or name a directory with one."
+            f"one checkpoint of fairseq. Name one of them, such as {found[0]}."
         )
     tensors = torch_pickle.open_torch(found[0])
     names, _ = translate(tensors, spellings.FAIRSEQ)
-    sizes = bert_stacks.sizes(tensors, names, "")
+    sizes = bert_stacks.sizes(tensors, names, "", "fairseq RoBERTa")
     first = 2  # fairseq's pad id is 1
     stated = _settings(tensors.values)
-    heads = stated.get("encoder_attention_heads", sizes["num_attention_heads"])
-    act = stated.get("activation_fn", "gelu")
+    heads = stated.get("encoder_attention_heads")
+    if type(heads) is not int:
+        raise CheckpointError(
+            f"{tensors.path}: encoder_attention_heads is {heads!r:.99} in its args or "
+            "cfg.model; expected an integer, as no shape says how many heads there are."
+        )
     try:
         config = BertGenerationConfig.from_dict(
             {
                 **sizes,
                 "num_attention_heads": heads,
-                "hidden_act": act,
+                "hidden_act": stated.get("activation_fn", "gelu"),
                 "layer_norm_eps": 1e-5,
                 "max_position_embeddings": sizes["max_position_embeddings"] - first,
+                "pad_token_id": 1,
+                "bos_token_id": 0,
+                "eos_token_id": 2,
             }
         )
     except ConfigError as error:

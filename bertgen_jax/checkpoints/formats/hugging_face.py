@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from bertgen_jax.checkpoints import (
@@ -13,67 +13,114 @@ from bertgen_jax.checkpoints import (
     tf_bundle,
     torch_pickle,
 )
-from bertgen_jax.checkpoints.formats import bert_stacks
-from bertgen_jax.checkpoints.source import Positions, Source, translate
+from bertgen_jax.checkpoints.formats import bert_stacks, foreign_json
+from bertgen_jax.checkpoints.formats.location import Place
+from bertgen_jax.checkpoints.source import Positions, Source, check_layers, translate
 from bertgen_jax.checkpoints.tensor_files import TensorFile
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.config import (
     BertGenerationConfig,
     EncoderDecoderConfig,
+    first_position,
     read_config,
-    read_json,
 )
 
 _CONFIG = "config.json"
+_TRUNK = "bert."  # the prefix of a decoder's names that are not the head's
 
 # Weights of a directory; the first that is there is read.
-_WEIGHTS: Mapping[str, Callable[[pathlib.Path], TensorFile]] = {
-    "model.safetensors": safetensors_files.open_safetensors,
-    "model.safetensors.index.json": safetensors_files.open_safetensors,
-    "pytorch_model.bin": torch_pickle.open_torch,
-    "pytorch_model.bin.index.json": torch_pickle.open_torch,
-}
+_WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
 
 
-def recognise(directory: pathlib.Path, prefix: pathlib.Path | None) -> Source | None:
+def recognise(place: Place) -> Source | None:
     """A directory with a config.json of the kinds in `_KINDS`.
 
     Raises:
       CheckpointError: it is of another kind; or a file is missing or damaged.
     """
-    path = directory / _CONFIG
-    if prefix is not None or not path.is_file():
+    directory, path = place.directory, place.directory / _CONFIG
+    if place.prefix is not None or not path.is_file():
         return None
-    values = read_json(path)
+    weights = _weights(place)
+    if weights is None and tf_bundle.latest_prefix(directory) is not None:
+        return None  # some publish TensorFlow's files under this config.json
+    values = foreign_json.read(path)
     kind = values.get("model_type")
     if kind not in _KINDS:
         raise CheckpointError(
-            f"{path}: model_type is {kind!r}; expected one of {', '.join(_KINDS)}."
+            f"{path}: model_type is {kind!r:.99}; expected one of {', '.join(_KINDS)}."
         )
-    found = [name for name in _WEIGHTS if (directory / name).is_file()]
-    if not found:
-        if tf_bundle.latest_prefix(directory) is not None:
-            return None  # some publish TensorFlow's files under this config.json
+    if weights is None:
         raise CheckpointError(
             f"{directory}: there are no weights beside {_CONFIG}; expected one of "
             f"{', '.join(_WEIGHTS)}."
         )
-    tensors = _WEIGHTS[found[0]](directory / found[0])
+    is_torch = ".bin" in weights.suffixes
+    open_file = (
+        torch_pickle.open_torch if is_torch else safetensors_files.open_safetensors
+    )
     try:
-        return _KINDS[kind](directory, values, tensors)
+        return _KINDS[kind](directory, values, open_file(weights))
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def _encoder_only(
+def _weights(place: Place) -> pathlib.Path | None:
+    """The file or index to read: the one that was named, or of those of a model."""
+    if place.file is not None and {".safetensors", ".bin"} & {*place.file.suffixes}:
+        return place.file
+    found = (place.directory / name for name in _WEIGHTS)
+    return next((path for path in found if path.is_file()), None)
+
+
+def _bert(
     directory: pathlib.Path, values: Mapping[str, Any], tensors: TensorFile
 ) -> Source:
-    """BERT or RoBERTa."""
+    """BERT or RoBERTa: an encoder, unless it says otherwise and has a decoder's head.
+
+    Many an encoder was published with the head of its masked language model, and what
+    says `is_decoder` may have lost its own: neither is a decoder.
+    """
     kind = values["model_type"]
+    names, _ = translate(tensors, spellings.hugging_face_decoder(kind, ""))
+    if values.get("is_decoder") and spellings.TRANSFORM in names:
+        return _bert_decoder(directory, values, tensors)
     config, first = bert_stacks.config(values)
     spelling = spellings.hugging_face(f"{kind}.")
     return bert_stacks.source(
         directory, f"Hugging Face {kind} model", kind, config, first, tensors, spelling
+    )
+
+
+def _bert_decoder(
+    directory: pathlib.Path, values: Mapping[str, Any], tensors: TensorFile
+) -> Source:
+    """BERT's or RoBERTa's language model; one with a start token, of prefixes."""
+    kind = values["model_type"]
+    spelling = spellings.hugging_face_decoder(kind, "")
+    names, foreign = translate(tensors, spelling)
+    config = read_config(directory)
+    check_layers(config, tensors)
+    weights, positions = bert_stacks.with_their_tables(
+        huggingface.weights_of(config), names, _TRUNK, first_position(values)
+    )
+    return Source(
+        path=directory,
+        format=f"Hugging Face {kind} language model",
+        kind=kind,
+        config=config,
+        tensors=tensors,
+        weights=tuple(weights),
+        names=names,
+        foreign=foreign,
+        positions=positions,
+        unused=lambda name: spellings.unused(name.removeprefix(_TRUNK)),
+        mlm_bias=bert_stacks.mlm_bias(names),
     )
 
 
@@ -83,15 +130,20 @@ def _generation(
     """BertGeneration: an encoder, or a decoder with its head.
 
     Which one, the file knows better than `is_decoder`: published encoders have it set.
+    A decoder with a start token, as ours have, is a model of prefixes.
     """
-    config = BertGenerationConfig.from_dict(values)
     names, foreign = translate(tensors, spellings.hugging_face(""))
-    if any(name.startswith("bert.") for name in names):
-        config = dataclasses.replace(config, is_decoder=True)
+    if any(name.startswith(_TRUNK) for name in names):
+        config = read_config(directory)
+        if isinstance(config, BertGenerationConfig):
+            config = dataclasses.replace(config, is_decoder=True)
     else:
         config = dataclasses.replace(
-            config, is_decoder=False, add_cross_attention=False
+            BertGenerationConfig.from_dict(values),
+            is_decoder=False,
+            add_cross_attention=False,
         )
+    check_layers(config, tensors)
     return Source(
         path=directory,
         format="Hugging Face bert-generation model",
@@ -111,6 +163,7 @@ def _gpt2(
     """GPT-2: a language model; one with a start token, as ours have, of prefixes."""
     names, foreign = translate(tensors, spellings.GPT2)
     config = read_config(directory)
+    check_layers(config, tensors)
     return Source(
         path=directory,
         format="Hugging Face gpt2 model",
@@ -127,28 +180,32 @@ def _gpt2(
 def _pair(
     directory: pathlib.Path, values: Mapping[str, Any], tensors: TensorFile
 ) -> Source:
-    """An encoder-decoder; the encoder may be BERT or RoBERTa, the decoder GPT-2."""
-    encoder = values.get("encoder")
-    first, kind = 0, None
-    if isinstance(encoder, Mapping):
-        kind = encoder.get("model_type")
-    if kind in ("bert", "roberta"):
-        config, first = bert_stacks.config(encoder)
-        values = {**values, "encoder": config.to_dict()}
+    """An encoder-decoder; its stacks may be BERT's or RoBERTa's, the decoder GPT-2."""
     config = EncoderDecoderConfig.from_dict(values)
-    names, foreign = translate(tensors, spellings.hugging_face(""))
-    path = f"encoder/{bert_stacks.POSITIONS}"
-    weights = [
-        bert_stacks.with_rows_before(weight, first) if weight.path == path else weight
-        for weight in huggingface.weights_of(config)
-    ]
-    segments = f"encoder.{spellings.TOKEN_TYPES}"
-    table = Positions(path, first, segments if segments in names else "")
+    check_layers(config, tensors)
+    kinds = {side: values[side].get("model_type") for side in ("encoder", "decoder")}
+    spelling = spellings.hugging_face_decoder(kinds["decoder"], "decoder.")
+    names, foreign = translate(tensors, spelling)
+    trunks = {"encoder": "encoder.", "decoder": f"decoder.{_TRUNK}"}
+    trunks = {s: t for s, t in trunks.items() if kinds[s] in bert_stacks.KINDS}
+    if config.shares(bert_stacks.POSITIONS):
+        names = bert_stacks.without_repeated_segments(
+            names, [*trunks.values()], tensors
+        )
+    weights = huggingface.weights_of(config)
+    tables: dict[str, Positions] = {}
+    for side, trunk in trunks.items():
+        weights, positions = bert_stacks.with_their_tables(
+            weights, names, trunk, first_position(values[side])
+        )
+        for table in positions:  # two of one path if it is shared, one with segments
+            if table.segments or table.path not in tables:
+                tables[table.path] = table
 
     def unused(name: str) -> str | None:
-        side, _, rest = name.partition(".")
-        if side == "encoder" and kind in ("bert", "roberta"):
-            return spellings.unused(rest)
+        for trunk in trunks.values():
+            if name.startswith(trunk):
+                return spellings.unused(name.removeprefix(trunk))
         return spellings.unused_of_ours(name) or gpt2_maps.unused(name)
 
     return Source(
@@ -160,14 +217,14 @@ def _pair(
         weights=tuple(weights),
         names=names,
         foreign=foreign,
-        positions=(table,) if table.first or table.segments else (),
+        positions=tuple(tables.values()),
         unused=unused,
     )
 
 
 _KINDS = {
-    "bert": _encoder_only,
-    "roberta": _encoder_only,
+    "bert": _bert,
+    "roberta": _bert,
     "gpt2": _gpt2,
     "bert-generation": _generation,
     "encoder-decoder": _pair,

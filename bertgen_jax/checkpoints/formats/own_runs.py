@@ -24,13 +24,12 @@ def find_model(directory: pathlib.Path) -> pathlib.Path:
     return model if is_run and (model / "config.json").is_file() else directory
 
 
-def recognise(directory: pathlib.Path, prefix: pathlib.Path | None) -> Source | None:
+def recognise(directory: pathlib.Path) -> Source | None:
     """Opens a run of ours.
 
     Args:
       directory: WORKDIR, of which the newest intact checkpoint is read; or
         WORKDIR/checkpoints/STEP.
-      prefix: of a TensorFlow checkpoint; there is none in such a directory.
 
     Returns:
       The evaluated parameters of that step (their average, if the run keeps one); None
@@ -39,8 +38,6 @@ def recognise(directory: pathlib.Path, prefix: pathlib.Path | None) -> Source | 
     Raises:
       CheckpointError: there is no checkpoint yet, or it is damaged.
     """
-    if prefix is not None:
-        return None
     step, workdir = None, directory
     if directory.parent.name == _CHECKPOINTS and directory.name.isdecimal():
         step, workdir = int(directory.name), directory.parent.parent
@@ -50,9 +47,7 @@ def recognise(directory: pathlib.Path, prefix: pathlib.Path | None) -> Source | 
     run = step_directories.read_json(workdir / "config.json")
     subtree = "ema_params" if run.get("ema_decay") else "params"
     # Nothing is saved, so it does not matter what is best.
-    store = CheckpointStore(
-        workdir / _CHECKPOINTS, best_metric="loss", best_mode="min"
-    )
+    store = CheckpointStore(workdir / _CHECKPOINTS, best_metric="loss", best_mode="min")
     try:
         step, params, _ = store.restore_params(step, subtree)
     finally:

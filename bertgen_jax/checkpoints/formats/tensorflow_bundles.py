@@ -4,22 +4,29 @@ import pathlib
 from collections.abc import Mapping
 
 from bertgen_jax.checkpoints import gpt2_maps, name_maps, spellings, tf_bundle
-from bertgen_jax.checkpoints.formats import bert_stacks
-from bertgen_jax.checkpoints.source import Source, translate
+from bertgen_jax.checkpoints.formats import bert_stacks, foreign_json
+from bertgen_jax.checkpoints.formats.location import Place
+from bertgen_jax.checkpoints.source import Source, check_layers, translate
 from bertgen_jax.checkpoints.tensor_files import TensorFile
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.config import (
     BertGenerationConfig,
     EncoderDecoderConfig,
-    read_json,
 )
 
+_HPARAMS = ("n_vocab", "n_ctx", "n_embd", "n_head", "n_layer")  # no shape says n_head
+_HUB = "TF Hub module of google/bertseq2seq"
 
-def recognise_google(
-    directory: pathlib.Path, prefix: pathlib.Path | None
-) -> Source | None:
-    """google-research/bert, from TensorFlow 1 or 2."""
-    prefix = prefix or tf_bundle.latest_prefix(directory)
+
+def recognise_google(place: Place) -> Source | None:
+    """google-research/bert, from TensorFlow 1 or 2.
+
+    Raises:
+      CheckpointError: there is no configuration of a BERT beside it, or a file is
+        damaged.
+    """
+    directory = place.directory
+    prefix = place.prefix or tf_bundle.latest_prefix(directory)
     if prefix is None:
         return None
     bundle = tf_bundle.open_bundle(prefix)
@@ -31,8 +38,15 @@ def recognise_google(
             "that BERT's archives hold, as no shape says how many heads there are."
         )
     path = directory / found[0]
+    values = foreign_json.read(path)
+    kind = values.get("model_type", "bert")
+    if kind != "bert":
+        raise CheckpointError(
+            f"{path}: model_type is {kind!r:.99}; expected 'bert' or none, as the "
+            "weights beside it are those of TensorFlow."
+        )
     try:
-        config, first = bert_stacks.config(read_json(path))
+        config, first = bert_stacks.config(values)
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
     is_tf2 = any(name.endswith(spellings.TF2_MARK) for name in bundle.tensors)
@@ -47,26 +61,35 @@ def recognise_google(
     )
 
 
-def recognise_openai(
-    directory: pathlib.Path, prefix: pathlib.Path | None
-) -> Source | None:
-    """openai/gpt-2, whose models have a hparams.json."""
-    path = directory / "hparams.json"
+def recognise_openai(place: Place) -> Source | None:
+    """openai/gpt-2, whose models have a hparams.json.
+
+    Raises:
+      CheckpointError: it is another program's, there is no checkpoint beside it, or a
+        file is damaged.
+    """
+    directory, path = place.directory, place.directory / "hparams.json"
     if not path.is_file():
         return None
-    prefix = prefix or tf_bundle.latest_prefix(directory)
+    prefix = place.prefix or tf_bundle.latest_prefix(directory)
     if prefix is None:
         raise CheckpointError(
             f"{directory}: holds hparams.json but no model.ckpt.index; expected the "
             "checkpoint of openai/gpt-2 beside it."
         )
-    try:
-        config = BertGenerationConfig.from_dict(
-            {"model_type": "gpt2", **read_json(path)}
+    values = foreign_json.read(path)
+    missing = [name for name in _HPARAMS if name not in values]
+    if missing:
+        raise CheckpointError(
+            f"{path}: {', '.join(missing)} missing; expected the sizes of a model of "
+            f"openai/gpt-2: {', '.join(_HPARAMS)}."
         )
+    try:
+        config = BertGenerationConfig.from_dict({n: values[n] for n in _HPARAMS})
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
     bundle = tf_bundle.open_bundle(prefix)
+    check_layers(config, bundle)
     names, foreign = translate(bundle, spellings.OPENAI)
     return Source(
         path=directory,
@@ -81,23 +104,33 @@ def recognise_openai(
     )
 
 
-def recognise_hub_module(
-    directory: pathlib.Path, prefix: pathlib.Path | None
-) -> Source | None:
-    """A `bertseq2seq` module of the paper; its graph is never run."""
+def recognise_hub_module(place: Place) -> Source | None:
+    """A `bertseq2seq` module of the paper; its graph is never run.
+
+    Raises:
+      CheckpointError: its variables are missing or damaged, or those of another module.
+    """
+    directory = place.directory
+    if directory.name == "variables":
+        directory = directory.parent
+    prefix = directory / "variables" / "variables"
     is_module = any(
         (directory / name).is_file() for name in ("saved_model.pb", "tfhub_module.pb")
     )
-    if not is_module:
+    if not is_module or place.prefix not in (None, prefix):
         return None
-    bundle = tf_bundle.open_bundle(directory / "variables" / "variables")
+    bundle = tf_bundle.open_bundle(prefix)
     is_shared = not any("/decoder/layer_" in name for name in bundle.tensors)
     spelling = spellings.bertseq2seq(is_shared)
     names, foreign = translate(bundle, spelling)
-    config = _hub_config(bundle, names, directory, is_shared)
+    try:
+        config = _hub_config(bundle, names, directory, is_shared)
+    except ConfigError as error:
+        raise CheckpointError(f"{bundle.path}: {error}") from error
+    check_layers(config, bundle)
     return Source(
         path=directory,
-        format="TF Hub module of google/bertseq2seq",
+        format=_HUB,
         kind="encoder-decoder",
         config=config,
         tensors=bundle,
@@ -119,7 +152,7 @@ def _hub_config(
     The rest is stated or follows its lineage (paper, section 2): heads of 64, erf gelu
     and eps 1e-12 as in Hugging Face's ports, no output bias.
     """
-    stack = bert_stacks.sizes(bundle, names, "decoder.bert.")
+    stack = bert_stacks.sizes(bundle, names, "decoder.bert.", f"a {_HUB}")
     ids = _hub_ids(directory)
     config = BertGenerationConfig(**stack, **ids, lm_head_bias=False)
     return EncoderDecoderConfig.from_stacks(
@@ -136,9 +169,14 @@ def _hub_ids(directory: pathlib.Path) -> dict[str, int]:
     SentencePiece vocabulary.
     """
     ids = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 1}
-    for path in (directory / "assets").glob("*vocab*.txt"):
-        pieces = path.read_text(encoding="utf-8").split("\n")
+    for path in sorted((directory / "assets").glob("*vocab*.txt"))[:1]:
+        try:
+            pieces = path.read_bytes().splitlines()
+        except OSError as error:
+            raise CheckpointError(
+                f"{path}: {error.strerror or error}. Expected a vocabulary."
+            ) from error
         rows = {piece: row for row, piece in enumerate(pieces)}
-        for name, piece in zip(ids, ("[PAD]", "[CLS]", "[SEP]"), strict=True):
+        for name, piece in zip(ids, (b"[PAD]", b"[CLS]", b"[SEP]"), strict=True):
             ids[name] = rows.get(piece, ids[name])
     return ids
