@@ -183,10 +183,12 @@ def _generation(found: Checkpoint) -> GenerationConfig | None:
 def _generation_of_run(workdir: pathlib.Path) -> GenerationConfig:
     """The `decode` settings of an experiment's config."""
     path = workdir / "config.json"
-    values = dict(read_json(path).get("decode", {}))
+    decode = read_json(path).get("decode")
+    values = dict(decode) if isinstance(decode, dict) else {}
     # A flag keeps the type of its default, a string: True arrives as "True".
     early = values.get("early_stopping")
-    values["early_stopping"] = {"True": True, "False": False}.get(str(early), early)
+    flags = {"true": True, "false": False}
+    values["early_stopping"] = flags.get(str(early).lower(), early)
     try:
         return GenerationConfig.from_dict(values)
     except ConfigError as error:

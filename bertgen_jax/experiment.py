@@ -294,9 +294,9 @@ def model_config(
             "attention_probs_dropout_prob",
             "max_position_embeddings",
             "initializer_range",
-            "lm_head_bias",
         )
     }
+    settings["lm_head_bias"] = model.lm_head_bias or init.mlm_bias
     # Where they are left empty they are the checkpoint's, or else BERT's.
     settings["hidden_act"] = model.hidden_act or None
     settings["layer_norm_eps"] = model.layer_norm_eps or None

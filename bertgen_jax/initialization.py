@@ -139,8 +139,8 @@ def _open(side: str, kind: str, name: str) -> Source:
         found = "gpt2" if config.pre_layer_norm else source.kind
         other = [n for n, r in recipes.RECIPES.items() if getattr(r, side) == found]
         raise CheckpointError(
-            f"init.{side}: {source.path} is a {found} model ({source.format}); "
-            f"the recipe starts from {kind}. Recipes with such a {side}: "
+            f"init.{side}: {source.path} is of the kind {found} ({source.format}), but "
+            f"the recipe starts from {kind}. Recipes whose {side} starts from it: "
             f"{', '.join(other) or 'none'}."
         )
     return source

@@ -28,11 +28,6 @@ class Recipe:
     share_embeddings: bool = True
     decoder_only: bool = False
 
-    @property
-    def is_warm(self) -> bool:
-        """Whether any weights come from a checkpoint."""
-        return bool(self.encoder or self.decoder)
-
 
 RECIPES = {
     "rnd2rnd": Recipe(None, None),

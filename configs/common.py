@@ -37,7 +37,7 @@ def get_config() -> ConfigDict:
     init.decoder = ""  # as above
     init.parts = "all"  # "embeddings" or "layers" of the checkpoints only [section 5]
     init.layers = ""  # "9,10,13-18": these of its layers only, from 1 [section 5]
-    init.mlm_bias = False  # keep the masked-LM head's bias; needs model.lm_head_bias
+    init.mlm_bias = False  # the softmax begins with the masked-LM head's bias
 
     config.tokenizer = tokenizer = ConfigDict()
     tokenizer.path = ""  # file or directory; "": the checkpoint's; "learn": one anew

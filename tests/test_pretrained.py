@@ -16,8 +16,13 @@ from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
     BertGenerationEncoder,
 )
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.config import (
+    BertGenerationConfig,
+    EncoderDecoderConfig,
+    PrefixLanguageModelConfig,
+)
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.models.prefix_lm import PrefixLanguageModel
 from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
 
@@ -57,6 +62,37 @@ def test_the_right_module_comes_back(config, kind, draw_params, tmp_path):
     assert model == kind(config, dtype=jnp.bfloat16)
     for path, leaf in trees.named(loaded).items():
         assert isinstance(leaf, jax.Array)
+        np.testing.assert_array_equal(leaf, trees.named(params)[path])
+
+
+@pytest.mark.parametrize("pre_layer_norm", [True, False])
+def test_a_model_of_prefixes_comes_back(pre_layer_norm, draw_params, tmp_path):
+    """It is a decoder with a start token, of GPT-2's kind or of BERT's."""
+    stack = dataclasses.replace(
+        STACK, is_decoder=True, pre_layer_norm=pre_layer_norm, lm_head_bias=False
+    )
+    config = PrefixLanguageModelConfig(stack, decoder_start_token_id=2)
+    params = draw_params(config)
+    pretrained.save_pretrained(tmp_path, PrefixLanguageModel(config), params)
+    model, loaded = pretrained.from_pretrained(tmp_path)
+    assert model == PrefixLanguageModel(config)
+    for path, leaf in trees.named(loaded).items():
+        np.testing.assert_array_equal(leaf, trees.named(params)[path])
+    alone, trunk = pretrained.from_pretrained(tmp_path, architecture="encoder")
+    assert isinstance(alone, BertGenerationEncoder)
+    np.testing.assert_array_equal(
+        trunk["layer_1"]["output"]["kernel"],
+        params["decoder"]["bert"]["layer_1"]["output"]["kernel"],
+    )
+
+
+def test_params_outlive_the_file(draw_params, tmp_path):
+    params = draw_params(STACK)
+    pretrained.save_pretrained(tmp_path, BertGenerationEncoder(STACK), params)
+    _, loaded = pretrained.from_pretrained(tmp_path)
+    with (tmp_path / "model.safetensors").open("r+b") as file:
+        file.write(b"\xff" * (tmp_path / "model.safetensors").stat().st_size)
+    for path, leaf in trees.named(loaded).items():
         np.testing.assert_array_equal(leaf, trees.named(params)[path])
 
 

@@ -27,6 +27,8 @@ WORDS = "embeddings/word_embeddings/embedding"
 _SHARED = "decoder/bert/"  # what the stacks of a pair share is kept in the decoder's
 _TRUNK = "bert/"  # of a decoder
 _CHUNK = 1 << 24  # values looked at together: the check needs no copy of a tensor
+# Why a tensor is left out, where its name does not say it.
+_FOREIGN = "no weights of a model, such as an optimizer's"
 _REPEATS = "repeats another tensor"
 _ABSENT = "zeros, in the place of what the model does not have"
 _ORPHAN = "stands beside the tensor of its kind that is computed with"
@@ -133,38 +135,14 @@ def load(source: Source) -> Checkpoint:
       CheckpointError: a tensor is damaged or not finite, or two that are one parameter
         differ.
     """
-    arrays: dict[str, Array] = {}
-    reasons = dict.fromkeys(
-        source.foreign, "no weights of a model, such as an optimizer's"
-    )
-    problems = []
-    # Orphans last: what the peer computes with decides.
-    for weight in sorted(source.weights, key=lambda weight: weight.orphan):
-        if weight.name not in source.names:
-            continue
-        values = weight.from_foreign(_read(source, weight.name))
-        part = weight.source.removeprefix(weight.name)
-        found = Array(values, source.names[weight.name], part)
-        first = arrays.setdefault(weight.path, found) if weight.path else None
-        if first is found:
-            continue
-        reasons[found.tensor] = _REPEATS if first else _ABSENT
-        if weight.orphan:
-            reasons[found.tensor] = _ORPHAN
-            continue
-        expected = np.zeros_like(values) if first is None else first.values
-        if not np.array_equal(expected, values):
-            meant = "zero" if first is None else first.source
-            problems.append(f"! {found.source} is not {meant}")
-    if problems:
-        raise CheckpointError(
-            f"{source.tensors.path}: its configuration says that tensors are shared, "
-            f"tied or absent, but they are not equal:\n{listed(problems)}"
-        )
+    reasons = dict.fromkeys(source.foreign, _FOREIGN)
     mapped = {weight.name for weight in source.weights}
     for name, in_file in source.names.items():
-        if name not in mapped:
-            reasons[in_file] = source.unused(name) or _REPEATS
+        reason = source.unused(name)
+        if name not in mapped and reason is not None:
+            reasons[in_file] = reason
+    arrays, repeated = _arrays(source)
+    reasons |= repeated
     left_rows: list[Unused] = []
     for table in source.positions:
         arrays[table.path], left = _put_together(source, table, arrays[table.path])
@@ -184,6 +162,40 @@ def load(source: Source) -> Checkpoint:
         left_rows=tuple(left_rows),
         mlm_bias=bias,
     )
+
+
+def _arrays(source: Source) -> tuple[dict[str, Array], dict[str, str]]:
+    """The arrays of a checkpoint by path; and why tensors that have one are left out.
+
+    Raises:
+      CheckpointError: see `load`.
+    """
+    arrays: dict[str, Array] = {}
+    reasons, problems = {}, []
+    # Orphans last: what the peer computes with decides.
+    for weight in sorted(source.weights, key=lambda weight: weight.orphan):
+        if weight.name not in source.names:
+            continue
+        values = weight.from_foreign(_read(source, weight.name))
+        part = weight.source.removeprefix(weight.name)
+        found = Array(values, source.names[weight.name], part)
+        first = arrays.setdefault(weight.path, found) if weight.path else None
+        if first is found:
+            continue
+        if weight.orphan:
+            reasons[found.tensor] = _ORPHAN
+            continue
+        reasons[found.tensor] = _REPEATS if first else _ABSENT
+        expected = np.zeros_like(values) if first is None else first.values
+        if not np.array_equal(expected, values):
+            meant = "zero" if first is None else first.source
+            problems.append(f"! {found.source} is not {meant}")
+    if problems:
+        raise CheckpointError(
+            f"{source.tensors.path}: its configuration says that tensors are shared, "
+            f"tied or absent, but they are not equal:\n{listed(problems)}"
+        )
+    return arrays, reasons
 
 
 def from_tensors(

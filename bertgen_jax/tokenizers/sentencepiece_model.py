@@ -7,7 +7,7 @@ from typing import Any
 
 import sentencepiece
 
-from bertgen_jax import errors
+from bertgen_jax import errors, protobuf
 from bertgen_jax.suggest import nearest
 
 SAMPLING = {"enable_sampling": bool, "nbest_size": int, "alpha": float}
@@ -62,7 +62,7 @@ def load(
             f"bytes begin with {model[:16]!r}. Expected what SentencePiece's trainer "
             "writes; Hugging Face directories have it under spiece.model."
         ) from error
-    if TRAINER_SPEC not in _field_numbers(model):
+    if not _is_whole(model):
         raise errors.TokenizerError(
             f"{name} is cut off: its {len(model):,} bytes hold "
             f"{processor.piece_size():,} pieces and end before the trainer's settings, "
@@ -87,31 +87,9 @@ def _read(path: str | os.PathLike[str]) -> bytes:
         ) from error
 
 
-def _field_numbers(message: bytes) -> set[int]:
-    """Which fields a valid protocol buffer message has, its sub-messages not opened."""
-    found, position = set(), 0
-    while position < len(message):
-        tag, position = _varint(message, position)
-        found.add(tag >> 3)
-        match tag & 7:  # the wire type
-            case 0:
-                _, position = _varint(message, position)
-            case 1:
-                position += 8
-            case 2:
-                length, position = _varint(message, position)
-                position += length
-            case _:  # 5; groups are not in use
-                position += 4
-    return found
-
-
-def _varint(message: bytes, position: int) -> tuple[int, int]:
-    """The number at `position`, seven bits a byte, lowest first; and where it ends."""
-    value = shift = 0
-    while True:
-        byte = message[position]
-        value |= (byte & 0x7F) << shift
-        position, shift = position + 1, shift + 7
-        if byte < 0x80:
-            return value, position
+def _is_whole(model: bytes) -> bool:
+    """Whether it goes on to the trainer's settings."""
+    try:
+        return any(number == TRAINER_SPEC for number, _, _ in protobuf.fields(model))
+    except ValueError:
+        return False

@@ -542,3 +542,31 @@ def write(kind, directory, *, seed=0, change=None, **config):
         change(tensors)
     values = {k: v for k, v in (values | config).items() if v is not None}
     return writer(directory, values, tensors), tensors
+
+
+# Vocabularies, with as many pieces as the models have rows
+
+LETTERS = "abcdefghijkl"
+
+
+def write_word_pieces(directory):
+    """BERT's: "a" begins a word, "##a" goes on with it."""
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS]
+    pieces += [*(f"##{letter}" for letter in LETTERS), "."]
+    (directory / "vocab.txt").write_text("\n".join(pieces) + "\n")
+    return pieces
+
+
+def write_byte_level(directory, kind):
+    """GPT-2's or RoBERTa's: "Ġa" begins a word, "a" goes on with it."""
+    merged = [f"Ġ{letter}" for letter in LETTERS]
+    if kind == "gpt2":
+        pieces = ["Ġ", *LETTERS, *merged, ".", "ab", "cd", "ef", "<|endoftext|>"]
+    else:
+        pieces = ["<s>", "<pad>", "</s>", "<unk>", "Ġ", *LETTERS, *merged, "<mask>"]
+    merges = [f"Ġ {letter}" for letter in LETTERS]
+    merges += [f"{p[0]} {p[1]}" for p in ("ab", "cd", "ef") if p in pieces]
+    rows = {piece: row for row, piece in enumerate(pieces)}
+    (directory / "vocab.json").write_text(json.dumps(rows))
+    (directory / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
+    return pieces

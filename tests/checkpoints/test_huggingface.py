@@ -179,7 +179,7 @@ def test_missing_files(draw_params, tmp_path):
         load(tmp_path)
     huggingface.save(tmp_path, STACK, draw_params(STACK))
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="no weights beside config.json"):
+    with pytest.raises(CheckpointError, match=r"no weights beside config\.json"):
         load(tmp_path)
 
 
@@ -188,7 +188,8 @@ def test_a_truncated_file(draw_params, tmp_path, kept):
     huggingface.save(tmp_path, STACK, draw_params(STACK))
     path = tmp_path / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(CheckpointError, match=r"model.safetensors: (empty|not a whole|its first 8)"):
+    damage = r"model\.safetensors: (empty|not a whole|its first 8)"
+    with pytest.raises(CheckpointError, match=damage):
         load(tmp_path)
 
 
@@ -215,7 +216,7 @@ def test_a_long_list_is_cut():
 
 
 def test_a_file_of_something_else_is_named():
-    with pytest.raises(CheckpointError, match="none of its 1 tensors .* found weight"):
+    with pytest.raises(CheckpointError, match=r"none of its 1 tensors .* found weight"):
         params_of(SHARED, {"weight": np.zeros(3)})
 
 

@@ -5,13 +5,13 @@ import pathlib
 import jax
 import numpy as np
 
-from bertgen_jax.checkpoints import step_directories, trees
+from bertgen_jax.checkpoints import trees
 from bertgen_jax.checkpoints.huggingface import weights_of
 from bertgen_jax.checkpoints.name_maps import Layout, Weight
 from bertgen_jax.checkpoints.source import Source
 from bertgen_jax.checkpoints.state import CheckpointStore
 from bertgen_jax.checkpoints.tensor_files import Arrays
-from bertgen_jax.models.config import read_config
+from bertgen_jax.models.config import EncoderDecoderConfig, read_config, read_json
 
 MODEL_CONFIG = "model_config.json"  # of a work directory: the architecture
 _CHECKPOINTS = "checkpoints"
@@ -44,7 +44,7 @@ def recognise(directory: pathlib.Path) -> Source | None:
     if not (workdir / MODEL_CONFIG).is_file():
         return None
     config = read_config(workdir, MODEL_CONFIG)
-    run = step_directories.read_json(workdir / "config.json")
+    run = read_json(workdir / "config.json")
     subtree = "ema_params" if run.get("ema_decay") else "params"
     # Nothing is saved, so it does not matter what is best.
     store = CheckpointStore(workdir / _CHECKPOINTS, best_metric="loss", best_mode="min")
@@ -53,11 +53,12 @@ def recognise(directory: pathlib.Path) -> Source | None:
     finally:
         store.close()
     arrays = trees.named(jax.tree.map(np.asarray, params))
+    is_pair = isinstance(config, EncoderDecoderConfig)
     weights = {w.path: w for w in weights_of(config) if w.path}
     return Source(
         path=workdir,
         format=f"bertgen_jax checkpoint of step {step}",
-        kind="encoder-decoder",
+        kind="encoder-decoder" if is_pair else "bert-generation",
         config=config,
         tensors=Arrays(workdir / _CHECKPOINTS / str(step), arrays),
         weights=tuple(

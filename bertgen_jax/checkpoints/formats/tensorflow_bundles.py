@@ -9,10 +9,7 @@ from bertgen_jax.checkpoints.formats.location import Place
 from bertgen_jax.checkpoints.source import Source, check_layers, translate
 from bertgen_jax.checkpoints.tensor_files import TensorFile
 from bertgen_jax.errors import CheckpointError, ConfigError
-from bertgen_jax.models.config import (
-    BertGenerationConfig,
-    EncoderDecoderConfig,
-)
+from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 
 _HPARAMS = ("n_vocab", "n_ctx", "n_embd", "n_head", "n_layer")  # no shape says n_head
 _HUB = "TF Hub module of google/bertseq2seq"

@@ -1,0 +1,263 @@
+"""How long `bertgen convert` takes for a BERT-large, and how much memory.
+
+    python -m benchmarks.convert [--layers=24] [--runs=3] [--directory=DIR]
+
+A checkpoint of random numbers is written to a temporary directory in each of the usual
+containers (5 GB in all, removed at the end) and converted to a Hugging Face directory,
+each time by a process of its own; its files are in the page cache. There is nothing to
+compare with: version 5 of transformers has no converters any more.
+
+Peaks are as Linux counts them. Pages of a mapped file are in the first, and come and go
+with the memory that is free; those in the second are the process's own.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib import metadata
+
+import numpy as np
+
+from bertgen_jax import crc32c
+from bertgen_jax.checkpoints import safetensors_files
+from bertgen_jax.checkpoints.tensor_files import TensorInfo
+from tests.checkpoints import tf_bundle_files, torch_files
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+WORDS, WIDTH, FILTER, POSITIONS, HEADS = 30_522, 1024, 4096, 512, 16
+_POLL_S = 0.02  # between two looks at a process
+
+Variables = dict[str, tuple[int, ...]]  # shapes by google-research/bert's names
+
+
+def dense(scope: str, inputs: int, outputs: int) -> Variables:
+    """A linear map."""
+    return {f"{scope}/kernel": (inputs, outputs), f"{scope}/bias": (outputs,)}
+
+
+def norm(scope: str) -> Variables:
+    """A LayerNorm."""
+    return {f"{scope}/LayerNorm/{name}": (WIDTH,) for name in ("beta", "gamma")}
+
+
+def variables(layers: int) -> Variables:
+    """What a pre-trained BERT of these sizes consists of."""
+    found = {
+        "bert/embeddings/word_embeddings": (WORDS, WIDTH),
+        "bert/embeddings/position_embeddings": (POSITIONS, WIDTH),
+        "bert/embeddings/token_type_embeddings": (2, WIDTH),
+        **norm("bert/embeddings"),
+        **dense("bert/pooler/dense", WIDTH, WIDTH),
+        **dense("cls/predictions/transform/dense", WIDTH, WIDTH),
+        **norm("cls/predictions/transform"),
+        "cls/predictions/output_bias": (WORDS,),
+        "cls/seq_relationship/output_weights": (2, WIDTH),
+        "cls/seq_relationship/output_bias": (2,),
+    }
+    for i in range(layers):
+        layer = f"bert/encoder/layer_{i}"
+        for kind in ("query", "key", "value"):
+            found |= dense(f"{layer}/attention/self/{kind}", WIDTH, WIDTH)
+        found |= dense(f"{layer}/attention/output/dense", WIDTH, WIDTH)
+        found |= norm(f"{layer}/attention/output")
+        found |= dense(f"{layer}/intermediate/dense", WIDTH, FILTER)
+        found |= dense(f"{layer}/output/dense", FILTER, WIDTH)
+        found |= norm(f"{layer}/output")
+    return found
+
+
+def in_their_words(found: Variables) -> Variables:
+    """The same by Hugging Face's names, and in its layout."""
+    tensors = {}
+    for name, shape in found.items():
+        shape = shape[::-1] if name.endswith("/kernel") else shape
+        name = re.sub(r"/layer_(\d+)/", r"/layer/\1/", name).replace("/output_b", "/b")
+        name = re.sub(r"_embeddings$", "_embeddings/weight", name)
+        name = re.sub(r"(kernel|gamma|output_weights)$", "weight", name)
+        tensors[name.replace("beta", "bias").replace("/", ".")] = shape
+    return tensors
+
+
+def draw(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
+    """Numbers as an initializer draws them."""
+    rng = np.random.default_rng(len(shape) + shape[0])
+    return (0.02 * rng.standard_normal(shape, np.float32)).astype(dtype)
+
+
+def config(layers: int) -> dict[str, int | str]:
+    """What the configuration says."""
+    return {
+        "model_type": "bert",
+        "vocab_size": WORDS,
+        "hidden_size": WIDTH,
+        "num_hidden_layers": layers,
+        "num_attention_heads": HEADS,
+        "intermediate_size": FILTER,
+        "max_position_embeddings": POSITIONS,
+        "hidden_act": "gelu",
+    }
+
+
+def write_tensorflow(directory: pathlib.Path, layers: int) -> None:
+    """Writes a bundle, one tensor in memory at a time."""
+    messages, offset = {b"": tf_bundle_files.header()}, 0
+    with (directory / "bert_model.ckpt.data-00000-of-00001").open("wb") as file:
+        for name, shape in sorted(variables(layers).items()):
+            values = draw(shape)
+            file.write(values)
+            messages[name.encode()] = tf_bundle_files.entry(
+                shape=shape,
+                offset=offset,
+                size=values.nbytes,
+                crc=crc32c.masked(crc32c.crc32c(values)),
+            )
+            offset += values.nbytes
+    index = tf_bundle_files.table(sorted(messages.items()))
+    (directory / "bert_model.ckpt.index").write_bytes(index)
+    (directory / "bert_config.json").write_text(json.dumps(config(layers)))
+
+
+def write_safetensors(
+    directory: pathlib.Path, layers: int, dtype: type = np.float32
+) -> None:
+    """Writes a Hugging Face directory of today."""
+    shapes = in_their_words(variables(layers))
+    infos = {n: TensorInfo(shape, np.dtype(dtype)) for n, shape in shapes.items()}
+    path = directory / "model.safetensors"
+    safetensors_files.write(path, infos, lambda name: draw(shapes[name], dtype))
+    (directory / "config.json").write_text(json.dumps(config(layers)))
+
+
+def write_half(directory: pathlib.Path, layers: int) -> None:
+    """Writes one in half precision, which becomes twice as large."""
+    write_safetensors(directory, layers, np.float16)
+
+
+def write_torch(directory: pathlib.Path, layers: int) -> None:
+    """Writes a Hugging Face directory of old."""
+    shapes = in_their_words(variables(layers))
+    tensors = {name: draw(shape) for name, shape in shapes.items()}
+    torch_files.save(directory / "pytorch_model.bin", tensors)
+    (directory / "config.json").write_text(json.dumps(config(layers)))
+
+
+SOURCES: dict[str, Callable[[pathlib.Path, int], None]] = {
+    "TensorFlow 1 bundle": write_tensorflow,
+    "model.safetensors": write_safetensors,
+    "model.safetensors, f16": write_half,
+    "pytorch_model.bin": write_torch,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One conversion.
+
+    Attributes:
+      seconds: from the start of the process to its end.
+      peak_bytes: most memory that it had resident, pages of mapped files included.
+      own_bytes: most memory of its own, looked at every few milliseconds.
+    """
+
+    seconds: float
+    peak_bytes: int
+    own_bytes: int
+
+
+def convert(source: pathlib.Path, target: pathlib.Path) -> Run:
+    """Runs `bertgen convert`.
+
+    Raises:
+      RuntimeError: it fails.
+    """
+    command = [sys.executable, "-m", "bertgen_jax", "convert", source, target]
+    started_s, most = time.perf_counter(), {"VmHWM": 0, "RssAnon": 0}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        # Not getrusage: that would count what this process had when it forked.
+        text = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+        for field, kib in re.findall(r"(VmHWM|RssAnon):\s+(\d+) kB", text):
+            most[field] = max(most[field], 1024 * int(kib))
+        time.sleep(_POLL_S)
+    if process.returncode:
+        raise RuntimeError(f"{command} failed")
+    return Run(time.perf_counter() - started_s, most["VmHWM"], most["RssAnon"])
+
+
+def measure(directory: pathlib.Path, layers: int, runs: int) -> Iterator[dict]:
+    """Writes, converts and removes each of `SOURCES`; yields what was found."""
+    for number, (name, write) in enumerate(SOURCES.items()):
+        with tempfile.TemporaryDirectory(dir=directory) as folder:
+            source = pathlib.Path(folder) / f"source-{number}"
+            source.mkdir()
+            write(source, layers)
+            size = max(path.stat().st_size for path in source.iterdir())
+            found = []
+            for _ in range(runs):
+                with tempfile.TemporaryDirectory(dir=folder) as out:
+                    found.append(convert(source, pathlib.Path(out) / "result"))
+        yield {
+            "source": name,
+            "file_bytes": size,
+            "median_s": round(statistics.median(run.seconds for run in found), 2),
+            "slowest_s": round(max(run.seconds for run in found), 2),
+            "peak_bytes": max(run.peak_bytes for run in found),
+            "own_bytes": max(run.own_bytes for run in found),
+            "peak_per_file": round(max(run.peak_bytes for run in found) / size, 2),
+        }
+
+
+def machine() -> dict[str, str | int]:
+    """What it was measured on."""
+    return {
+        "class": f"{platform.machine()}-{len(os.sched_getaffinity(0))}-cores",
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in ("jax", "numpy", "safetensors")},
+    }
+
+
+def main() -> None:
+    """Prints a table, and writes it to `RESULTS` if it is of the usual size."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--layers", type=int, default=24, help="24: BERT-large")
+    parser.add_argument("--runs", type=int, default=3, help="of each conversion")
+    parser.add_argument("--directory", help="where to write; by default TMPDIR")
+    options = parser.parse_args()
+    print(f"{'source':24}{'file':>9}{'median':>9}{'slowest':>9}{'peak':>15}{'own':>9}")
+    rows = []
+    for row in measure(options.directory, options.layers, options.runs):
+        rows.append(row)
+        print(
+            f"{row['source']:24}{row['file_bytes'] / 1e9:6.2f} GB"
+            f"{row['median_s']:7.1f} s{row['slowest_s']:7.1f} s"
+            f"{row['peak_bytes'] / 1e9:6.2f} GB ={row['peak_per_file']:4.2f}x"
+            f"{row['own_bytes'] / 1e9:6.2f} GB",
+            flush=True,
+        )
+    if options.layers == 24:
+        found = machine()
+        RESULTS.mkdir(exist_ok=True)
+        file = RESULTS / f"convert-{found['class']}.json"
+        values = {
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "command": "python -m benchmarks.convert",
+            "machine": found,
+            "runs": options.runs,
+            "rows": rows,
+        }
+        file.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
