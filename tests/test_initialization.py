@@ -528,7 +528,7 @@ def test_a_missing_vocabulary_is_an_error(checkpoint, start):
 def test_a_checkpoint_of_another_kind_is_refused(checkpoint, start):
     directory, _ = checkpoint("roberta")
     with pytest.raises(
-        CheckpointError, match="of the kind roberta.*starts from bert.*robertashare"
+        CheckpointError, match=r"of the kind roberta.*starts from bert.*robertashare"
     ):
         start("bertshare", directory)
 
