@@ -163,6 +163,11 @@ def tokenizers_of(
       ConfigError: neither is there.
       TokenizerError: a checkpoint has none.
     """
+    if isinstance(tokenizer, str | os.PathLike):
+        raise ConfigError(
+            f"tokenizer is {os.fspath(tokenizer)!r}; expected a tokenizer, such as "
+            "AutoTokenizer.from_pretrained of it."
+        )
     if tokenizer is not None:
         return TokenizerPair.of(tokenizer)
     if not sources:
@@ -198,10 +203,18 @@ def model_config(
       settings: fields of `BertGenerationConfig` that win over the checkpoints'.
 
     Raises:
-      ConfigError: no such size or field; or fewer rows of words than a vocabulary has.
+      ConfigError: no such size or field; fewer rows of words than a vocabulary has; a
+        selection that the checkpoints do not have; or two vocabularies for one table.
     """
     _check_settings(settings, size, tokenizers)
     stacks = {side: stack_config(source, side) for side, source in sources.items()}
+    _check_selection(selection, sources, stacks, settings)
+    if recipe.share_stacks and not tokenizers.is_one:
+        raise ConfigError(
+            "the tokenizers of sources and targets differ, but in the recipe encoder "
+            "and decoder are one stack, with one word table; expected one tokenizer "
+            "(leave tokenizer.decoder_path empty), or a recipe with two stacks."
+        )
     if selection.layers:
         count = len(selection.layers)
         stacks = {
@@ -266,6 +279,39 @@ def _check_settings(
         )
 
 
+def _check_selection(
+    selection: Selection,
+    sources: Mapping[str, Source],
+    stacks: Mapping[str, BertGenerationConfig],
+    settings: Mapping[str, Any],
+) -> None:
+    """Refuses what transfer would only find out after hours of tokenization."""
+    if not sources and selection != Selection():
+        raise ConfigError(
+            "init.parts, init.layers or init.mlm_bias choose from checkpoints, but the "
+            "recipe starts from none; expected them to be left alone."
+        )
+    for side, stack in stacks.items():
+        missing = [n for n in selection.layers if n > stack.num_hidden_layers]
+        if missing:
+            raise ConfigError(
+                f"init.layers asks for layer {missing[0]}; {sources[side].path} has "
+                f"{stack.num_hidden_layers}."
+            )
+    if not selection.mlm_bias:
+        return
+    if not settings.get("lm_head_bias"):
+        raise ConfigError(
+            "init.mlm_bias is set, but the softmax has no bias; expected "
+            "lm_head_bias=True as well."
+        )
+    if "decoder" not in sources or not sources["decoder"].mlm_bias:
+        raise ConfigError(
+            "init.mlm_bias is set, but the decoder does not start from a checkpoint "
+            "with a masked-LM head; expected BERT's or RoBERTa's whole file."
+        )
+
+
 def _rows(source: Source, rows: int, tokenizer: Tokenizer) -> int:
     """Rows of a word table: those of the checkpoint, if the vocabulary is its own."""
     theirs = AutoTokenizer.from_pretrained(source.path)
@@ -308,9 +354,7 @@ def assemble(
             is_decoder=False,
             add_cross_attention=False,
             tie_word_embeddings=True,
-            max_position_embeddings=_positions(side, asked, base)
-            if stacks
-            else asked or POSITIONS,
+            max_position_embeddings=_positions(side, asked, base, bool(stacks)),
             **{**_HEAD, **vocabularies[side], **stated},
         )
     start = vocabularies["decoder"]["bos_token_id"]
@@ -328,8 +372,13 @@ def assemble(
     )
 
 
-def _positions(side: str, asked: int | None, stack: BertGenerationConfig) -> int:
+def _positions(
+    side: str, asked: int | None, stack: BertGenerationConfig, is_warm: bool
+) -> int:
     """As many as are asked for, or as in the paper; but no more than there are."""
+    wanted = POSITIONS if asked is None else asked
+    if not is_warm:
+        return wanted
     there = stack.max_position_embeddings
     if asked is not None and asked > there:
         _log.warning(
@@ -338,7 +387,7 @@ def _positions(side: str, asked: int | None, stack: BertGenerationConfig) -> int
             there,
             asked,
         )
-    return min(asked or POSITIONS, there)
+    return min(wanted, there)
 
 
 def random_params(model: Model, seed: int) -> dict[str, Any]:

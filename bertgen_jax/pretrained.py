@@ -158,6 +158,11 @@ def save(
     generation: GenerationConfig | None = None,
 ) -> None:
     """As `save_pretrained`, of a config instead of a module."""
+    if isinstance(tokenizer, str | os.PathLike):
+        raise ConfigError(
+            f"tokenizer is {os.fspath(tokenizer)!r}; expected a tokenizer, such as "
+            "AutoTokenizer.from_pretrained of it."
+        )
     directory = pathlib.Path(directory)
     huggingface.save(directory, config, params)
     if tokenizer is not None:

@@ -59,6 +59,8 @@ def resize_embeddings(
       ConfigError: a special id would lose its row; one side is named, but there is one
         table; or the params are not the model's.
     """
+    if not isinstance(vocab_size, int) or vocab_size < 1:
+        raise ConfigError(f"vocab_size is {vocab_size!r}; expected a positive integer.")
     if side not in _SIDES:
         raise ConfigError(
             f"side is {side!r}; expected one of {', '.join(_SIDES)}."
@@ -81,6 +83,11 @@ def resize_embeddings(
                 )
 
     leaves = trees.named(params)
+    if not any(path.endswith(_WORDS) for path in leaves):
+        raise ConfigError(
+            f"the params hold no {_WORDS}; expected those of the model, without the "
+            '"params" level around them.'
+        )
     for path, leaf in leaves.items():
         stack = stacks.get(path.partition("/")[0], stacks.get(""))
         axis = next((n for end, n in _AXES.items() if path.endswith(end)), None)

@@ -84,7 +84,7 @@ def transfer(
         for name, stack in stacks.items()
     }
     origins = _origins(config, sides)
-    bias = _mlm_bias(config, sides.get("decoder"), selection)
+    bias = sides["decoder"].stack.mlm_bias if selection.mlm_bias else None
     taken: dict[pathlib.Path, list[Array]] = {}  # by file
     leaves, rows = {}, []
     for name, leaf in trees.named(params).items():
@@ -131,12 +131,6 @@ def _side(
     size = getattr(config, name).vocab_size
     match = _match(stack, tokenizer, size)
     numbers = selection.layers or range(1, stack.config.num_hidden_layers + 1)
-    missing = [n for n in numbers if n > stack.config.num_hidden_layers]
-    if missing:
-        raise ConfigError(
-            f"init.layers asks for layer {missing[0]}; {stack.path} has "
-            f"{stack.config.num_hidden_layers}."
-        )
     places: dict[int, list[int]] = {}
     for place, number in enumerate(numbers):
         places.setdefault(number - 1, []).append(place)
@@ -212,22 +206,6 @@ def _match(stack: Checkpoint, tokenizer: Tokenizer, size: int) -> vocabularies.M
             "of the same script."
         )
     return match
-
-
-def _mlm_bias(config: Any, side: Side | None, selection: Selection) -> Array | None:
-    if not selection.mlm_bias:
-        return None
-    if not config.decoder.lm_head_bias:
-        raise ConfigError(
-            "init.mlm_bias is set, but the softmax has no bias; expected "
-            "model.lm_head_bias=True as well."
-        )
-    if side is None or side.stack.mlm_bias is None:
-        raise ConfigError(
-            "init.mlm_bias is set, but the decoder does not start from a checkpoint "
-            "with a masked-LM head; expected BERT's or RoBERTa's whole file."
-        )
-    return side.stack.mlm_bias
 
 
 def _whole(

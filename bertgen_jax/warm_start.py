@@ -1,6 +1,7 @@
 """A recipe of the paper and its checkpoints in, a model that starts from them out."""
 
 import logging
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from bertgen_jax import initialization, pretrained, recipes
+from bertgen_jax.errors import ConfigError
 from bertgen_jax.initialization import Model, Name
 from bertgen_jax.recipes import Recipe, Selection
 from bertgen_jax.tokenizers.interface import Tokenizer
@@ -60,7 +62,16 @@ def warm_start(
       TokenizerError: so is its vocabulary.
     """
     recipe = recipes.get(recipe) if isinstance(recipe, str) else recipe
-    selection = Selection(parts, tuple(layers), mlm_bias)
+    try:
+        numbers = [
+            layer if isinstance(layer, bool) else operator.index(layer)
+            for layer in layers
+        ]
+    except TypeError as error:
+        raise ConfigError(
+            f"layers is {layers!r}; expected numbers of layers, from 1."
+        ) from error
+    selection = Selection(parts, tuple(numbers), mlm_bias)
     sources = initialization.find(recipe, encoder=encoder, decoder=decoder)
     tokenizers = tokenizer
     if not isinstance(tokenizer, TokenizerPair):

@@ -720,3 +720,17 @@ def test_the_encoder_computes_what_the_peers_does(
     np.testing.assert_allclose(
         np.asarray(out.last_hidden_state)[mask], expected[mask], atol=1e-5, rtol=1e-5
     )
+
+
+def test_one_stack_has_one_vocabulary(checkpoint, start, tokenizer):
+    directory, _ = checkpoint()
+    other = train_sentencepiece(SENTENCES[::-1], 70)
+    pair = TokenizerPair.of(tokenizer, other)
+    with pytest.raises(ConfigError, match="one stack, with one word table"):
+        start("bertshare", directory, tokenizers=pair)
+
+
+@pytest.mark.parametrize("parts", ["embeddings", "layers"])
+def test_a_selection_without_a_checkpoint_is_refused(start, parts):
+    with pytest.raises(ConfigError, match="but the recipe starts from none"):
+        start("rnd2rnd", selection=Selection(parts))

@@ -158,10 +158,22 @@ def test_one_side_of_two(side, draw_params):
     assert shapes == declared(new_model)
 
 
-def test_how_a_model_computes_stays():
+def test_how_a_model_computes_stays(draw_params):
     model = EncoderDecoder(pair().config, dtype="bfloat16", scan_layers=True)
-    new_model, _ = resizing.resize_embeddings(model, {}, 30)
+    params = draw_params(model.config)
+    new_model, _ = resizing.resize_embeddings(model, params, 30)
     assert new_model == EncoderDecoder(new_model.config, "bfloat16", True)
+
+
+@pytest.mark.parametrize("rows", [0, 5.5, "5", None])
+def test_rows_that_cannot_be_meant(rows):
+    with pytest.raises(ConfigError, match="expected a positive integer"):
+        resizing.resize_embeddings(pair(), {}, rows)
+
+
+def test_params_of_no_model():
+    with pytest.raises(ConfigError, match='without the "params" level'):
+        resizing.resize_embeddings(pair(), {}, 30)
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,7 @@ def test_the_output_bias_may_be_kept(source, start, kind, recipe, bias):
 def test_a_bias_that_cannot_be_kept(source, start):
     bert, _ = source("bert")
     headless, _ = source("encoder", "other")
-    with pytest.raises(ConfigError, match=r"expected model\.lm_head_bias=True as well"):
+    with pytest.raises(ConfigError, match="expected lm_head_bias=True as well"):
         start("bert2bert", bert, mlm_bias=True)
     settings = {"lm_head_bias": True}
     for recipe, encoder in (("bert2rnd", bert), ("bertshare", headless)):

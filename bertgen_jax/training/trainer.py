@@ -240,6 +240,9 @@ def first_params(
     What came from where is logged, and written to WORKDIR/warm_start.json.
     """
     params = initialization.random_params(model, config.seed)
+    path = workdir / "warm_start.json"
+    if jax.process_index() == 0:
+        path.unlink(missing_ok=True)  # of a run that saved nothing else
     if not sources:
         return params
     init = config.init
@@ -249,5 +252,5 @@ def first_params(
     )
     _log.info("%s", report)
     if jax.process_index() == 0:
-        initialization.write_report(report, workdir / "warm_start.json")
+        initialization.write_report(report, path)
     return params
