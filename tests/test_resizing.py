@@ -192,7 +192,7 @@ def test_params_of_no_model():
             {},
             "cuts off the row of eos_token_id 9",
         ),
-        (pair(), 0, {}, "cuts off the row of encoder.pad_token_id 0"),
+        (pair(), 0, {}, "vocab_size is 0; expected a positive integer"),
         (pair(), 30, {"side": "encoders"}, "Did you mean 'encoder'"),
         (
             pair(share_embeddings=True),
