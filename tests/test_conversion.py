@@ -78,7 +78,7 @@ def test_what_was_done_is_said(bert, tmp_path):
         f"wrote    {tmp_path / 'result'} (for huggingface), 1,400 parameters",
         "unused   no weights of a model, such as an optimizer's (3); pooler, for "
         "classification (2); masked-LM head (5); next-sentence head (2); rows from 1 "
-        "on, segments that the model does not have (1 rows)",
+        "on, segments that the model does not have (1 row)",
         "texts    WordPieceTokenizer",
     ]
     leaves = jax.tree.leaves(pretrained.from_pretrained(tmp_path / "result")[1])

@@ -246,8 +246,11 @@ def summary(unused: Iterable[Unused]) -> str:
     """What was left out, by reason: "next-sentence head (2); ..., (510 rows)"."""
     counts = collections.Counter()
     for one in unused:
-        counts[one.reason, " rows" if one.rows else ""] += one.rows or 1
-    listed = [f"{reason} ({n:,}{rows})" for (reason, rows), n in counts.items()]
+        counts[one.reason, bool(one.rows)] += one.rows or 1
+    listed = []
+    for (reason, are_rows), count in counts.items():
+        rows = (" row" if count == 1 else " rows") if are_rows else ""
+        listed.append(f"{reason} ({count:,}{rows})")
     return "; ".join(listed) or "nothing"
 
 

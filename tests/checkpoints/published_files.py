@@ -2,7 +2,8 @@
 
 For parity tests: torch, transformers and TensorFlow write. The weights are random, for
 none can be had here; names, layouts, containers and vocabularies are the lineages'.
-A writer takes a peer's model and a directory, and returns what to open.
+A writer takes a peer's model and a directory, and returns what to open. How a lineage
+names its tensors is spelled out in `small_checkpoints`.
 """
 
 import argparse
@@ -10,6 +11,8 @@ import functools
 import json
 
 import pytest
+
+from tests.checkpoints import small_checkpoints
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -160,37 +163,6 @@ def base_model_with_old_names(peer, directory):
     return directory
 
 
-def google_names(tensors):
-    """google-research/bert's variables of Hugging Face's BERT."""
-    variables = {}
-    for name, tensor in tensors.items():
-        if name.endswith("position_ids") or name == "cls.predictions.decoder.weight":
-            continue
-        if name == "cls.predictions.decoder.bias":
-            continue
-        head = {
-            "cls.predictions.bias": "cls/predictions/output_bias",
-            "cls.seq_relationship.weight": "cls/seq_relationship/output_weights",
-            "cls.seq_relationship.bias": "cls/seq_relationship/output_bias",
-        }
-        if name in head:
-            variables[head[name]] = tensor
-            continue
-        new = name.replace(".layer.", "/layer_").replace(".", "/")
-        if new.endswith("_embeddings/weight"):
-            variables[new.removesuffix("/weight")] = tensor
-        elif "LayerNorm" in new:
-            new = new.replace("/weight", "/gamma").replace(
-                "LayerNorm/bias", "LayerNorm/beta"
-            )
-            variables[new] = tensor
-        elif new.endswith("/weight"):
-            variables[new.replace("/weight", "/kernel")] = tensor.T
-        else:
-            variables[new] = tensor
-    return variables
-
-
 def write_variables(variables, prefix, partitions=1):
     """By TensorFlow 1's Saver, with Adam's slots and large tables in parts."""
     tensorflow = pytest.importorskip("tensorflow")
@@ -229,9 +201,8 @@ def google(peer, directory):
         if name in (*SIZES, "hidden_act", "max_position_embeddings", "type_vocab_size")
     }
     (directory / "bert_config.json").write_text(json.dumps(config))
-    write_variables(
-        google_names(tensors_of(peer)), directory / "bert_model.ckpt", partitions=3
-    )
+    variables = small_checkpoints.google_names(tensors_of(peer))
+    write_variables(variables, directory / "bert_model.ckpt", partitions=3)
     return directory
 
 
@@ -301,81 +272,24 @@ def openai(peer, directory):
     }
     assert config.layer_norm_epsilon == 1e-5
     (directory / "hparams.json").write_text(json.dumps(hparams))
-    variables = {}
-    for name, tensor in tensors_of(peer.transformer).items():
-        new = "model/" + name.replace("h.", "h", 1).replace(".", "/")
-        if name.startswith(("wte", "wpe")):
-            variables[new.removesuffix("/weight")] = tensor
-        elif "ln_" in name:
-            new = new.replace("/weight", "/g").replace("/bias", "/b")
-            variables[new] = tensor
-        elif new.endswith("/weight"):
-            variables[new.replace("/weight", "/w")] = tensor[None]
-        elif new.endswith("c_attn/bias") or new.endswith(("c_proj/bias", "c_fc/bias")):
-            variables[new.replace("/bias", "/b")] = tensor
+    tensors = small_checkpoints.under("transformer.", tensors_of(peer.transformer))
+    variables = small_checkpoints.openai_names(tensors)
     write_variables(variables, directory / "model.ckpt")
     return directory
 
 
 def hub_module(peer, directory):
     is_shared = getattr(peer.config, "tie_encoder_decoder", False)
-    variables = {}
-    for name, value in google_names(tensors_of(peer)).items():
-        side, _, rest = name.partition("/")
-        if rest.startswith(("lm_head", "embeddings")) or "pooler" in name:
-            continue  # one block of embeddings, and no head
-        if is_shared and side == "encoder":
-            continue
-        rest = rest.replace("bert/", "", 1) if side == "decoder" else rest
-        if rest.startswith("embeddings"):
-            variables[f"module/bert/{rest}"] = value
-            continue
-        rest = rest.replace("encoder/", "", 1)
-        rest = rest.replace("crossattention/self", "attention/encdec")
-        rest = rest.replace("crossattention/output", "attention/encdec_output")
-        scope = "encoder" if is_shared else side
-        variables[f"module/bert/{scope}/{rest}"] = value
+    variables = small_checkpoints.hub_names(tensors_of(peer), is_shared)
     (directory / "variables").mkdir()
     (directory / "saved_model.pb").write_bytes(b"a graph that nobody runs")
     write_variables(variables, directory / "variables" / "variables", partitions=2)
     return directory
 
 
-def fairseq_names(tensors, scope, fused):
-    names = {
-        "embeddings.word_embeddings.": "embed_tokens.",
-        "embeddings.position_embeddings.": "embed_positions.",
-        "embeddings.LayerNorm.": "emb_layer_norm.",
-        "encoder.layer.": "layers.",
-        "attention.self.query.": "self_attn.q_proj.",
-        "attention.self.key.": "self_attn.k_proj.",
-        "attention.self.value.": "self_attn.v_proj.",
-        "attention.output.dense.": "self_attn.out_proj.",
-        "attention.output.LayerNorm.": "self_attn_layer_norm.",
-        "intermediate.dense.": "fc1.",
-        "output.dense.": "fc2.",
-        "output.LayerNorm.": "final_layer_norm.",
-    }
-    state = {}
-    for name, tensor in tensors.items():
-        if not name.startswith("roberta.") or "token_type" in name:
-            continue
-        new = name.removeprefix("roberta.")
-        for old, to in names.items():
-            new = new.replace(old, to)
-        state[f"{scope}.sentence_encoder.{new}"] = torch.tensor(tensor)
-    if fused:
-        for i in range(LAYERS):
-            attention = f"{scope}.sentence_encoder.layers.{i}.self_attn"
-            for end in ("weight", "bias"):
-                parts = [state.pop(f"{attention}.{p}_proj.{end}") for p in "qkv"]
-                state[f"{attention}.in_proj_{end}"] = torch.cat(parts)
-    state[f"{scope}.lm_head.bias"] = torch.tensor(tensors["lm_head.bias"])
-    return state
-
-
-def fairseq(peer, directory, scope="encoder", fused=False):
-    state = fairseq_names(tensors_of(peer), scope, fused)
+def fairseq(peer, directory, *, old=False):
+    state = small_checkpoints.fairseq_names(tensors_of(peer), old=old)
+    state = {name: torch.tensor(tensor) for name, tensor in state.items()}
     args = argparse.Namespace(
         encoder_attention_heads=HEADS, activation_fn="gelu", arch="roberta_base"
     )
@@ -389,4 +303,4 @@ def fairseq(peer, directory, scope="encoder", fused=False):
 
 
 def old_fairseq(peer, directory):
-    return fairseq(peer, directory, scope="decoder", fused=True)
+    return fairseq(peer, directory, old=True)

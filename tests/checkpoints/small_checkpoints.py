@@ -213,6 +213,8 @@ def google_names(tensors):
     }
     variables = {}
     for name, tensor in tensors.items():
+        if name.endswith("position_ids") or name.startswith("cls.predictions.decoder."):
+            continue  # no weights, or tied ones
         if name in head:
             variables[head[name]] = tensor
             continue
