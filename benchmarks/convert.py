@@ -13,11 +13,8 @@ with the memory that is free; those in the second are the process's own.
 
 import argparse
 import dataclasses
-import datetime
 import json
-import os
 import pathlib
-import platform
 import re
 import statistics
 import subprocess
@@ -25,16 +22,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from importlib import metadata
 
 import numpy as np
 
+from benchmarks import record
 from bertgen_jax import crc32c
 from bertgen_jax.checkpoints import safetensors_files
 from bertgen_jax.checkpoints.tensor_files import TensorInfo
 from tests.checkpoints import tf_bundle_files, torch_files
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 WORDS, WIDTH, FILTER, POSITIONS, HEADS = 30_522, 1024, 4096, 512, 16
 _POLL_S = 0.02  # between two looks at a process
 
@@ -218,17 +214,8 @@ def measure(directory: pathlib.Path, layers: int, runs: int) -> Iterator[dict]:
         }
 
 
-def machine() -> dict[str, str | int]:
-    """What it was measured on."""
-    return {
-        "class": f"{platform.machine()}-{len(os.sched_getaffinity(0))}-cores",
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in ("jax", "numpy", "safetensors")},
-    }
-
-
 def main() -> None:
-    """Prints a table, and writes it to `RESULTS` if it is of the usual size."""
+    """Prints a table, and writes it to `record.RESULTS` if it is of the usual size."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--layers", type=int, default=24, help="24: BERT-large")
     parser.add_argument("--runs", type=int, default=3, help="of each conversion")
@@ -246,17 +233,13 @@ def main() -> None:
             flush=True,
         )
     if options.layers == 24:
-        found = machine()
-        RESULTS.mkdir(exist_ok=True)
-        file = RESULTS / f"convert-{found['class']}.json"
-        values = {
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "command": "python -m benchmarks.convert",
-            "machine": found,
-            "runs": options.runs,
-            "rows": rows,
-        }
-        file.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        found = record.machine("jax", "numpy", "safetensors")
+        record.write(
+            record.results_file("convert", found),
+            "python -m benchmarks.convert",
+            found,
+            {"runs": options.runs, "rows": rows},
+        )
 
 
 if __name__ == "__main__":

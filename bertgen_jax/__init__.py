@@ -5,7 +5,7 @@ The system of 'Leveraging Pre-trained Checkpoints for Sequence Generation Tasks'
 """
 
 from bertgen_jax.decoding.config import GenerationConfig
-from bertgen_jax.generation import generate
+from bertgen_jax.generation import Generator, generate
 from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
     BertGenerationEncoder,
@@ -20,6 +20,7 @@ from bertgen_jax.models.prefix_lm import PrefixLanguageModel
 from bertgen_jax.pipeline import pipeline
 from bertgen_jax.pretrained import from_pretrained, save_pretrained
 from bertgen_jax.resizing import resize_embeddings
+from bertgen_jax.scoring import score
 from bertgen_jax.tokenizers.auto import AutoTokenizer
 from bertgen_jax.tokenizers.byte_level_bpe import ByteLevelBPETokenizer
 from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
@@ -37,6 +38,7 @@ __all__ = [
     "EncoderDecoder",
     "EncoderDecoderConfig",
     "GenerationConfig",
+    "Generator",
     "PrefixLanguageModel",
     "PrefixLanguageModelConfig",
     "WordPieceTokenizer",
@@ -46,5 +48,6 @@ __all__ = [
     "pipeline",
     "resize_embeddings",
     "save_pretrained",
+    "score",
     "warm_start",
 ]

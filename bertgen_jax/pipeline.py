@@ -1,21 +1,28 @@
 """Text in, text out: a model directory as a function."""
 
+import contextlib
 import dataclasses
+import itertools
+import logging
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
+from rich.console import Console
+from rich.progress import Progress
 
-from bertgen_jax import generation, pretrained
+from bertgen_jax import continuous_batching, generation, pretrained
+from bertgen_jax.continuous_batching import Found
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.config import BertGenerationConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.suggest import nearest
 from bertgen_jax.tokenizers.pair import TokenizerPair
+
+_log = logging.getLogger(__name__)
 
 # The task says what the texts mean to the caller; the model was trained for one.
 TASKS = (
@@ -25,65 +32,133 @@ TASKS = (
     "sentence-splitting",
     "translation",
 )
-_LENGTH_MULTIPLE = 32  # tokens: few shapes to compile
+_LONG_LIST = 100  # texts, from which on one wants to know how far it is
+# The last tokens of a piece of text may still be read another way: "do" "n" "'" "t".
+_UNSURE_TOKENS = 4
+
+Result = dict[str, Any]
 
 
 class Pipeline:
-    """Generates a text for each text; made by `pipeline`."""
+    """Generates a text for each text; made by `pipeline`.
 
-    def __init__(self, directory: str | os.PathLike[str]):
-        model, self.params = pretrained.from_pretrained(directory)
+    Attributes:
+      generator: the model, with weights laid out for decoding.
+      tokenizers: of sources and of targets.
+      generation_config: how the directory wants to be searched.
+    """
+
+    def __init__(
+        self, directory: str | os.PathLike[str], dtype: jnp.dtype = jnp.float32
+    ):
+        model, params = pretrained.from_pretrained(directory, dtype=dtype)
         if not isinstance(model, generation.Seq2Seq):
             raise CheckpointError(
                 f"{directory}: holds a {type(model).__name__}; expected an "
                 "encoder-decoder, which is what turns a text into another."
             )
-        self.model = model
+        self.generator = generation.Generator(model, params)
         self.tokenizers = TokenizerPair.from_pretrained(directory)
         self.generation_config = pretrained.generation_config(directory)
 
     def __call__(
-        self, texts: str | Sequence[str], *, batch_size: int = 16, **settings: Any
-    ) -> list[dict[str, Any]]:
+        self,
+        texts: str | Sequence[str],
+        *,
+        batch_size: int = 16,
+        progress: bool | None = None,
+        **settings: Any,
+    ) -> list[Result] | list[list[Result]]:
         """Generates.
 
         Args:
-          texts: one text or several; longer ones than the model has positions are cut.
-          batch_size: texts at a time, at most; those of similar length go together.
+          texts: one text or several. What a text has beyond the positions of the model
+            is cut off, and a warning counts such texts.
+          batch_size: texts that are worked on at a time, at most.
+          progress: shows how far it is; None: for long lists, on a terminal.
           **settings: fields of `GenerationConfig` that differ from the directory's.
 
         Returns:
-          For each text, in order, {"generated_text": the best hypothesis, "score": its
-          log-probability over the length norm}.
+          {"generated_text": a hypothesis, "score": its log-probability over the length
+          norm} for each text, in order. With `num_return_sequences` above 1 a list of
+          so many, best first; of a single text only that list.
+
+        Raises:
+          ConfigError: an unknown or impossible setting, or what is no text.
+        """
+        is_one = isinstance(texts, str)
+        texts = [texts] if is_one else list(texts)
+        results: list[list[Result]] = [[] for _ in texts]
+        if progress is None:
+            progress = len(texts) >= _LONG_LIST and sys.stderr.isatty()
+        found = self.each(texts, batch_size=batch_size, **settings)
+        with _shown(progress, len(texts)) as step:
+            for index, hypotheses in found:
+                results[index] = hypotheses
+                step()
+        if is_one:
+            return results[0]
+        if self.config(settings).num_return_sequences == 1:
+            return [result for (result,) in results]
+        return results
+
+    def each(
+        self, texts: Sequence[str], *, batch_size: int = 16, **settings: Any
+    ) -> Iterator[tuple[int, list[Result]]]:
+        """As calling it with a list, but as results are found, in no order.
+
+        Yields:
+          The place of a text, and its hypotheses, best first.
+        """
+        _check_at_least_one("batch_size", batch_size)
+        config = self.config(settings)
+        rows = self._encode(texts, config)
+        each = continuous_batching.generate_each(
+            self.generator, rows, config, batch_size
+        )
+        for found in each:
+            yield found.index, self._results(found)
+
+    def stream(self, text: str, **settings: Any) -> Iterator[str]:
+        """Generates one text, piece by piece.
+
+        A piece comes as soon as it is sure: with beams, when all that may still win
+        have it in common. Together the pieces are the text that a call returns.
+
+        Args:
+          text: one text.
+          **settings: as in a call.
+
+        Raises:
+          ConfigError: as in a call, or more than one sequence is asked for.
+        """
+        config = self.config(settings)
+        if config.num_return_sequences > 1:
+            raise ConfigError(
+                f"num_return_sequences is {config.num_return_sequences}; a stream is "
+                "of one sequence."
+            )
+        if not isinstance(text, str):
+            raise ConfigError(
+                f"a stream is of one text; found a {type(text).__name__}."
+            )
+        (row,) = self._encode([text], config)
+        given, tokens = "", []
+        for tokens in continuous_batching.stream(self.generator, row, config):
+            sure = self._sure_text(tokens)
+            if len(sure) > len(given) and sure.startswith(given):
+                yield sure[len(given) :]
+                given = sure
+        rest = self._decode(tokens).removeprefix(given)
+        if rest:
+            yield rest
+
+    def config(self, settings: Mapping[str, Any]) -> GenerationConfig:
+        """The directory's settings with those of a call in their place.
 
         Raises:
           ConfigError: an unknown or impossible setting.
         """
-        if batch_size < 1:
-            raise ConfigError(f"batch_size is {batch_size}; expected at least 1.")
-        texts = [texts] if isinstance(texts, str) else list(texts)
-        config = self._config(settings)
-        limit = self._longest_source(config)
-        rows = self._encode(texts, limit)
-        results: list[dict[str, Any]] = [{}] * len(rows)
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        while 1 <= len(rows) <= batch_size // 2:  # halves: few sizes to compile
-            batch_size //= 2
-        for first in range(0, len(order), batch_size):
-            chosen = order[first : first + batch_size]
-            ids, mask = self._batch([rows[i] for i in chosen], batch_size, limit)
-            found = generation.generate(self.model, self.params, ids, mask, config)
-            sequences = np.asarray(found.sequences[: len(chosen), 0]).tolist()
-            generated = self.tokenizers.target.batch_decode(
-                sequences, skip_special_tokens=True
-            )
-            scores = np.asarray(found.scores[: len(chosen), 0]).tolist()
-            for i, text, score in zip(chosen, generated, scores, strict=True):
-                results[i] = {"generated_text": text, "score": score}
-        return results
-
-    def _config(self, settings: Mapping[str, Any]) -> GenerationConfig:
-        """The directory's settings with those of a call in their place."""
         known = {field.name for field in dataclasses.fields(self.generation_config)}
         for name in settings:
             if name not in known:
@@ -91,66 +166,117 @@ class Pipeline:
                     f"{name} is no generation setting; there are "
                     f"{', '.join(sorted(known))}.{nearest(name, known)}"
                 )
-        if "max_length" in settings:  # or the directory's max_new_tokens would win
-            settings = {"max_new_tokens": None, **settings}
+        # A length of a call is not to be overruled by another of the directory's.
+        for least in ("min", "max"):
+            if f"{least}_length" in settings:
+                settings = {f"{least}_new_tokens": None, **settings}
+            elif f"{least}_new_tokens" in settings:
+                settings = {f"{least}_length": None, **settings}
         return dataclasses.replace(self.generation_config, **settings)
 
     @property
     def _reader(self) -> BertGenerationConfig:
         """The architecture of the stack that reads sources."""
-        config = self.model.config
-        has_encoder = isinstance(self.model, EncoderDecoder)
+        config = self.generator.model.config
+        has_encoder = isinstance(self.generator.model, EncoderDecoder)
         return config.encoder if has_encoder else config.decoder
 
     def _longest_source(self, config: GenerationConfig) -> int:
         """In tokens, special ids included: of the model, or what it was trained on."""
         limit = self._reader.max_position_embeddings
-        if not isinstance(self.model, EncoderDecoder):  # one sequence of both
-            limit -= config.num_new_tokens
+        if not isinstance(self.generator.model, EncoderDecoder):
+            limit -= config.num_new_tokens  # one sequence of both
         trained = self.tokenizers.source.model_max_length
         return limit if trained is None else min(limit, trained)
 
-    def _encode(self, texts: Sequence[str], limit: int) -> list[list[int]]:
+    def _encode(
+        self, texts: Sequence[str], config: GenerationConfig
+    ) -> list[list[int]]:
         """Ids of sources, cut, with the special ids around them that it takes."""
+        for number, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise ConfigError(
+                    f"text {number} is a {type(text).__name__}, {text!r:.40}; expected "
+                    "a string."
+                )
         tokenizer = self.tokenizers.source
         prefix, suffix = tokenizer.source_prefix, tokenizer.source_suffix
+        limit = self._longest_source(config)
         room = max(limit - len(prefix) - len(suffix), 0)
-        rows = [
-            [*prefix, *ids[:room], *suffix] for ids in tokenizer.encode_batch(texts)
-        ]
+        encoded = tokenizer.encode_batch(texts)
+        cut = sum(len(ids) > room for ids in encoded)
+        if cut:
+            _log.warning(
+                "%d of %d texts have more than %d tokens, which is all that the model "
+                "reads; the rest of them was cut off.",
+                cut,
+                len(texts),
+                room,
+            )
+        rows = [[*prefix, *ids[:room], *suffix] for ids in encoded]
         size = self._reader.vocab_size
         for number, row in enumerate(rows):
-            for id_ in row:
-                if id_ >= size:  # such as of a special string added to the vocabulary
-                    raise ConfigError(
-                        f"text {number} has the token {tokenizer.decode([id_])!r} "
-                        f"with the id {id_}; the model has embeddings for ids below "
-                        f"{size}. Expected the tokenizer that it was trained with."
-                    )
+            if row and max(row) >= size:  # a special string added to the vocabulary
+                id_ = max(row)
+                raise ConfigError(
+                    f"text {number} has the token {tokenizer.decode([id_])!r} with the "
+                    f"id {id_}; the model has embeddings for ids below {size}. "
+                    "Expected the tokenizer that it was trained with."
+                )
         return rows
 
-    def _batch(
-        self, rows: Sequence[Sequence[int]], batch_size: int, limit: int
-    ) -> tuple[jax.Array, jax.Array]:
-        """Rows of ids to i32[B, S] and bool[B, S], B always the same, S a multiple."""
-        longest = max(1, *map(len, rows))
-        length = min(-(-longest // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE, limit)
-        pad_id = self.tokenizers.source.special_ids.pad
-        ids = np.full((batch_size, length), pad_id, np.int32)
-        mask = np.zeros((batch_size, length), bool)
-        for row, tokens in enumerate(rows):
-            ids[row, : len(tokens)] = tokens
-            # An empty text is a source of one padding token, not a filler row.
-            mask[row, : max(len(tokens), 1)] = True
-        return jnp.asarray(ids), jnp.asarray(mask)
+    def _results(self, found: Found) -> list[Result]:
+        places = range(len(found.scores))
+        texts = self.tokenizers.target.batch_decode(
+            [found.tokens(place) for place in places], skip_special_tokens=True
+        )
+        return [
+            {"generated_text": text, "score": float(score)}
+            for text, score in zip(texts, found.scores, strict=True)
+        ]
+
+    def _decode(self, tokens: Sequence[int]) -> str:
+        return self.tokenizers.target.decode(tokens, skip_special_tokens=True)
+
+    def _sure_text(self, tokens: Sequence[int]) -> str:
+        """What the text of these tokens and any others begins with: whole words."""
+        some = self._decode(tokens[: max(0, len(tokens) - _UNSURE_TOKENS)])
+        all_ = self._decode(tokens)
+        same = itertools.takewhile(
+            lambda pair: pair[0] == pair[1], zip(some, all_, strict=False)
+        )
+        sure = "".join(letter for letter, _ in same)
+        return sure[: sure.rfind(" ") + 1].rstrip(" ")
 
 
-def pipeline(task: str, *, model: str | os.PathLike[str]) -> Pipeline:
+def _check_at_least_one(name: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"{name} is {value!r}; expected at least 1.")
+
+
+@contextlib.contextmanager
+def _shown(wanted: bool, total: int) -> Iterator[Any]:
+    """A progress bar on standard error; what comes out moves it by one text."""
+    if not wanted:
+        yield lambda: None
+        return
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("generating", total=total)
+        yield lambda: bar.advance(task)
+
+
+def pipeline(
+    task: str,
+    *,
+    model: str | os.PathLike[str],
+    dtype: jnp.dtype = jnp.float32,
+) -> Pipeline:
     """Makes a function of texts from a model directory.
 
     Args:
       task: one of `TASKS`.
       model: the directory.
+      dtype: of the computation; bfloat16 is for GPU and TPU.
 
     Raises:
       ConfigError: an unknown task.
@@ -161,4 +287,4 @@ def pipeline(task: str, *, model: str | os.PathLike[str]) -> Pipeline:
             f"task is {task!r}; expected one of {', '.join(TASKS)}."
             f"{nearest(task, TASKS)}"
         )
-    return Pipeline(model)
+    return Pipeline(model, dtype)

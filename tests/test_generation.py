@@ -235,13 +235,13 @@ def test_special_ids_are_the_models_unless_the_config_has_others(params, sources
 
 def test_one_compilation_for_each_shape_and_configuration(params, sources, monkeypatch):
     traces = []
-    search = generation.search
+    begin = generation.begin
 
     def counted(*arguments):
         traces.append(arguments)
-        return search(*arguments)
+        return begin(*arguments)
 
-    monkeypatch.setattr(generation, "search", counted)
+    monkeypatch.setattr(generation, "begin", counted)
     ids, mask = sources
     settings = {"max_new_tokens": 2, "length_penalty": 0.123}  # of no other test
     for _ in range(2):

@@ -2,14 +2,14 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
 import bertgen_jax
-from bertgen_jax import generation, pretrained
+from bertgen_jax import pretrained
 from bertgen_jax.decoding.config import GenerationConfig
-from bertgen_jax.decoding.contract import SearchResult
-from bertgen_jax.errors import CheckpointError, ConfigError, TokenizerError
+from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.bert_generation import BertGenerationEncoder
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
@@ -54,20 +54,6 @@ def pipe(directory):
     return bertgen_jax.pipeline("summarization", model=directory)
 
 
-@pytest.fixture
-def batches(monkeypatch):
-    """The shapes and settings of all batches, which are not searched."""
-    seen = []
-
-    def recorded(model, params, ids, mask, config):
-        seen.append((ids.shape, config))
-        rows = np.zeros((len(ids), 1), np.int32)
-        return SearchResult(sequences=rows[..., None], scores=rows, lengths=rows)
-
-    monkeypatch.setattr(generation, "generate", recorded)
-    return seen
-
-
 def test_a_list_in_a_list_out_in_its_order(pipe):
     together = pipe(TEXTS)
     assert len({result["generated_text"] for result in together}) > 2
@@ -85,17 +71,31 @@ def test_batches_change_nothing(pipe):
         assert found == wanted
 
 
+def library(pipe, text, **settings):
+    """What `generate` finds for one text."""
+    ids = np.array([pipe.tokenizers.source.encode(text)])
+    found = pipe.generator(ids, None, pipe.config(settings))
+    return jax.device_get(found), pipe.tokenizers.target
+
+
 def test_more_beams_are_those_of_the_library(pipe):
-    ids = np.array([pipe.tokenizers.source.encode(TEXTS[0])])
-    config = dataclasses.replace(pipe.generation_config, num_beams=4)
-    found = generation.generate(pipe.model, pipe.params, ids, np.ones_like(ids), config)
-    wanted = pipe.tokenizers.target.decode(
-        found.sequences[0, 0], skip_special_tokens=True
+    found, tokenizer = library(pipe, TEXTS[0], num_beams=4, num_return_sequences=3)
+    results = pipe(TEXTS[0], num_beams=4, num_return_sequences=3)
+    assert [r["generated_text"] for r in results] == tokenizer.batch_decode(
+        found.sequences[0].tolist(), skip_special_tokens=True
     )
-    (result,) = pipe(TEXTS[0], num_beams=4)
-    assert result["generated_text"] == wanted
-    np.testing.assert_allclose(result["score"], found.scores[0, 0], rtol=1e-5)
-    assert result != pipe(TEXTS[0])[0]
+    scores = [r["score"] for r in results]
+    np.testing.assert_allclose(scores, found.scores[0], rtol=1e-5)
+    assert len({r["generated_text"] for r in results}) == 3
+
+
+def test_several_sequences_of_a_list_are_lists(pipe):
+    alone = pipe(TEXTS[0], num_beams=3, num_return_sequences=2)
+    listed = pipe(TEXTS, num_beams=3, num_return_sequences=2)
+    assert [len(results) for results in listed] == [2] * len(TEXTS)
+    assert [r["generated_text"] for r in listed[0]] == [
+        r["generated_text"] for r in alone
+    ]
 
 
 def test_no_text_and_an_iterator_of_texts(pipe):
@@ -103,21 +103,54 @@ def test_no_text_and_an_iterator_of_texts(pipe):
     assert pipe(iter(TEXTS[:2])) == pipe(TEXTS[:2])
 
 
-def test_few_shapes_are_compiled(pipe, batches):
-    pipe(TEXTS[0])
-    pipe(TEXTS[:3])
-    pipe(TEXTS * 8)
-    pipe("rain " * 100)  # longer than the model has positions: cut
-    shapes = [shape for shape, _ in batches]
-    assert shapes == [(1, 32), (4, 32), *[(16, 32)] * 3, (1, 40)]
+def test_settings_of_a_call_replace_the_directorys(pipe):
+    assert pipe.config({}).max_new_tokens == 6
+    assert pipe.config({"num_beams": 4}).num_beams == 4
+    longer = pipe.config({"max_length": 9})
+    assert longer.for_prompt(1).max_new_tokens == 8  # the directory's 6 does not rule
 
 
-def test_settings_of_a_call_replace_the_directorys(pipe, batches):
-    for settings in ({}, {"num_beams": 4}, {"max_length": 3}):
-        pipe(TEXTS[0], **settings)
-    configs = [config for _, config in batches]
-    assert [config.num_beams for config in configs] == [1, 4, 1]
-    assert [config.num_new_tokens for config in configs] == [6, 6, 2]
+def test_a_stream_is_the_text_in_pieces(pipe):
+    for settings in ({}, {"num_beams": 3}, {"num_beams": 4, "num_beam_groups": 2}):
+        for text in TEXTS:
+            whole = pipe(text, max_new_tokens=30, **settings)[0]["generated_text"]
+            pieces = list(pipe.stream(text, max_new_tokens=30, **settings))
+            assert "".join(pieces) == whole
+    assert max(len(list(pipe.stream(t, max_new_tokens=30))) for t in TEXTS) > 3
+
+
+def test_a_seed_draws_the_same_in_any_batch(pipe):
+    drawn = pipe(TEXTS, do_sample=True, seed=3)
+    for size in (1, 2):
+        again = pipe(TEXTS, do_sample=True, seed=3, batch_size=size)
+        assert texts_of(again) == texts_of(drawn)
+    assert texts_of(pipe(TEXTS, do_sample=True, seed=4)) != texts_of(drawn)
+
+
+def texts_of(results):
+    return [result["generated_text"] for result in results]
+
+
+def test_long_texts_are_cut_and_counted(pipe, caplog):
+    long = "rain " * 100_000
+    results = pipe(["a bridge", long, long])
+    assert "2 of 3 texts have more than 40 tokens" in caplog.text
+    # The same as of its beginning, which is all that the model reads.
+    assert results[1]["generated_text"] == results[2]["generated_text"]
+    assert texts_of(pipe(["rain " * 60])) == texts_of(results[1:2])
+
+
+def test_results_come_as_they_are_found(pipe):
+    found = dict(pipe.each(TEXTS, batch_size=2))
+    assert sorted(found) == list(range(len(TEXTS)))
+    assert texts_of(found[i][0] for i in range(len(TEXTS))) == texts_of(pipe(TEXTS))
+
+
+def test_a_bar_shows_how_far_it_is(pipe, capsys):
+    pipe(TEXTS, progress=True)
+    assert "generating" in capsys.readouterr().err
+    pipe(TEXTS)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
@@ -130,6 +163,10 @@ def test_settings_of_a_call_replace_the_directorys(pipe, batches):
         ({"num_beams": 0}, "num_beams is 0"),
         ({"max_new_tokens": 41}, "41 new tokens are asked for; the decoder has 40"),
         ({"batch_size": 0}, "batch_size is 0; expected at least 1"),
+        ({"num_return_sequences": 2}, "num_return_sequences is 2 and num_beams is 1"),
+        ({"min_new_tokens": 7}, "min_new_tokens is 7 and at most 6"),
+        ({"bad_words_ids": ((50,),)}, "bad_words_ids has the id 50; .* below 50"),
+        ({"forced_bos_token_id": 99}, "forced_bos_token_id has the id 99"),
     ],
 )
 def test_settings_that_cannot_be_meant(pipe, settings, message):
@@ -138,8 +175,12 @@ def test_settings_that_cannot_be_meant(pipe, settings, message):
 
 
 def test_what_is_no_text(pipe):
-    with pytest.raises(TokenizerError, match="None"):
+    with pytest.raises(ConfigError, match="text 1 is a NoneType"):
         pipe(["a bridge", None])
+    with pytest.raises(ConfigError, match="stream is of one text; found a list"):
+        list(pipe.stream(["a bridge"]))
+    with pytest.raises(ConfigError, match="a stream is of one sequence"):
+        list(pipe.stream("a", num_beams=2, num_return_sequences=2))
 
 
 def test_every_task_is_the_same_function(directory):

@@ -1,9 +1,9 @@
 """Beam search: a step function in, the best hypotheses of each source out.
 
 It decides as transformers 4.50 to 5 decide: how many candidates are ranked, which of
-them may finish, what displaces a finished one, when to stop. The paper's length norm
-stands beside the peer's. No cache is ever re-ordered: docs/architecture.md, "Beams are
-positions".
+them may finish, what displaces a finished one, when to stop; with several groups, as
+version 4 did, which was the last to have them. The paper's length norm stands beside
+the peer's. No cache is ever re-ordered: docs/architecture.md, "Beams are positions".
 """
 
 from typing import Any
@@ -13,127 +13,232 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from bertgen_jax.decoding import processors, sampling
 from bertgen_jax.decoding.config import GenerationConfig
-from bertgen_jax.decoding.contract import LOWEST_SCORE, SearchResult, StepFn
+from bertgen_jax.decoding.contract import LOWEST_SCORE, Prompt, SearchResult, StepFn
 from bertgen_jax.decoding.selection import top_k
 
 
 @struct.dataclass
-class _State:
-    position: jax.Array  # i32[] tokens generated so far
-    cache: Any  # the step function's own
-    # The R running beams, best first.
-    ids: jax.Array  # i32[B, R] what the next step reads
-    ancestors: jax.Array  # bool[B, R, C] the slots of each beam's past
-    sequences: jax.Array  # i32[B, R, T]
-    scores: jax.Array  # f32[B, R] sums of log-probabilities
-    # The R best finished hypotheses; a place that is still free has length 0.
+class Group:
+    """Beams that compete with each other; mostly all R of a source, R' = R / groups."""
+
+    # The R' running beams, best first.
+    ids: jax.Array  # i32[B, R'] what the next step reads
+    ancestors: jax.Array  # bool[B, R', R * T] the slots of each beam's past
+    sequences: jax.Array  # i32[B, R', T]
+    scores: jax.Array  # f32[B, R'] sums of log-probabilities
+    # The R' best finished hypotheses; a place that is still free has length 0.
     finished: SearchResult
     is_open: jax.Array  # bool[B] another hypothesis may still enter `finished`
 
 
-def beam_search(
-    step: StepFn,
-    cache: Any,
-    start_ids: jax.Array,
-    config: GenerationConfig,
-    active: jax.Array | None = None,
-) -> SearchResult:
-    """Keeps the R = `config.num_beams` best partial sequences of each source.
+@struct.dataclass
+class Beams:
+    """The beams of each source, in groups that search one after the other."""
 
-    Args:
-      step: see `contract.StepFn`.
-      cache: its cache, with C = R * T slots a source.
-      start_ids: i32[B], the token before the first generated one.
-      config: beams, length, special ids, length penalty and stopping.
-      active: bool[B], False for rows that only fill the batch: they never delay its
-        end. None: all are active.
+    prompt: Prompt
+    position: jax.Array  # i32[B] tokens generated so far
+    groups: tuple[Group, ...]
 
-    Returns:
-      A `SearchResult` with N = `config.num_return_sequences`.
-    """
-    final = jax.lax.while_loop(
-        lambda state: (state.position < config.num_new_tokens) & state.is_open.any(),
-        lambda state: _advance(step, config, state),
-        _start(cache, start_ids, config, active),
-    )
-    return jax.tree.map(lambda x: x[:, : config.num_return_sequences], final.finished)
+    @property
+    def is_open(self) -> jax.Array:
+        """bool[B]: another hypothesis may still be found."""
+        return jnp.stack([group.is_open for group in self.groups]).any(axis=0)
 
 
-def _start(
-    cache: Any,
-    start_ids: jax.Array,
-    config: GenerationConfig,
-    active: jax.Array | None,
-) -> _State:
-    """R equal beams of which only the first is alive."""
-    batch, beams, steps = start_ids.shape[0], config.num_beams, config.num_new_tokens
+def start(prompt: Prompt, config: GenerationConfig) -> Beams:
+    """In each group equal beams of which only the first is alive."""
+    batch, steps, rows = len(prompt.ids), config.num_new_tokens, config.num_beams
+    beams = rows // config.num_beam_groups
     sequences = jnp.full((batch, beams, steps), config.fill_id, jnp.int32)
     scores = jnp.full((batch, beams), LOWEST_SCORE, jnp.float32)
     lengths = jnp.zeros((batch, beams), jnp.int32)
-    return _State(
-        position=jnp.zeros((), jnp.int32),
-        cache=cache,
-        ids=jnp.broadcast_to(start_ids[:, None], (batch, beams)),
-        ancestors=jnp.zeros((batch, beams, beams * steps), bool),
+    group = Group(
+        ids=jnp.broadcast_to(prompt.ids[:, -1:], (batch, beams)),
+        ancestors=jnp.zeros((batch, beams, rows * steps), bool),
         sequences=sequences,
         scores=scores.at[:, 0].set(0.0),
         finished=SearchResult(sequences=sequences, scores=scores, lengths=lengths),
-        is_open=jnp.ones((batch,), bool) if active is None else active,
+        is_open=prompt.mask.any(axis=1),
+    )
+    return Beams(
+        prompt=prompt,
+        position=jnp.zeros((batch,), jnp.int32),
+        groups=(group,) * config.num_beam_groups,
     )
 
 
-def _advance(step: StepFn, config: GenerationConfig, state: _State) -> _State:
-    """One token more: M candidates are ranked, some of them finish, R run on."""
-    batch, beams, steps = state.sequences.shape
-    length = state.position + 1
+def advance(
+    step: StepFn, cache: Any, state: Beams, config: GenerationConfig, room: int
+) -> tuple[Beams, Any]:
+    """One token more for every source that is open.
 
+    Args:
+      step: see `contract.StepFn`.
+      cache: its cache, with R * `room` slots a source.
+      state: of `start` or the last `advance`.
+      config: of `GenerationConfig.for_prompt`.
+      room: positions that the cache has slots for.
+    """
+    ids = jnp.concatenate([group.ids for group in state.groups], axis=1)
     # A beam sees its past and the slot that it writes now.
-    own_slots = state.position * beams + jnp.arange(beams)
-    own = jnp.arange(beams * steps)[None] == own_slots[:, None]  # bool[R, C]
-    ancestors = state.ancestors | own[None]
-    logits, cache = step(state.cache, state.ids, state.position, ancestors)
+    own = (
+        state.position[:, None] * config.num_beams + jnp.arange(config.num_beams)[None]
+    )
+    past = jnp.concatenate([group.ancestors for group in state.groups], axis=1)
+    ancestors = past | (jnp.arange(past.shape[2])[None, None] == own[:, :, None])
+    visible = ancestors[:, :, : room * config.num_beams]
+    logits, cache = step(cache, ids, state.position, visible)
 
-    # So many that R of them can run on, even when every beam offers every EOS.
+    groups, chosen = [], []
+    beams = config.num_beams // config.num_beam_groups
+    for number, before in enumerate(state.groups):
+        rows = slice(number * beams, (number + 1) * beams)
+        group = _advance_group(
+            before.replace(ancestors=ancestors[:, rows]),
+            logits[:, :, rows].astype(jnp.float32),  # scores are f32
+            state.prompt,
+            state.position,
+            chosen,
+            config,
+        )
+        groups.append(group)
+        # A group that has ended chooses padding: as the peer, whatever else pad means.
+        chosen.append(jnp.where(before.is_open[:, None], group.ids, config.fill_id))
+    return state.replace(
+        position=state.position + state.is_open, groups=tuple(groups)
+    ), cache
+
+
+def _advance_group(
+    group: Group,
+    logits: jax.Array,
+    prompt: Prompt,
+    position: jax.Array,
+    chosen: list[jax.Array],
+    config: GenerationConfig,
+) -> Group:
+    """Of M candidates some finish and R' run on.
+
+    Args:
+      group: its `ancestors` hold the slots that its beams have just written.
+      logits: f32[V, B, R'] of its beams.
+      prompt: of all.
+      position: i32[B], tokens that its beams have.
+      chosen: i32[B, R'] for each earlier group, what it has chosen at this step.
+      config: of the search.
+    """
+    beams, steps = group.sequences.shape[1:]
+    # So many that R' of them can run on, even when every beam offers every EOS.
     num_candidates = max(2, 1 + len(config.eos_ids)) * beams  # M
-    log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))  # scores are f32
-    totals = state.scores[:, :, None] + log_probs  # [B, R, V]
-    scores, indices = top_k(totals.reshape(batch, -1), num_candidates)  # [B, M]
-    parents, ids = jnp.divmod(indices, totals.shape[-1])
-    sequences = _rows(state.sequences, parents).at[:, :, state.position].set(ids)
-    stops = jnp.isin(ids, np.array(config.eos_ids, np.int32)) | (length == steps)
+    scores, parents, ids = _candidates(
+        group, logits, prompt, position, chosen, config, num_candidates
+    )
+    column = jnp.arange(steps)[None, None] == position[:, None, None]
+    sequences = jnp.where(column, ids[:, :, None], _rows(group.sequences, parents))
+    is_eos = jnp.isin(ids, np.array(config.eos_ids, np.int32))
+    is_cut = ~is_eos & (position + 1 >= steps)[:, None]
 
-    # Only the R best candidates may finish; those behind them are there to run on.
-    is_leader = jnp.arange(num_candidates) < beams
-    finishes = stops & is_leader[None] & state.is_open[:, None]
-    norm = jnp.asarray(config.length_norms())[state.position]
+    # Only the R' best candidates may finish; those behind them are there to run on.
+    may_finish = (jnp.arange(num_candidates) < beams)[None] & group.is_open[:, None]
+    if config.num_beam_groups > 1 and config.early_stopping is True:
+        # Where as many have ended by themselves, none that was cut off enters.
+        ended = (group.finished.lengths > 0).sum(1) + (is_eos & may_finish).sum(1)
+        is_cut &= (ended < beams)[:, None]
+    finishes = (is_eos | is_cut) & may_finish
+    norms = jnp.asarray(config.length_norms())[position]
+    normalised = scores / norms[:, None]
+    length = position[:, None] + 1
     finished = _best(
-        state.finished,
+        group.finished,
         SearchResult(
             sequences=sequences,
-            scores=jnp.where(finishes, scores / norm, LOWEST_SCORE),
-            lengths=jnp.full_like(ids, length),
+            scores=jnp.where(finishes, normalised, LOWEST_SCORE),
+            lengths=jnp.broadcast_to(length, ids.shape),
         ),
     )
 
-    # Only a candidate that does not stop may run on; the others rank behind.
+    # Only a candidate that does not end may run on; the others rank behind.
+    best = scores[:, 0], normalised[:, 0]
     scores, runners = jax.lax.top_k(
-        jnp.where(stops, scores + LOWEST_SCORE, scores), beams
+        jnp.where(is_eos, scores + LOWEST_SCORE, scores), beams
     )
-    return _State(
-        position=length,
-        cache=cache,
+    # Version 4 compared with the best candidate, even if that had just ended.
+    if config.num_beam_groups == 1:
+        best = scores[:, 0], scores[:, 0] / norms
+    improves = _may_improve(config, position, *best, finished)
+    return Group(
         ids=_rows(ids, runners),
-        ancestors=_rows(ancestors, _rows(parents, runners)),
+        ancestors=_rows(group.ancestors, _rows(parents, runners)),
         sequences=_rows(sequences, runners),
         scores=scores,
         finished=finished,
-        is_open=state.is_open & _may_improve(config, length, scores[:, 0], finished),
+        is_open=group.is_open & improves,
     )
 
 
+def _candidates(
+    group: Group,
+    logits: jax.Array,
+    prompt: Prompt,
+    position: jax.Array,
+    chosen: list[jax.Array],
+    config: GenerationConfig,
+    count: int,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The likeliest continuations of all beams of a group, or drawn ones.
+
+    Arguments are those of `_advance_group`.
+
+    Returns:
+      Sums of log-probabilities f32[B, M], best first, beams i32[B, M] that they
+      continue, and tokens i32[B, M].
+    """
+    size, batch, beams = logits.shape
+    norm = jax.nn.logsumexp(logits, axis=0)  # [B, R']
+    scores = logits
+    is_plain = not (chosen or config.do_sample or processors.is_needed(config))
+    if not is_plain:
+        scores, norm = logits - norm[None], jnp.zeros_like(norm)
+    if chosen:
+        scores = scores - config.diversity_penalty * _counts(chosen, size)[..., None]
+    if processors.is_needed(config):
+        history = processors.History.of(
+            prompt.ids, prompt.mask, group.sequences, position
+        )
+        scores = processors.process(scores, history, config)
+
+    if config.do_sample:
+        scores, ids = sampling.shortlist(scores, config)
+        totals = (group.scores[:, :, None] + scores).reshape(batch, -1)
+        noise = sampling.noise(config.seed, prompt.seeds, position, totals.shape[1:])
+        _, places = top_k((totals + noise).T, count)
+        totals = jnp.take_along_axis(totals, places, axis=1)
+        totals, order = jax.lax.top_k(totals, count)
+        places = jnp.take_along_axis(places, order, axis=1)
+    else:
+        # The best of all beams are among the best of each; within one they have the
+        # order of the logits, so only those few are normalised.
+        few = min(count, size)
+        scores, ids = top_k(scores.reshape(size, -1), few)
+        scores = scores.reshape(batch, beams, few) - norm[:, :, None]
+        totals = (group.scores[:, :, None] + scores).reshape(batch, -1)
+        totals, places = jax.lax.top_k(totals, count)
+    ids = ids.reshape(batch, -1)
+    parents = places // (ids.shape[1] // beams)
+    return totals, parents, jnp.take_along_axis(ids, places, axis=1)
+
+
+def _counts(chosen: list[jax.Array], size: int) -> jax.Array:
+    """How many beams of earlier groups have chosen each token, f32[V, B]."""
+    ids = jnp.concatenate(chosen, axis=1)
+    counts = jnp.zeros((size, len(ids)), jnp.float32)
+    return counts.at[ids, jnp.arange(len(ids))[:, None]].add(1.0)
+
+
 def _best(finished: SearchResult, candidates: SearchResult) -> SearchResult:
-    """The R best of the finished [B, R] and of the candidates [B, M].
+    """The R' best of the finished [B, R'] and of the candidates [B, M].
 
     Of equals the finished ones come first: a candidate with the score `LOWEST_SCORE`
     never takes a place, not even a free one.
@@ -147,27 +252,37 @@ def _best(finished: SearchResult, candidates: SearchResult) -> SearchResult:
 
 def _may_improve(
     config: GenerationConfig,
-    length: jax.Array,
-    best_running: jax.Array,
+    position: jax.Array,
+    best: jax.Array,
+    best_normalised: jax.Array,
     finished: SearchResult,
 ) -> jax.Array:
     """Whether a running beam may still displace a finished hypothesis: bool[B].
 
     Args:
       config: see `GenerationConfig.early_stopping`.
-      length: i32[], tokens of a running beam.
-      best_running: f32[B], the best sum of log-probabilities among them.
-      finished: the R places of each source.
+      position: i32[B], tokens of a running beam, less one.
+      best: f32[B], the best sum of log-probabilities among them.
+      best_normalised: f32[B], the same over the norm of its length.
+      finished: the R' places of each source.
     """
+    has_room = position + 1 < config.num_new_tokens
     is_full = (finished.lengths > 0).all(axis=-1)
     if config.early_stopping is True:
-        return ~is_full
-    norms = jnp.asarray(config.length_norms())
+        return ~is_full & has_room
+    bound = best_normalised
     if config.early_stopping == "never" and config.length_penalty > 0:
-        bound = best_running / norms[-1]  # as if no later token cost anything
-    else:
-        bound = best_running / norms[length - 1]
-    return ~is_full | (bound > finished.scores[:, -1])  # the last is the worst
+        bound = best / config.length_norms()[-1]  # as if no later token cost anything
+    worst = finished.scores[:, -1]
+    return has_room & (~is_full | (bound > worst))
+
+
+def result(state: Beams, config: GenerationConfig) -> SearchResult:
+    """The best finished hypotheses of all groups."""
+    groups = [group.finished for group in state.groups]
+    found = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), *groups)
+    _, best = jax.lax.top_k(found.scores, config.num_return_sequences)
+    return jax.tree.map(lambda x: _rows(x, best), found)
 
 
 def _rows(x: jax.Array, index: jax.Array) -> jax.Array:

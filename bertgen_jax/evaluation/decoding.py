@@ -45,12 +45,11 @@ def decode_split(
         host=jax.process_index(),
         hosts=jax.process_count(),
     )
+    generator = generation.Generator(model, params)
     texts = [""] * len(split.encoded)
     scores = np.zeros(len(split.encoded))
     for host_batch, batch in loading.to_device(batches, sharding):
-        result = generation.generate(
-            model, params, batch["input_ids"], batch["attention_mask"], config
-        )
+        result = generator(batch["input_ids"], batch["attention_mask"], config)
         index, rows, row_scores = _gather(
             host_batch["example_index"], result.sequences[:, 0], result.scores[:, 0]
         )

@@ -5,7 +5,6 @@ search, beams (docs/architecture.md, "Beams are positions") and plain left-to-ri
 """
 
 import jax
-import jax.numpy as jnp
 from flax import struct
 
 from bertgen_jax.errors import ConfigError
@@ -67,27 +66,3 @@ class Cache:
                 f"the cache has {self.capacity} slots, {self.known_index} of them "
                 f"written; {tokens} more do not fit. Make it with a larger capacity."
             )
-
-    def extended(self, slots: int) -> "Cache":
-        """The same with more free slots at the end."""
-        room = ((0, 0), (0, 0), (0, slots), (0, 0))  # of [B, H, C, K]
-        layers = [
-            layer.replace(
-                key=jnp.pad(layer.key, room), value=jnp.pad(layer.value, room)
-            )
-            for layer in self.layers
-        ]
-        return self.replace(layers=tuple(layers))
-
-
-@struct.dataclass
-class DecodingState:
-    """A batch of sources that have been read, and the targets so far.
-
-    Attributes:
-      cache: the decoder's.
-      source_mask: bool[B, S], the source positions that may be attended to.
-    """
-
-    cache: Cache
-    source_mask: jax.Array

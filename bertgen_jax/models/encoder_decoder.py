@@ -10,8 +10,10 @@ from bertgen_jax.models.bert_generation import (
     BertGenerationEncoder,
     check_one_input,
 )
-from bertgen_jax.models.cache import Cache, DecodingState
+from bertgen_jax.models.cache import Cache
 from bertgen_jax.models.config import EncoderDecoderConfig
+from bertgen_jax.models.decoder_step import Memory
+from bertgen_jax.models.masks import token_positions
 from bertgen_jax.models.outputs import (
     DecoderOutput,
     EncoderDecoderOutput,
@@ -188,59 +190,38 @@ class EncoderDecoder(nn.Module):
             deterministic=deterministic,
         )
 
-    def start(
-        self, input_ids: jax.Array, attention_mask: jax.Array, beams: int, steps: int
-    ) -> DecodingState:
-        """Reads sources, for `step` to write targets to them.
+    def read(
+        self,
+        input_ids: jax.Array,
+        attention_mask: jax.Array,
+        prefix_ids: jax.Array,
+        prefix_mask: jax.Array,
+    ) -> Memory:
+        """Reads sources, and how targets begin, for `decoder_step` to go on from.
+
+        Padding may stand anywhere in a source: positions are counted without it.
 
         Args:
           input_ids: i32[B, S].
           attention_mask: bool[B, S] keep-mask.
-          beams: R, rows of one source.
-          steps: T, the longest target in tokens.
+          prefix_ids: i32[B, P] first tokens of the targets; P may be 0.
+          prefix_mask: bool[B, P] keep-mask of them.
 
         Raises:
-          ConfigError: such a target is longer than the position table.
+          ConfigError: a source is longer than the position table.
         """
-        positions = self.config.decoder.max_position_embeddings
-        if steps > positions:
+        positions = self.config.encoder.max_position_embeddings
+        if input_ids.shape[1] > positions:
             raise ConfigError(
-                f"{steps} new tokens are asked for; the decoder has {positions} "
-                "positions (max_position_embeddings). Lower max_new_tokens."
+                f"the sources have {input_ids.shape[1]} positions; the encoder has "
+                f"{positions} (max_position_embeddings). Truncate the text when "
+                "tokenizing."
             )
-        encoded = self.encode(input_ids, attention_mask)
-        cache = self.init_cache(encoded.last_hidden_state, beams * steps)
-        return DecodingState(cache, attention_mask)
-
-    def step(
-        self,
-        state: DecodingState,
-        ids: jax.Array,
-        position: jax.Array,
-        ancestors: jax.Array,
-    ) -> tuple[jax.Array, DecodingState]:
-        """Reads one more token of each target; a step function of `decoding`.
-
-        The R beams are R tokens at one position: docs/architecture.md.
-
-        Args:
-          state: of `start` or the last `step`.
-          ids: i32[B, R].
-          position: i32[], of these in their targets.
-          ancestors: bool[B, R, R * T], the slots that each row sees.
-
-        Returns:
-          Logits f32[B, R, V] of the next tokens, and the new state.
-        """
-        out = self.decode(
-            ids,
-            None,
-            state.source_mask,
-            decoder_attention_mask=ancestors,
-            decoder_position_ids=jnp.broadcast_to(position, (1, ids.shape[1])),
-            past_key_values=state.cache,
+        places = token_positions(attention_mask)
+        states = self.encode(input_ids, attention_mask, places).last_hidden_state
+        return self.decoder.read(
+            prefix_ids, prefix_mask, self._bridge(states), attention_mask
         )
-        return out.logits, state.replace(cache=out.past_key_values)
 
     def init_cache(self, encoder_hidden_states: jax.Array, capacity: int) -> Cache:
         """A decoder cache of `capacity` slots for sources [B, S, D of the encoder]."""

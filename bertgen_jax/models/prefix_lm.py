@@ -12,8 +12,8 @@ from flax import linen as nn
 
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
-from bertgen_jax.models.cache import DecodingState
 from bertgen_jax.models.config import PrefixLanguageModelConfig
+from bertgen_jax.models.decoder_step import Memory
 from bertgen_jax.models.masks import token_positions
 from bertgen_jax.models.outputs import EncoderDecoderOutput
 
@@ -76,38 +76,9 @@ class PrefixLanguageModel(nn.Module):
             self.decoder.logits(out.last_hidden_state[:, length:])
         )
 
-    def start(
-        self, input_ids: jax.Array, attention_mask: jax.Array, beams: int, steps: int
-    ) -> DecodingState:
-        """As in `EncoderDecoder`; the source takes the first S slots of the cache."""
-        batch, length = input_ids.shape
-        self._check_room(length, steps)
-        keep = attention_mask != 0
-        out = self.decoder.bert(
-            input_ids,
-            keep,
-            token_positions(keep),
-            past_key_values=self.decoder.init_cache(batch, length),
-        )
-        return DecodingState(out.past_key_values.extended(beams * steps), keep)
-
-    def step(
-        self,
-        state: DecodingState,
-        ids: jax.Array,
-        position: jax.Array,
-        ancestors: jax.Array,
-    ) -> tuple[jax.Array, DecodingState]:
-        """As in `EncoderDecoder`; every beam sees the one copy of its source."""
-        source = state.source_mask
-        seen = jnp.broadcast_to(source[:, None], (*ids.shape, source.shape[1]))
-        out = self.decoder(
-            ids,
-            jnp.concatenate([seen, ancestors], axis=2),
-            jnp.sum(source, axis=1, keepdims=True) + position,
-            past_key_values=state.cache,
-        )
-        return out.logits, state.replace(cache=out.past_key_values)
+    def read(self, prefix_ids: jax.Array, prefix_mask: jax.Array) -> Memory:
+        """Reads sources and how targets begin, i32[B, P]; see `decoder.read`."""
+        return self.decoder.read(prefix_ids, prefix_mask)
 
     def _check_room(self, source: int, target: int) -> None:
         positions = self.config.decoder.max_position_embeddings

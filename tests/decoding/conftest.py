@@ -40,7 +40,7 @@ class HistoryModel:
         return logits - np.log(np.exp(logits).sum())
 
     def cache(self, sources, config):
-        num_slots = config.num_beams * config.num_new_tokens
+        num_slots = config.num_rows * config.num_new_tokens
         return {
             "table": jnp.asarray(self.table),
             "sources": jnp.asarray(sources, jnp.int32),
@@ -48,15 +48,16 @@ class HistoryModel:
         }
 
     @staticmethod
-    def step(cache, ids, position, ancestors):
-        first_slot = position * ids.shape[1]
-        tokens = jax.lax.dynamic_update_slice(cache["tokens"], ids, (0, first_slot))
+    def step(cache, ids, positions, ancestors):
+        slots = positions[:, None] * ids.shape[1] + jnp.arange(ids.shape[1])[None]
+        rows = jnp.arange(len(ids))[:, None]
+        tokens = cache["tokens"].at[rows, slots].set(ids, mode="drop")
 
         weights = jnp.repeat(_WEIGHTS, ids.shape[1])[: tokens.shape[1]]  # [C]
         terms = (tokens + 1) * weights[None]  # [B, C]
         sums = jnp.where(ancestors, terms[:, None], 0).sum(axis=2)  # [B, R]
         state = (cache["sources"][:, None] + sums) % _STATES
-        return cache["table"][state], {**cache, "tokens": tokens}
+        return jnp.moveaxis(cache["table"][state], 2, 0), {**cache, "tokens": tokens}
 
 
 @pytest.fixture(scope="session")

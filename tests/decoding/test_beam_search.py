@@ -1,23 +1,17 @@
+import json
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bertgen_jax.decoding.beam_search import beam_search
+from bertgen_jax.decoding import beam_search
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.decoding.contract import LOWEST_SCORE
-from bertgen_jax.decoding.greedy import greedy_search
+from tests.decoding.searches import START, compiled
 
-START, PAD, EOS = 2, 0, 1
-
-
-def compiled(step, config):
-    """`beam_search` as a jitted function of (cache, start_ids, active)."""
-    return jax.jit(
-        lambda cache, start_ids, active: beam_search(
-            step, cache, start_ids, config, active
-        )
-    )
+PAD, EOS = 0, 1
 
 
 def run(search, model, config, sources, active=True):
@@ -84,15 +78,15 @@ class Trellis:
         table = np.zeros((7, 7), np.float32)
         for source, target, probability in cls.edges:
             table[source, target] = probability
-        return jnp.log(jnp.asarray(table))[ids], cache  # no edge: log 0 = -inf
+        logits = jnp.log(jnp.asarray(table))[ids]  # no edge: log 0 = -inf
+        return jnp.moveaxis(logits, 2, 0), cache
 
 
 def search_trellis(step, start_ids, active=None, **settings):
     """A search, one beam being greedy, on the drawing; ids and settings as given."""
     config = GenerationConfig(eos_token_id=EOS, pad_token_id=PAD, **settings)
-    search = greedy_search if config.num_beams == 1 else beam_search
-    run = jax.jit(lambda start_ids, active: search(step, (), start_ids, config, active))
-    return run(np.array(start_ids, np.int32), active)
+    active = np.ones(len(start_ids), bool) if active is None else active
+    return compiled(step, config)((), np.array(start_ids, np.int32), active)
 
 
 def test_two_beams_find_the_best_path_that_greedy_misses():
@@ -307,7 +301,7 @@ def drawn_settings(number):
 @pytest.mark.parametrize("number", range(15))
 def test_every_decision_is_the_peers(history_model, number):
     vocab_size, config = drawn_settings(number)
-    search = compiled(history_model.step, config)
+    search = compiled(history_model.step, config, beam_search)
     sources = [0, 1, 2, 3, 4]
     for bias in EOS_BIASES:
         model = history_model.draw(number, vocab_size, config.eos_ids, bias)
@@ -383,12 +377,35 @@ def test_one_beam_that_stops_early_is_greedy(drawn):
     config = GenerationConfig(
         max_new_tokens=8, early_stopping=True, eos_token_id=(EOS, 4), pad_token_id=PAD
     )
-    greedy = jax.jit(
-        lambda cache, start_ids, active: greedy_search(
-            model.step, cache, start_ids, config, active
-        )
-    )
     sources = np.arange(20)
-    expected = run(greedy, model, config, sources)
+    expected = run(compiled(model.step, config), model, config, sources)
     assert len(np.unique(expected.lengths)) > 2
-    assert_same(run(compiled(model.step, config), model, config, sources), expected)
+    beams = compiled(model.step, config, beam_search)
+    assert_same(run(beams, model, config, sources), expected)
+
+
+# Groups, as version 4 of the peer searched
+
+
+def group_cases():
+    path = pathlib.Path(__file__).with_name("group_beam_goldens.json")
+    return json.loads(path.read_text(encoding="utf-8"))["cases"]
+
+
+@pytest.mark.parametrize("case", group_cases(), ids=lambda case: f"{case['seed']}")
+def test_groups_of_beams_find_what_the_peer_found(history_model, case):
+    config = GenerationConfig(**case["settings"])
+    model = history_model.draw(
+        case["seed"], case["vocab_size"], config.eos_ids, case["eos_bias"]
+    )
+    found = run(compiled(model.step, config), model, config, case["sources"])
+    for row, (sequences, scores) in enumerate(
+        zip(case["sequences"], case["scores"], strict=True)
+    ):
+        ours = [list(tokens) for tokens, _ in hypotheses(found, row)]
+        for tokens in ours:  # the peer writes its first EOS, whichever came
+            if tokens[-1] in config.eos_ids:
+                tokens[-1] = config.eos_ids[0]
+        # Hypotheses of equal score may come in either order.
+        assert sorted(ours) == sorted(sequences)
+        np.testing.assert_allclose(found.scores[row], scores, atol=2e-5)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bertgen_jax.decoding.config import GenerationConfig
-from bertgen_jax.decoding.search import search
+from tests.decoding.searches import compiled
 
 pytestmark = pytest.mark.parity
 torch = pytest.importorskip("torch")
@@ -72,26 +72,30 @@ def peer_step(peer, source_ids, mask):
     Its cache is the token in each slot, i32[B, C].
     """
 
-    def forward(tokens, position, ancestors):
+    def forward(tokens, positions, ancestors):
         batch, beams, _ = ancestors.shape
-        histories = [
-            np.asarray(tokens)[row][np.asarray(ancestors)[row, beam]]
-            for row in range(batch)
-            for beam in range(beams)
-        ]
+        histories = np.zeros((batch * beams, positions.max() + 1), np.int64)
+        for row in range(batch):
+            for beam in range(beams):
+                history = np.asarray(tokens)[row][np.asarray(ancestors)[row, beam]]
+                histories[row * beams + beam, : len(history)] = history
         with torch.no_grad():
             logits = peer(
                 input_ids=source_ids.repeat_interleave(beams, 0),
                 attention_mask=mask.repeat_interleave(beams, 0),
-                decoder_input_ids=torch.tensor(np.stack(histories)).long(),
-            ).logits[:, int(position)]
-        return logits.numpy().reshape(batch, beams, VOCAB_SIZE)
+                decoder_input_ids=torch.tensor(histories),
+            ).logits.numpy()
+        logits = logits.reshape(batch, beams, -1, VOCAB_SIZE)
+        logits = logits[np.arange(batch), :, np.asarray(positions)]
+        return np.moveaxis(logits, 2, 0)
 
-    def step(tokens, ids, position, ancestors):
-        first_slot = position * ids.shape[1]
-        tokens = jax.lax.dynamic_update_slice(tokens, ids, (0, first_slot))
-        shape = jax.ShapeDtypeStruct((*ids.shape, VOCAB_SIZE), jnp.float32)
-        return jax.pure_callback(forward, shape, tokens, position, ancestors), tokens
+    def step(tokens, ids, positions, ancestors):
+        beams = ids.shape[1]
+        slots = positions[:, None] * beams + jnp.arange(beams)[None]
+        rows = jnp.arange(len(ids))[:, None]
+        tokens = tokens.at[rows, slots].set(ids, mode="drop")
+        shape = jax.ShapeDtypeStruct((VOCAB_SIZE, *ids.shape), jnp.float32)
+        return jax.pure_callback(forward, shape, tokens, positions, ancestors), tokens
 
     return step
 
@@ -129,7 +133,7 @@ def test_sequences_and_scores_are_the_peers(peer, number):
     )
     step = peer_step(peer, source_ids, mask)
     num_slots = config.num_beams * config.num_new_tokens
-    run = jax.jit(lambda cache, start_ids: search(step, cache, start_ids, config))
+    run = compiled(step, config)
 
     for eos_bias in EOS_BIASES:
         with torch.no_grad():
@@ -143,6 +147,7 @@ def test_sequences_and_scores_are_the_peers(peer, number):
             run(
                 np.full((batch, num_slots), -1, np.int32),
                 np.full((batch,), START, np.int32),
+                np.ones((batch,), bool),
             )
         )
         for ours, length, theirs in zip(

@@ -1,0 +1,84 @@
+"""Scores of next tokens in, those that a draw may choose, and the draw, out.
+
+Temperature, top-k and top-p in the peer's order (`LogitsWarper`).
+"""
+
+import jax
+import jax.numpy as jnp
+
+from bertgen_jax import randomness
+from bertgen_jax.decoding.config import GenerationConfig
+from bertgen_jax.decoding.selection import top_k
+
+
+def shortlist(
+    scores: jax.Array, config: GenerationConfig
+) -> tuple[jax.Array, jax.Array]:
+    """The tokens that may be drawn.
+
+    Args:
+      scores: f32[V, B, R], logits or log-probabilities.
+      config: temperature, top_k, top_p.
+
+    Returns:
+      Scores f32[B, R, n], -inf for tokens that may not be drawn, and their ids
+      i32[B, R, n]. n is `top_k`, or else V.
+    """
+    size, batch, rows = scores.shape
+    # So many tokens stay in any case; beams need as many to go on after any EOS.
+    least = 1 if config.num_beams == 1 else len(config.eos_ids) + 1
+    if config.temperature != 1:
+        scores = scores / config.temperature
+    if config.top_k:
+        count = min(max(config.top_k, least), size)
+        found = top_k(scores.reshape(size, -1), count)
+        scores, ids = (x.reshape(batch, rows, count) for x in found)
+    elif config.top_p < 1:
+        scores, ids = jax.lax.top_k(jnp.moveaxis(scores, 0, 2), size)
+    else:
+        scores = jnp.moveaxis(scores, 0, 2)
+        ids = jnp.broadcast_to(jnp.arange(size), scores.shape)
+    if config.top_p < 1:
+        scores = _nucleus(scores, config.top_p, least)
+    return scores, ids
+
+
+def _nucleus(scores: jax.Array, p: float, least: int) -> jax.Array:
+    """Keeps the fewest whose probabilities sum to p (arXiv 1904.09751).
+
+    Args:
+      scores: f32[B, R, n], the largest first.
+      p: between 0 and 1.
+      least: so many stay in any case.
+    """
+    probabilities = jax.nn.softmax(scores, axis=-1)
+    # Of each and all that are less likely, summed from the least likely on.
+    mass = jax.lax.cumsum(probabilities, axis=2, reverse=True)
+    is_dropped = (mass <= 1 - p).at[..., :least].set(False)
+    return jnp.where(is_dropped, -jnp.inf, scores)
+
+
+def noise(
+    seed: int, seeds: jax.Array, positions: jax.Array, shape: tuple[int, ...]
+) -> jax.Array:
+    """Gumbel noise, which turns "take the largest" into a draw (arXiv 1903.06059).
+
+    The largest of scores + noise is a draw from softmax(scores); the k largest are k
+    draws without replacement. It depends on the source and the position only, so a
+    source draws the same in any batch.
+
+    Args:
+      seed: of the config.
+      seeds: i32[B], one for each source.
+      positions: i32[B], where each source stands.
+      shape: of the noise of one source.
+
+    Returns:
+      f32[B, *shape].
+    """
+
+    def draw(source: jax.Array, position: jax.Array) -> jax.Array:
+        key = randomness.key(seed, "generation", source, position)
+        return jax.random.gumbel(key, shape)
+
+    return jax.vmap(draw)(seeds, positions)
