@@ -286,3 +286,109 @@ def test_a_model_without_decoder(params, sources):
         ConfigError, match="is a BertGenerationEncoder; expected an Enc"
     ):
         generation.generate(model, params, *sources, GREEDY)
+
+
+def test_padding_may_stand_on_either_side_of_a_source(params, sources):
+    ids, mask = sources
+    order = np.argsort(mask, axis=1, kind="stable")
+    left = [np.take_along_axis(x, order, axis=1) for x in sources]
+    assert (left[0] != ids).any()
+    for config in (GREEDY, BEAMS):
+        wanted = generate(params, ids, mask, config)
+        found = generate(params, *left, config)
+        np.testing.assert_array_equal(found.sequences, wanted.sequences)
+        np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-4)
+
+
+@pytest.mark.parametrize("config", [GREEDY, BEAMS], ids=["greedy", "beams"])
+def test_a_decoder_alone_attends_to_given_states(draw_params, sources, config):
+    """The two halves of a pair find what the pair finds."""
+    ids, mask = sources
+    pair = EncoderDecoderConfig.from_stacks(STACK, STACK, decoder_start_token_id=START)
+    params = draw_params(pair, seed=29, stddev=0.6)
+    params["decoder"]["lm_head"]["bias"][EOS] += 2.5
+    wanted = generate(params, ids, mask, config, EncoderDecoder(pair))
+    states = BertGenerationEncoder(pair.encoder).apply(
+        {"params": params["encoder"]}, ids, mask
+    )
+    start = np.full((len(ids), 1), START, np.int32)
+    found = generation.generate(
+        BertGenerationDecoder(pair.decoder),
+        params["decoder"],
+        start,
+        None,
+        config,
+        encoder_hidden_states=states.last_hidden_state,
+        encoder_attention_mask=mask,
+    )
+    np.testing.assert_array_equal(found.sequences, wanted.sequences)
+    np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-4)
+    assert len(np.unique(found.sequences[:, 0], axis=0)) > 3
+
+
+@pytest.mark.parametrize("model", [MODEL, PREFIX], ids=["pair", "prefix"])
+def test_a_target_goes_on_from_its_prompt(params, prefix_params, sources, model):
+    """With and without the start token in front, and padded."""
+    ids, mask = sources
+    params = params if model is MODEL else prefix_params
+    config = GenerationConfig(max_new_tokens=2)
+    prompts = np.random.default_rng(5).integers(3, VOCABULARY, (len(ids), 2))
+    found = jax.device_get(
+        generation.generate(model, params, ids, mask, config, decoder_input_ids=prompts)
+    )
+    log_probs = whole_passes(model, params)
+    for row, (source, keep) in enumerate(zip(ids, mask, strict=True)):
+        tokens = prompts[row].tolist()
+        while len(tokens) < 4 and EOS not in tokens:
+            tokens.append(int(log_probs(source, keep, tokens).argmax()))
+        length = found.lengths[row, 0]
+        assert found.sequences[row, 0, :length].tolist() == tokens[2:]
+    started = np.concatenate([np.full((len(ids), 1), START), prompts], axis=1)
+    padded = np.concatenate([np.zeros_like(prompts), started], axis=1)
+    for more in (
+        {"decoder_input_ids": started},
+        {
+            "decoder_input_ids": padded,
+            "decoder_attention_mask": np.arange(5)[None].repeat(len(ids), 0) > 1,
+        },
+    ):
+        again = generation.generate(model, params, ids, mask, config, **more)
+        np.testing.assert_array_equal(again.sequences, found.sequences)
+
+
+def test_a_longer_cache_changes_nothing(params, sources, monkeypatch):
+    """Slots are added as a search goes on; here from the second token."""
+    wanted = generate(params, *sources, BEAMS)
+    monkeypatch.setattr(generation, "_FIRST_ROOM", 1)
+    config = dataclasses.replace(BEAMS, seed=1)  # or it would not compile anew
+    found = generate(params, *sources, config)
+    np.testing.assert_array_equal(found.sequences, wanted.sequences)
+    np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"input_ids": [[25]]}, "input_ids has the id 25; expected ids from 0 to 24"),
+        ({"input_ids": [[-1]]}, "input_ids has the id -1"),
+        ({"input_ids": [5]}, r"input_ids has the shape \(1,\); expected \[B, S\]"),
+        ({"input_ids": np.zeros((1, 0))}, "at least one row of one token"),
+        ({"attention_mask": [[1, 1]]}, r"attention_mask has the shape \(1, 2\)"),
+        ({"input_ids": [[5] * 10]}, "sources have 10 positions; the encoder has 9"),
+        ({"decoder_input_ids": [[30]]}, "decoder_input_ids has the id 30"),
+        ({"decoder_input_ids": [[3], [3]]}, "decoder_input_ids has 2 rows"),
+        (
+            {"decoder_input_ids": [[3, 3, 3, 3]]},
+            "6 new tokens are asked for after a prompt of 5; the decoder has 9",
+        ),
+        (
+            {"encoder_hidden_states": np.zeros((1, 2, 16))},
+            "to a EncoderDecoder, which makes its own",
+        ),
+        ({"config": GenerationConfig(eos_token_id=30)}, "eos_token_id has the id 30"),
+    ],
+)
+def test_arguments_that_cannot_be_meant(params, more, message):
+    arguments = {"input_ids": [[5]], "config": GREEDY, **more}
+    with pytest.raises(ConfigError, match=message):
+        generation.generate(MODEL, params, **arguments)

@@ -198,8 +198,8 @@ def _candidates(
     size, batch, beams = logits.shape
     norm = jax.nn.logsumexp(logits, axis=0)  # [B, R']
     scores = logits
-    is_plain = not (chosen or config.do_sample or processors.is_needed(config))
-    if not is_plain:
+    # Unless a rule needs them, only the few best are made log-probabilities.
+    if chosen or config.do_sample or not processors.only_bans(config):
         scores, norm = logits - norm[None], jnp.zeros_like(norm)
     if chosen:
         scores = scores - config.diversity_penalty * _counts(chosen, size)[..., None]
@@ -218,8 +218,7 @@ def _candidates(
         totals, order = jax.lax.top_k(totals, count)
         places = jnp.take_along_axis(places, order, axis=1)
     else:
-        # The best of all beams are among the best of each; within one they have the
-        # order of the logits, so only those few are normalised.
+        # The best of all beams are among the best of each.
         few = min(count, size)
         scores, ids = top_k(scores.reshape(size, -1), few)
         scores = scores.reshape(batch, beams, few) - norm[:, :, None]

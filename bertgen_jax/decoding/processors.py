@@ -69,6 +69,18 @@ def is_needed(config: GenerationConfig) -> bool:
     )
 
 
+def only_bans(config: GenerationConfig) -> bool:
+    """Whether `process` leaves the scores that it does not ban as they are.
+
+    Then it makes no difference whether scores are normalised before it or after.
+    """
+    return (
+        config.repetition_penalty == 1
+        and config.forced_bos_token_id is None
+        and not config.forced_eos_ids
+    )
+
+
 def process(scores: jax.Array, history: History, config: GenerationConfig) -> jax.Array:
     """Applies every rule that `config` asks for, in the peer's order.
 

@@ -128,25 +128,3 @@ def test_both_together_have_the_positions_of_the_table(variables):
     message = "source has 7 tokens and the target up to 5, .* may have 11 .*Truncate"
     with pytest.raises(ConfigError, match=message):
         MODEL.apply(variables, longer, None, TARGET)
-    start = functools.partial(MODEL.apply, variables, method="start")
-    with pytest.raises(ConfigError, match="source has 6 tokens and the target up to 6"):
-        start(SOURCE, RIGHT, 1, 6)
-
-
-def test_beams_see_one_copy_of_the_source(variables):
-    beams, steps = 2, 3
-    start = functools.partial(MODEL.apply, method="start")
-    start = jax.jit(start, static_argnums=(3, 4))
-    state = start(variables, SOURCE, MIXED, beams, steps)
-    assert state.cache.capacity == 6 + beams * steps
-    step = jax.jit(functools.partial(MODEL.apply, method="step"))
-    targets = np.random.default_rng(1).integers(0, 30, (3, beams, steps))
-    ancestors = np.zeros((3, beams, beams * steps), bool)
-    wanted = [
-        run(variables, SOURCE, MIXED, targets[:, beam]).logits for beam in range(beams)
-    ]
-    for t in range(steps):
-        ancestors[:, np.arange(beams), t * beams + np.arange(beams)] = True
-        logits, state = step(variables, state, targets[:, :, t], t, ancestors)
-        for beam in range(beams):
-            np.testing.assert_allclose(logits[:, beam], wanted[beam][:, t], **CLOSE)
