@@ -9,7 +9,8 @@ in one process. Three cases:
   fixed       128 random tokens to exactly 64.
   real        WikiSplit's sentences; a bias of EOS makes what random weights say of them
               as long as the references, at most 64 tokens.
-  end-to-end  text to text, with a trained model: --model.
+  end-to-end  1,000 sentences, text to text, with the model of --model, or a small one
+              of such weights.
 
 Ratios are theirs over ours: above 1, we are faster. Beside each fixed case stands its
 floor, the least time that the machine needs for it (`floor`). On a GPU all compute in
@@ -17,6 +18,7 @@ bfloat16, text to text excepted, and base has one more batch: 64 sources with 4 
 """
 
 import argparse
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -107,7 +109,7 @@ def _options() -> argparse.Namespace:
             help=f"by default {','.join(map(str, default))}",
         )
     parser.add_argument("--repeats", type=int, default=5, help="rounds that are timed")
-    parser.add_argument("--model", help="directory of a trained model, for end-to-end")
+    parser.add_argument("--model", help="directory; of end-to-end")
     parser.add_argument("--sentences", type=int, default=1000, help="of end-to-end")
     parser.add_argument(
         "--output",
@@ -153,9 +155,6 @@ def _rows(
 def _end_to_end(
     options: argparse.Namespace, setting: Setting, skip: Skip
 ) -> Iterator[Row]:
-    if options.model is None:
-        skip("end-to-end: no --model was given")
-        return
     try:
         # Here, because it needs the peer.
         from benchmarks import end_to_end
@@ -164,7 +163,11 @@ def _end_to_end(
     except (ImportError, LookupError) as error:
         skip(f"end-to-end: {error}")
         return
-    yield end_to_end.measure(options.model, texts, options.repeats, setting.device)
+    with contextlib.ExitStack() as stack:
+        model = options.model
+        if model is None:
+            model = stack.enter_context(decode_cases.random_model("small", setting))
+        yield end_to_end.measure(model, texts, options.repeats, setting.device)
 
 
 def _described(row: Row) -> str:

@@ -79,11 +79,26 @@ def real(
     """
     config = random_models.create_config(size)
     number = max(SENTENCES, *(batch for batch, _ in shapes))
-    tokenizer, pairs = wikisplit.tokenizer(), wikisplit.pairs()[:number]
-    rows = sorted(tokenizer.encode_batch([source for source, _ in pairs]), key=len)
+    sources = [source for source, _ in wikisplit.pairs()[:number]]
+    rows = sorted(wikisplit.tokenizer().encode_batch(sources), key=len)
+    params = params_of_real_lengths(config, setting)
+    with _loaded(config, params, setting, skip) as systems:
+        for batch, beams in shapes:
+            batches = [rows[i : i + batch] for i in range(0, number, batch)]
+            row = _race(systems, batches, search_with(beams), repeats)
+            yield {"case": "real", "size": size, "batch": batch, **row}
+
+
+def params_of_real_lengths(config: EncoderDecoderConfig, setting: Setting) -> Any:
+    """Random weights whose texts are as long as WikiSplit's references in the median.
+
+    Raises:
+      LookupError: there is no WikiSplit.
+    """
+    tokenizer, pairs = wikisplit.tokenizer(), wikisplit.pairs()[:SENTENCES]
+    rows = tokenizer.encode_batch([source for source, _ in pairs])
     references = tokenizer.encode_batch([reference for _, reference in pairs])
     wanted = min(TARGET, statistics.median(1 + len(ids) for ids in references))
-
     drawn = random_models.draw_params(config)
 
     def lengths_with(bias: float) -> list[int]:
@@ -92,12 +107,23 @@ def real(
         return [len(ids) for ids in ours.prepare([rows], search_with(beams=1))()]
 
     bias = random_models.find_eos_bias(lengths_with, wanted)
-    params = random_models.that_end(drawn, config, bias, TARGET)
-    with _loaded(config, params, setting, skip) as systems:
-        for batch, beams in shapes:
-            batches = [rows[i : i + batch] for i in range(0, number, batch)]
-            row = _race(systems, batches, search_with(beams), repeats)
-            yield {"case": "real", "size": size, "batch": batch, **row}
+    return random_models.that_end(drawn, config, bias, TARGET)
+
+
+@contextlib.contextmanager
+def random_model(size: str, setting: Setting) -> Iterator[pathlib.Path]:
+    """The directory of a model whose texts mean nothing, but end as real ones do.
+
+    Raises:
+      LookupError: there is no WikiSplit.
+    """
+    config = random_models.create_config(size)
+    params = params_of_real_lengths(config, setting)
+    with tempfile.TemporaryDirectory() as folder:
+        pretrained.save(
+            folder, config, params, wikisplit.tokenizer(), search_with(beams=1)
+        )
+        yield pathlib.Path(folder)
 
 
 def search_with(beams: int, min_new_tokens: int | None = None) -> GenerationConfig:

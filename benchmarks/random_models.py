@@ -11,7 +11,7 @@ from bertgen_jax.models import presets
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 
 WORDS = 30_522  # BERT's vocabulary
-PAD, EOS, START = 0, 1, 2
+PAD, EOS, START = 0, 102, 101  # [PAD], [SEP] and [CLS] in it
 
 _LARGEST_BIAS = 16.0  # with it, every text ends at once; with its opposite, none does
 _LOOKS = 10

@@ -9,7 +9,7 @@ bit.
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ _GROWTH = 4
 
 Settings = Mapping[str, Any]
 Hypotheses = list[dict[str, Any]]
+# Texts and their numbers in; numbers and hypotheses out, in no order.
+Each = Callable[[Sequence[str], Sequence[int]], Iterator[tuple[int, Hypotheses]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +69,7 @@ def generate(
     *,
     batch_size: int = 16,
     sizes: Iterable[int] | None = None,
-    on_failure: Callable[[SourceText, str], object] = lambda text, reason: None,
+    on_failure: Callable[[SourceText, Result], object] = lambda text, result: None,
     on_result: Callable[[], object] = lambda: None,
 ) -> Tally:
     """Generates for each text that has no result yet.
@@ -82,7 +84,7 @@ def generate(
         text depends on its number, not on the window.
       batch_size: texts that are worked on at a time.
       sizes: of windows; `window_sizes` if None.
-      on_failure: is told of a text that failed, and why.
+      on_failure: is told of a text that failed, once its result is written.
       on_result: is called for each text that is done, in no order.
 
     Returns:
@@ -93,18 +95,28 @@ def generate(
         there are more results than texts.
     """
     texts = iter(texts)
-    number, failed = 0, writer.failed  # texts that were read
+
+    def each(
+        texts: Sequence[str], seeds: Sequence[int]
+    ) -> Iterator[tuple[int, Hypotheses]]:
+        found = pipe.each(texts, batch_size=batch_size, seeds=seeds, **settings)
+        for place, hypotheses in found:
+            if seeds[place] >= writer.count:
+                on_result()
+            yield seeds[place], hypotheses
+
+    number, failed = 0, writer.failed  # number of texts that were read
     for size in sizes or window_sizes(batch_size):
         window, damage = _window(texts, size)
         there = min(max(0, writer.count - number), len(window))
         if there < len(window):
-            window_results = _Window(pipe, batch_size, settings, on_result)
-            results = window_results(window, number)[there:]
+            results = _results(pipe, each, window, number)[there:]
             writer.write(results)
             for text, result in zip(window[there:], results, strict=True):
                 if result.error is not None:
                     failed += 1
-                    on_failure(text, result.error)
+                    on_failure(text, result)
+                    on_result()
         number += len(window)
         if damage is not None:
             raise damage
@@ -126,3 +138,44 @@ def _window(
     except BertgenError as error:
         return window, error
     return window, None
+
+
+def _results(
+    pipe: Pipeline, each: Each, window: Sequence[SourceText], first: int
+) -> list[Result]:
+    """One for each text of a window, whose first has the number `first`, from 0."""
+    texts: dict[int, str] = {}
+    reasons: dict[int, str] = {}
+    for number, one in enumerate(window, first):
+        if isinstance(one.text, BadRow):
+            reasons[number] = one.text.detail
+        else:
+            texts[number] = one.text
+    try:
+        found = dict(each(list(texts.values()), list(texts)))
+    except ConfigError:
+        unreadable = _unreadable(pipe, each, texts)
+        if not unreadable:
+            raise
+        reasons |= unreadable
+        texts = {n: text for n, text in texts.items() if n not in unreadable}
+        found = dict(each(list(texts.values()), list(texts)))
+    return [
+        Result(number + 1, found.get(number, ()), reasons.get(number), one.id)
+        for number, one in enumerate(window, first)
+    ]
+
+
+def _unreadable(pipe: Pipeline, each: Each, texts: Mapping[int, str]) -> dict[int, str]:
+    """Texts with ids that the model lacks, for which a pipeline refuses them all."""
+    size = generation.source_vocab_size(pipe.generator.model)
+    reasons = {}
+    for number, text in texts.items():
+        ids = pipe.tokenizers.source.encode(text)
+        if max(ids, default=0) < size:
+            continue
+        try:  # it may be readable all the same, if the end of it is cut off
+            list(each([text], [number]))
+        except ConfigError as error:
+            reasons[number] = str(error).replace("text 0 ", "it ", 1)
+    return reasons

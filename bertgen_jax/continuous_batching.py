@@ -54,15 +54,17 @@ def generate_each(
     sources: Sequence[Sequence[int]],
     config: GenerationConfig,
     batch_size: int,
+    seeds: Sequence[int] | None = None,
 ) -> Iterator[Found]:
     """Generates for each source, in no particular order.
 
     Args:
       generator: of an encoder-decoder or a prefix language model.
       sources: their ids, one or more each, in the vocabulary and not too long.
-      config: how to search. What is drawn for a source depends on its place in the
-        list, not on its company.
+      config: how to search. What is drawn for a source depends on its seed, not on its
+        company.
       batch_size: places B; fewer where there are fewer sources.
+      seeds: one for each source; by default their places in the list.
 
     Yields:
       One `Found` for each, as soon as it is found.
@@ -74,7 +76,7 @@ def generate_each(
     while 1 <= len(sources) <= batch_size // 2:  # halves: few sizes to compile
         batch_size //= 2
     for width, chosen, is_only in _by_width(sources, batch_size):
-        places = _Places(generator, config, batch_size, width)
+        places = _Places(generator, config, batch_size, width, seeds)
         yield from places.work_off([(i, sources[i]) for i in chosen], is_only)
 
 
@@ -149,9 +151,14 @@ class _Places:
     """A batch of B places, each with a source that is being worked on, or free."""
 
     def __init__(
-        self, generator: Generator, config: GenerationConfig, size: int, width: int
+        self,
+        generator: Generator,
+        config: GenerationConfig,
+        size: int,
+        width: int,
+        seeds: Sequence[int] | None = None,
     ):
-        self._generator, self._config = generator, config
+        self._generator, self._config, self._seeds = generator, config, seeds
         self._width = min(width, self._widest())
         self._batch = max(1, size // _PLACES_AT_A_TIME)
         self._occupants: list[int | None] = [None] * size
@@ -228,7 +235,7 @@ class _Places:
             ids[row, : len(tokens)] = tokens
             # An empty source is one of one padding token, not a free place.
             mask[row, : max(len(tokens), 1)] = True
-            seeds[row] = index
+            seeds[row] = index if self._seeds is None else self._seeds[index]
         start = np.full((size, 1), self._config.decoder_start_token_id, np.int32)
         return Inputs(ids, mask, None, Prompt(start, mask.any(1, keepdims=True), seeds))
 

@@ -103,9 +103,19 @@ class Pipeline:
         return results
 
     def each(
-        self, texts: Sequence[str], *, batch_size: int = 16, **settings: Any
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int = 16,
+        seeds: Sequence[int] | None = None,
+        **settings: Any,
     ) -> Iterator[tuple[int, list[Result]]]:
         """As calling it with a list, but as results are found, in no order.
+
+        Args:
+          texts, batch_size, **settings: as in a call.
+          seeds: tell the texts apart when tokens are drawn; by default their places in
+            the list.
 
         Yields:
           The place of a text, and its hypotheses, best first.
@@ -114,7 +124,7 @@ class Pipeline:
         config = self.config(settings)
         rows = self._encode(texts, config)
         each = continuous_batching.generate_each(
-            self.generator, rows, config, batch_size
+            self.generator, rows, config, batch_size, seeds
         )
         for found in each:
             yield found.index, self._results(found)

@@ -5,7 +5,6 @@ import dataclasses
 import fcntl
 import io
 import json
-import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -147,8 +146,8 @@ class ResultWriter:
         """
         if count < self.count:
             raise DataError(
-                f"{self.name} has {self.count:,} results and the input {count:,} texts; "
-                f"expected results of the same input, or fewer. {_WAY_OUT}"
+                f"{self.name} has more results ({self.count:,}) than there are texts "
+                f"({count:,}); expected results of these texts only. {_WAY_OUT}"
             )
 
 
@@ -165,12 +164,14 @@ def check(name: str, source: str | None = None) -> None:
     path = pathlib.Path(name).expanduser()
     if _is_device(path):
         return
-    if path.suffix not in _FORMS:
+    if path.suffix.lower() not in _FORMS:
         raise ConfigError(
             f"the output is {name!r}; expected a name that ends in .jsonl (a JSON "
             "object a line) or .txt (a text a line)."
         )
-    if source is not None and path.exists() and os.path.samefile(path, source):
+    if source is None or not path.exists():
+        return
+    if path.samefile(pathlib.Path(source).expanduser()):
         raise ConfigError(
             f"{name} is the input as well as the output; expected another name."
         )
@@ -193,12 +194,20 @@ def opened(name: str, overwrite: bool = False) -> Iterator[ResultWriter]:
         file = path.open("wb" if _is_device(path) else "a+b")
     except OSError as error:
         raise _cannot_write(name, error) from error
-    with file:
-        writer = ResultWriter(file, _FORMS.get(path.suffix, as_text), name)
+    try:
+        writer = ResultWriter(file, _FORMS.get(path.suffix.lower(), as_text), name)
         if not _is_device(path):
             _lock(file, name)
             writer.overwrite() if overwrite else writer.resume()
         yield writer
+    except BaseException:
+        with contextlib.suppress(OSError):  # what cannot be written was told by `write`
+            file.close()
+        raise
+    try:
+        file.close()
+    except OSError as error:
+        raise _cannot_write(name, error) from error
 
 
 def _is_device(path: pathlib.Path) -> bool:

@@ -1,19 +1,28 @@
 """`bertgen` answers on standard output, and mistakes with a paragraph and status 2."""
 
 import io
+import json
+import logging
+import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
+import jax.numpy as jnp
 import pytest
 
 from bertgen_jax import cli, pretrained
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.pipeline import Pipeline, pipeline
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
 from tests.checkpoints import small_checkpoints
+
+ROOT = pathlib.Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -41,23 +50,219 @@ def directory(tmp_path_factory, draw_params):
     return path
 
 
+@pytest.fixture(autouse=True)
+def _a_process_of_its_own(monkeypatch):
+    """What a command sets up for its process, the next test does not see."""
+    monkeypatch.setattr(cli, "_keep_programs", lambda: None)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def piped(monkeypatch):
+    """Gives standard input a content."""
+
+    def pipe(content):
+        stream = io.TextIOWrapper(io.BytesIO(content))
+        monkeypatch.setattr(sys, "stdin", stream)
+
+    return pipe
+
+
+def command(*words):
+    return [sys.executable, "-m", "bertgen_jax", *map(str, words)]
+
+
+def started(*words, **options):
+    """A process of its own, as a user starts it."""
+    return subprocess.Popen(command(*words), cwd=ROOT, text=True, **options)
+
+
 def test_a_line_out_for_each_line_in(directory, tmp_path, capsys):
     file = tmp_path / "texts.txt"
     file.write_text("the boat sank\n\nnobody was hurt")
     assert cli.main(["generate", str(directory), str(file), "--num-beams=2"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 3
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 3
+    assert said.err == ""
 
 
-def test_standard_input_is_read_without_a_file(directory, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("the boat sank\n"))
-    assert cli.main(["generate", str(directory), "--max-new-tokens=2"]) == 0
+@pytest.mark.parametrize("words", [[], ["-"]])
+def test_standard_input_is_read_without_a_file(directory, piped, capsys, words):
+    piped(b"the boat sank\n")
+    assert cli.main(["generate", str(directory), *words, "--max-new-tokens=2"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-def test_no_text_gives_no_text(directory, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+def test_no_text_gives_no_text(directory, piped, capsys):
+    piped(b"")
     assert cli.main(["generate", str(directory)]) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_a_format_and_a_column_of_standard_input(directory, piped, capsys):
+    words = ["generate", str(directory), "--format=csv", "--column"]
+    piped(b"a,b\nthe boat sank,nobody was hurt\n")
+    assert cli.main([*words, "b"]) == 0
+    by_name = capsys.readouterr().out
+    piped(b"a,b\nthe boat sank,nobody was hurt\n")
+    assert cli.main([*words, "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == by_name.splitlines()
+
+
+def test_every_setting_has_its_flag(directory, piped, monkeypatch):
+    """The flags say what the settings are called, and pass them on as they are."""
+    seen = {}
+
+    def each(self, texts, *, batch_size, seeds=None, **settings):
+        seen.update(settings, batch_size=batch_size)
+        return iter(())
+
+    monkeypatch.setattr(Pipeline, "each", each)
+    settings = {
+        "max_new_tokens": 6,
+        "min_new_tokens": 2,
+        "num_beams": 4,
+        "num_return_sequences": 2,
+        "length_penalty": 0.6,
+        "length_penalty_form": "gnmt",
+        "early_stopping": "never",
+        "num_beam_groups": 2,
+        "diversity_penalty": 0.5,
+        "no_repeat_ngram_size": 3,
+        "repetition_penalty": 1.5,
+        "temperature": 0.5,
+        "top_k": 7,
+        "top_p": 0.5,
+        "seed": 9,
+    }
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    piped(b"")
+    assert cli.main(["generate", str(directory), "--batch-size=2", *words]) == 0
+    assert seen == {**settings, "batch_size": 2}
+    for word, name, value in (
+        ("--early-stopping=true", "early_stopping", True),
+        ("--early-stopping=false", "early_stopping", False),
+        ("--do-sample", "do_sample", True),
+        ("--no-do-sample", "do_sample", False),
+    ):
+        seen.clear()
+        piped(b"")
+        assert cli.main(["generate", str(directory), word]) == 0
+        assert seen == {name: value, "batch_size": 16}
+
+
+def test_several_hypotheses_stand_between_tabs(directory, piped, capsys):
+    piped(b"the boat sank\nhurt\n")
+    words = ["generate", str(directory), "--num-beams=3", "--num-return-sequences=2"]
+    assert cli.main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [len(line.split("\t")) for line in lines] == [2, 2]
+
+
+def test_bfloat16_is_computed_in(directory, piped, capsys, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        cli, "pipeline", lambda *a, **k: made.append(pipeline(*a, **k)) or made[0]
+    )
+    piped(b"the boat sank\n")
+    assert cli.main(["generate", str(directory), "--dtype=bfloat16"]) == 0
+    assert made[0].generator.model.dtype == jnp.bfloat16
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+# bertgen generate --output
+
+
+@pytest.fixture
+def rows(tmp_path):
+    path = tmp_path / "texts.jsonl"
+    path.write_text(
+        '{"id": "a", "source": "the boat sank"}\nnonsense\n{"source": "hurt"}\n'
+    )
+    return str(path)
+
+
+def test_an_object_for_each_text(directory, rows, tmp_path, capsys):
+    output = tmp_path / "out.jsonl"
+    words = ["generate", str(directory), rows, f"--output={output}"]
+    assert cli.main(words) == 0
+    first, second, third = map(json.loads, output.read_text().splitlines())
+    assert first.keys() == {"line", "id", "generated_text", "score"}
+    assert second.keys() == {"line", "error"}
+    assert (third["line"], third["score"] < 0) == (3, True)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines() == [
+        f"bertgen: {rows}, line 2: {second['error']}",
+        "bertgen: 1 of 3 texts failed",
+    ]
+
+
+def test_the_same_command_goes_on_where_it_was(directory, rows, tmp_path, capsys):
+    output = tmp_path / "out.jsonl"
+    words = ["generate", str(directory), rows, f"--output={output}"]
+    assert cli.main(words) == 0
+    wanted = output.read_bytes()
+    capsys.readouterr()
+    output.write_bytes(wanted[: wanted.index(b"\n") + 20])
+    assert cli.main(words) == 0
+    assert output.read_bytes() == wanted
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == (
+        f"bertgen: {output} has 1 result already (--overwrite begins anew)"
+    )
+    assert cli.main([*words, "--num-beams=2"]) == 0
+    assert output.read_bytes() == wanted  # nothing is left to do
+    assert cli.main([*words, "--num-beams=2", "--overwrite"]) == 0
+    assert output.read_bytes() != wanted
+    assert "already" not in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_few_of_many_failures_are_named(directory, piped, capsys):
+    piped(b"\xff\n" * 15 + b"hurt\n")
+    assert cli.main(["generate", str(directory)]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[:15] == [""] * 15
+    assert len(said.out.splitlines()[15]) > 0
+    *named, more, count = said.err.splitlines()
+    assert len(named) == 10
+    assert named[9].startswith("bertgen: standard input, line 10: byte 1 of the row")
+    assert more == "bertgen: more texts failed; their number comes at the end"
+    assert count == "bertgen: 15 of 16 texts failed"
+
+
+def test_a_row_is_found_by_its_line_and_its_number(directory, piped, capsys):
+    piped(b'text\n"the\nboat"\nthe,boat\n')
+    assert cli.main(["generate", str(directory), "--format=csv"]) == 0
+    assert "bertgen: standard input, line 4 (text 2): columns: 2 found" in (
+        capsys.readouterr().err
+    )
+
+
+def test_nothing_but_failures_is_a_failure(directory, piped, capsys):
+    piped(b"\xff\n\xff\n")
+    assert cli.main(["generate", str(directory)]) == 1
+    assert capsys.readouterr().out == "\n\n"
+
+
+def test_what_the_library_warns_of_is_said(directory, piped, capsys):
+    piped(b"boat " * 100)
+    assert cli.main(["generate", str(directory)]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("bertgen: 1 of 1 texts have more than 64 tokens")
+
+
+def test_the_help_has_examples(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["generate", "--help"])
+    assert stop.value.code == 0
+    said = capsys.readouterr().out
+    assert said.startswith("usage: bertgen generate [options] MODEL [FILE]\n")
+    assert 'echo "Some text." | bertgen generate runs/papers/model' in said
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(directory):
@@ -66,13 +271,109 @@ def test_a_reader_that_has_seen_enough_is_no_error(directory):
         f"{directory} | head -1; echo ${{PIPESTATUS[2]}}",
         shell=True,
         executable="/bin/bash",
-        cwd=pathlib.Path(__file__).parents[1],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert found.stdout.splitlines()[-1] == "0"
     assert "BrokenPipe" not in found.stderr
+
+
+def wait_for_more_in(path):
+    """Waits until another process has added something to a file."""
+    size = path.stat().st_size if path.exists() else 0
+    for _ in range(3_000):
+        if path.exists() and path.stat().st_size > size:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"nothing was added to {path} within a minute")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".jsonl", ".txt"])
+def test_a_killed_run_goes_on_as_if_nothing_had_been(directory, tmp_path, suffix):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("the boat sank\nhurt\nnobody was hurt\n\n" * 1_000)
+    whole, killed = tmp_path / f"whole{suffix}", tmp_path / f"killed{suffix}"
+    words = ["generate", directory, texts, "--do-sample", "--max-new-tokens=20"]
+    assert started(*words, f"--output={whole}").wait() == 0
+    for _ in range(3):
+        process = started(*words, f"--output={killed}")
+        wait_for_more_in(killed)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert killed.stat().st_size < whole.stat().st_size
+    assert started(*words, f"--output={killed}").wait() == 0
+    assert killed.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.slow
+def test_what_was_interrupted_is_complete_lines(directory, tmp_path):
+    output = tmp_path / "out.jsonl"
+    process = started(
+        "generate",
+        directory,
+        f"--output={output}",
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdin.write("the boat sank\n" * 20)
+    process.stdin.flush()  # and more may come
+    wait_for_more_in(output)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert said == (
+        "bertgen: interrupted; without --overwrite the command goes on from here\n"
+    )
+    lines = output.read_text().splitlines()
+    assert [json.loads(line)["line"] for line in lines] == list(range(1, 17))
+
+
+@pytest.mark.slow
+def test_who_types_is_answered_line_by_line(directory):
+    keyboard, terminal = os.openpty()
+    with started(
+        "generate",
+        directory,
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr.readline() == "bertgen: a line is a text; Ctrl-D ends\n"
+        for _ in range(2):
+            os.write(keyboard, b"the boat sank\n")
+            assert process.stdout.readline().strip()
+        os.write(keyboard, b"\x04")
+        assert process.wait() == 0
+    os.close(keyboard)
+    os.close(terminal)
+
+
+@pytest.mark.slow
+def test_the_next_process_compiles_nothing(directory, tmp_path):
+    """And what is kept is nobody else's to read or write."""
+    cache = tmp_path / "cache" / "programs"
+    environment = {**os.environ, "BERTGEN_CACHE_DIR": str(tmp_path / "cache")}
+    words = command("generate", directory, "--num-beams=2")
+    outputs, entries = [], []
+    for _ in range(2):
+        found = subprocess.run(
+            words,
+            input="the boat sank\nhurt\n",
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert found.stderr == ""
+        outputs.append(found.stdout)
+        entries.append({path.name for path in cache.iterdir()})
+    assert outputs[0] == outputs[1]
+    assert entries[0] == entries[1] != set()
+    assert cache.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize(
@@ -82,16 +383,47 @@ def test_a_reader_that_has_seen_enough_is_no_error(directory):
         (["generate", "MODEL", "no-such-file.txt"], "no-such-file.txt"),
         (["generate", "MODEL", "BINARY"], "UTF-8"),
         (["generate", "MODEL", "--num-beams=0"], "num_beams is 0"),
+        (["generate", "MODEL", "--max-new-tokens=65"], "the decoder has 64 positions"),
+        (["generate", "MODEL", "--batch-size=0"], "batch_size is 0"),
+        (["generate", "MODEL", "--column=text"], "--format"),
+        (["generate", "MODEL", "--overwrite"], "without --output"),
+        (["generate", "MODEL", "--output=x.csv"], "ends in .jsonl"),
+        (
+            ["generate", "MODEL", "--output=OUTPUT"],
+            "more results (3) than there are texts (1)",
+        ),
+        (["generate", "MODEL", "--output=OUTPUT", "--top-p=2"], "top_p is 2"),
+        (
+            ["generate", "MODEL", "--output=OUTPUT", "--overwrite", "--top-p=2"],
+            "top_p is 2",
+        ),
     ],
 )
-def test_mistakes(directory, tmp_path, monkeypatch, capsys, words, message):
+def test_mistakes(directory, tmp_path, piped, capsys, words, message):
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    names = {"MODEL": str(directory), "BINARY": str(tmp_path / "binary")}
-    monkeypatch.setattr(sys, "stdin", io.StringIO("text\n"))
+    output = tmp_path / "out.txt"
+    output.write_bytes(b"a\nb\nc\nd")
+    names = {
+        "MODEL": str(directory),
+        "BINARY": str(tmp_path / "binary"),
+        "--output=OUTPUT": f"--output={output}",
+    }
+    piped(b"text\n")
     assert cli.main([names.get(word, word) for word in words]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("bertgen: ")
-    assert message in said
+    said = capsys.readouterr()
+    assert said.err.startswith("bertgen: ")
+    assert message in said.err
+    assert said.out == ""
+    assert output.read_bytes() == b"a\nb\nc\nd"
+
+
+def test_a_value_that_cannot_be_meant(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["generate", "MODEL", "--early-stopping=nevr"])
+    assert stop.value.code == 2
+    assert "is none of true, false, never. Did you mean 'never'?" in (
+        capsys.readouterr().err
+    )
 
 
 # bertgen convert

@@ -49,7 +49,7 @@ SETTINGS = {
 def generator(request, draw_params):
     model, config = MODELS[request.param]
     params = draw_params(config, seed=7, stddev=0.6)
-    params["decoder"]["lm_head"]["bias"][EOS] += 3.0
+    params["decoder"]["lm_head"]["bias"][EOS] += 5.5
     return generation.Generator(model, params)
 
 
@@ -79,7 +79,7 @@ def test_each_source_gets_what_it_gets_alone(generator, config):
         np.testing.assert_array_equal(found[index].lengths, alone.lengths[0])
         np.testing.assert_allclose(found[index].scores, alone.scores[0], rtol=1e-4)
         lengths.add(int(alone.lengths[0, 0]))
-    assert len(lengths) > 3  # or nothing was ever replaced
+    assert len(lengths) > 1  # or no place ever changed hands early
 
 
 def test_a_long_list_compiles_at_most_eight_programs(generator):

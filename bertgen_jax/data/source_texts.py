@@ -67,14 +67,14 @@ def read(
         )
     suffix = _SUFFIX.search(source) if isinstance(source, str) else None
     if format is None:
-        found = (suffix and suffix["format"] or "text").lower()
+        found = ((suffix and suffix["format"]) or "text").lower()
         format = "jsonl" if found == "json" else found
     file = _opened(source, is_compressed=bool(suffix and suffix["gz"]))
     if format == "text":
         if column is not None:
             raise errors.ConfigError(
                 f"the column {column!r} is asked for, and each line of {file.name} is "
-                "read as a text; expected no column, or the format jsonl, csv or tsv."
+                "read as a text; expected no column, or --format jsonl, csv or tsv."
             )
         return _lines(file)
     if format == "jsonl":
@@ -91,9 +91,7 @@ def _opened(
     if not path.exists():
         beside = path.parent.iterdir() if path.parent.is_dir() else ()
         near = suggest.nearest(path.name, [entry.name for entry in beside])
-        raise errors.DataError(
-            f"{source} cannot be read: there is no such file.{near}"
-        )
+        raise errors.DataError(f"{source} cannot be read: there is no such file.{near}")
     if path.is_fifo() or path.is_char_device():  # as in `generate MODEL <(command)`
         return _Pipe(path.open("rb"), source)
     file = byte_file.ByteFile(path, source)
@@ -122,6 +120,8 @@ class _Pipe:
         replay = _Replay(self._beginning, self._file, feed or kept.extend)
         yield io.BufferedReader(replay)
         self._beginning = bytes(kept)
+        if feed is not None:
+            self._file.close()
 
 
 class _Replay(io.RawIOBase):
