@@ -53,6 +53,8 @@ _LEAST = {
     "eval.num_examples": 0,
     "eval.patience": 0,
     "decode.max_new_tokens": 1,
+    "decode.min_new_tokens": 0,
+    "decode.no_repeat_ngram_size": 0,
     "decode.num_beams": 1,
     "checkpoint.every_steps": 0,
     "checkpoint.keep_latest": 1,

@@ -91,6 +91,8 @@ def get_config() -> ConfigDict:
     decode.length_penalty_form = "gnmt"  # the paper's; "power" is Hugging Face's
     decode.early_stopping = "never"  # stop when no beam can still win
     decode.max_new_tokens = 128  # tokens, end symbol included
+    decode.min_new_tokens = 0  # tokens before the end symbol may come
+    decode.no_repeat_ngram_size = 0  # no n-gram of this size comes twice; 0: any may
 
     config.checkpoint = checkpoint = ConfigDict()
     checkpoint.every_steps = 5_000  # updates; also after each new best

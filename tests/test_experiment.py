@@ -83,11 +83,14 @@ def test_the_search_is_the_configs(config, tokenizer):
         length_penalty_form="power",
         early_stopping="True",
         max_new_tokens=7,
+        min_new_tokens=2,
+        no_repeat_ngram_size=3,
     )
     found = experiment.generation_config(config, TokenizerPair.of(tokenizer))
     assert (found.num_beams, found.length_penalty) == (3, 0.9)
     assert (found.length_penalty_form, found.early_stopping) == ("power", True)
-    assert found.num_new_tokens == 7
+    assert (found.num_new_tokens, found.min_new_tokens) == (7, 2)
+    assert found.no_repeat_ngram_size == 3
     assert found.eos_ids == (tokenizer.special_ids.eos,)
 
 
