@@ -50,8 +50,8 @@ class GenerationConfig:
       max_new_tokens: most tokens to generate, EOS counted; wins over `max_length`.
       max_length: the same with the prompt counted, which for an encoder-decoder is the
         start token. With neither, 20 new tokens.
-      min_new_tokens: as many are generated before EOS may come.
-      min_length: the same with the prompt counted; the larger of both holds.
+      min_new_tokens: as many are generated before EOS may come; wins over `min_length`.
+      min_length: the same with the prompt counted.
       num_beams: 1 is greedy search, or one chain of samples.
       num_return_sequences: the n best of each source: at most `num_beams`, or any
         number of samples.
@@ -293,7 +293,9 @@ class GenerationConfig:
                     f"max_length is {self.max_length} and the prompt has {length} "
                     "tokens; expected a greater one, or max_new_tokens."
                 )
-        least = max(self.min_new_tokens or 0, (self.min_length or 0) - length)
+        least = self.min_new_tokens
+        if least is None:
+            least = max(0, (self.min_length or 0) - length)
         if least > new_tokens:
             raise ConfigError(
                 f"at least {least} new tokens are asked for (min_new_tokens, or "

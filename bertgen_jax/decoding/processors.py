@@ -178,7 +178,7 @@ def _ban_words(
     for *before, last in (w for w in words if len(w) > 1):
         recent = history.last(len(before))  # [B, R, n]
         matches = (recent == np.array(before, np.int32)[None, None]).all(axis=2)
-        matches &= (tokens > len(before))[:, None]  # as the peer, one too many
+        matches &= (tokens >= len(before))[:, None]
         is_last = np.arange(len(scores)) == last
         scores = _ban(scores, matches[None] & is_last[:, None, None])
     return scores

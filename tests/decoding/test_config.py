@@ -29,6 +29,22 @@ from bertgen_jax.errors import ConfigError
         ({"early_stopping": 1}, "early_stopping is 1"),
         ({"length_penalty_form": "gmnt"}, "'gmnt'; .* Did you mean 'gnmt'"),
         ({"length_penalty": float("nan")}, "length_penalty is nan"),
+        ({"min_new_tokens": 9, "max_new_tokens": 8}, "min_new_tokens is 9 and at most"),
+        ({"min_length": 9, "max_length": 8}, "min_length is 9 and max_length is 8"),
+        ({"temperature": 0.0}, "temperature is 0.0; expected a number above 0"),
+        ({"top_p": 1.5}, "top_p is 1.5; expected a number above 0, at most 1"),
+        ({"top_k": -1}, "top_k is -1; expected an integer of at least 0"),
+        ({"repetition_penalty": 0}, "repetition_penalty is 0"),
+        ({"do_sample": 1}, "do_sample is 1; expected True or False"),
+        ({"bad_words_ids": [5]}, r"bad_words_ids is \(5,\); expected"),
+        ({"bad_words_ids": [[]]}, r"bad_words_ids is \(\(\),\); expected"),
+        ({"forced_eos_token_id": -1}, "forced_eos_token_id is -1"),
+        ({"num_beams": 4, "num_beam_groups": 3}, "num_beam_groups is 3 and num_beams"),
+        ({"diversity_penalty": 0.5}, "with one group of beams"),
+        (
+            {"num_beams": 4, "num_beam_groups": 2, "do_sample": True},
+            "groups of beams do not draw",
+        ),
         ({"length_penalty": "0.6"}, "length_penalty is '0.6'"),
         (
             {"length_penalty": -20.0, "max_new_tokens": 64},
@@ -88,3 +104,24 @@ def test_it_is_a_static_argument():
 
     assert norms(GenerationConfig(max_new_tokens=3, eos_token_id=[1])).shape == (3,)
     assert hash(GenerationConfig(num_beams=2)) == hash(GenerationConfig(num_beams=2))
+
+
+def test_lengths_after_a_prompt():
+    total = GenerationConfig(max_length=10, min_length=7).for_prompt(4)
+    assert (total.num_new_tokens, total.min_new_tokens) == (6, 3)
+    new = GenerationConfig(max_new_tokens=9, min_new_tokens=2, min_length=8)
+    assert (new.for_prompt(4).num_new_tokens, new.for_prompt(4).min_new_tokens) == (
+        9,
+        2,
+    )
+    assert GenerationConfig(min_length=3).for_prompt(5).min_new_tokens == 0
+    with pytest.raises(ConfigError, match="max_length is 4 and the prompt has 4"):
+        GenerationConfig(max_length=4).for_prompt(4)
+    with pytest.raises(ConfigError, match="at least 21 new tokens .* at most 20"):
+        GenerationConfig(min_length=22).for_prompt(1)
+
+
+def test_the_first_token_is_forced_at_the_beginning_only():
+    config = GenerationConfig(forced_bos_token_id=5)
+    assert config.for_prompt(1).forced_bos_token_id == 5
+    assert config.for_prompt(2).forced_bos_token_id is None
