@@ -117,7 +117,7 @@ def test_lengths_after_a_prompt():
     assert GenerationConfig(min_length=3).for_prompt(5).min_new_tokens == 0
     with pytest.raises(ConfigError, match="max_length is 4 and the prompt has 4"):
         GenerationConfig(max_length=4).for_prompt(4)
-    with pytest.raises(ConfigError, match="at least 21 new tokens .* at most 20"):
+    with pytest.raises(ConfigError, match=r"at least 21 new tokens .* at most 20"):
         GenerationConfig(min_length=22).for_prompt(1)
 
 
