@@ -12,12 +12,9 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from bertgen_jax import generation
 from bertgen_jax.data.source_texts import SourceText
 from bertgen_jax.data.table import BadRow
-from bertgen_jax.decoding.contract import Prompt
 from bertgen_jax.errors import BertgenError, ConfigError
 from bertgen_jax.pipeline import Pipeline
 from bertgen_jax.result_files import Result, ResultWriter
@@ -55,10 +52,6 @@ def check(pipe: Pipeline, batch_size: int, settings: Settings) -> None:
     """
     for _ in pipe.each([], batch_size=batch_size, **settings):
         pass
-    config = pipe.generator.complete(pipe.config(settings)).for_prompt(1)
-    ids = np.zeros((1, 1), np.int32)
-    shortest = generation.Inputs(ids, ids, None, Prompt(ids, ids, ids[0]))
-    pipe.generator.check_room(config, shortest)
 
 
 def generate(
@@ -168,7 +161,7 @@ def _results(
 
 def _unreadable(pipe: Pipeline, each: Each, texts: Mapping[int, str]) -> dict[int, str]:
     """Texts with ids that the model lacks, for which a pipeline refuses them all."""
-    size = generation.source_vocab_size(pipe.generator.model)
+    size = generation.source_stack(pipe.generator.model).vocab_size
     reasons = {}
     for number, text in texts.items():
         ids = pipe.tokenizers.source.encode(text)

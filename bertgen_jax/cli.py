@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
       The exit status: 0, or 1 where every text failed, or 2 for an error of the
-      user's, which is printed.
+      user's, which is printed, or 130 after Ctrl-C.
     """
     parser = argparse.ArgumentParser(
         prog="bertgen", description="Sequence-to-sequence models from checkpoints."

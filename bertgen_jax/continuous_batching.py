@@ -2,9 +2,10 @@
 
 A batch has places for B sources. As soon as some have ended, their places go to the
 next of the queue, so that no step is spent on what is finished; the others go on where
-they stand. Longest sources come first, and are padded to one of two widths. So a long
-list compiles at most eight programs (`admit` and two of `run` for each width, one that
-makes room, and one of two that gathers a remainder).
+they stand. Longest sources come first, and are padded to one of two widths. So a list
+compiles at most eight programs: with two widths `admit` and two of `run` for each, and
+one that makes room; with one width, two more of `run` and one that gathers the rest in
+a smaller batch.
 """
 
 import dataclasses
@@ -27,7 +28,8 @@ from bertgen_jax.models.decoder_step import Memory, Slots, Weights
 
 _WIDTH_MULTIPLE = 32  # tokens: few shapes to compile
 _FIRST_ROOM = 64  # positions; few targets are longer, and for them there is more
-_PLACES_AT_A_TIME = 8  # an eighth of the batch is read at once, to be worth a product
+_PARTS = 8  # a batch is filled by eighths, each worth a product
+_REST = 4  # a batch shrinks once, by so much
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +75,7 @@ def generate_each(
       ConfigError: a setting that cannot be meant, or no room for the new tokens.
     """
     config = generator.complete(config).for_prompt(1)
+    generator.check_room(config, source=1, prompt=1)
     while 1 <= len(sources) <= batch_size // 2:  # halves: few sizes to compile
         batch_size //= 2
     for width, chosen, is_only in _by_width(sources, batch_size):
@@ -94,10 +97,11 @@ def stream(
       whatever comes. With beams these are what all that may still win begin with.
     """
     config = generator.complete(config).for_prompt(1)
+    generator.check_room(config, source=1, prompt=1)
     places = _Places(generator, config, 1, _padded(len(source)))
     places.admit([(0, source)])
     while True:
-        places.run(most_steps=1)
+        places.run(one_step=True)
         state, found = jax.device_get((places.state, places.found))
         best = Found(0, found.sequences[0], found.scores[0], found.lengths[0])
         if not places.is_open[0]:
@@ -159,11 +163,11 @@ class _Places:
         seeds: Sequence[int] | None = None,
     ):
         self._generator, self._config, self._seeds = generator, config, seeds
-        self._width = min(width, self._widest())
-        self._batch = max(1, size // _PLACES_AT_A_TIME)
+        # What the model has positions for may be no multiple.
+        self._width = min(width, generator.longest_source(config))
+        self._batch = max(1, size // _PARTS)
         self._occupants: list[int | None] = [None] * size
         inputs = self._inputs([], size)
-        generator.check_room(config, inputs)
         shapes = jax.eval_shape(
             functools.partial(generation.begin, generator.model, config),
             generator.params,
@@ -177,14 +181,6 @@ class _Places:
         self.is_open = np.zeros(size, bool)
         self.found: SearchResult | None = None
 
-    def _widest(self) -> int:
-        """What the model has positions for, which may be no multiple."""
-        config = self._generator.model.config
-        if isinstance(self._generator.model, generation.EncoderDecoder):
-            return config.encoder.max_position_embeddings
-        steps = self._config.num_new_tokens
-        return config.decoder.max_position_embeddings - steps
-
     def work_off(
         self, queue: list[tuple[int, Sequence[int]]], may_shrink: bool
     ) -> Iterator[Found]:
@@ -197,15 +193,16 @@ class _Places:
             occupied = sum(i is not None for i in self._occupants)
             if not occupied:
                 return
-            quarter = len(self._occupants) // 4
-            least_open = quarter if may_shrink else 0
+            rest = len(self._occupants) // _REST if may_shrink else 0
+            least_open = rest
             if queue:  # until there are places for the next
                 least_open = occupied - min(self._batch, len(queue)) + self._free()
             self.run(least_open)
             yield from self._harvest()
             occupied = sum(i is not None for i in self._occupants)
-            if may_shrink and not queue and 0 < occupied <= quarter:
-                self._shrink(quarter)
+            if not queue and 0 < occupied <= rest:
+                self._shrink(rest)
+                may_shrink = False
 
     def _free(self) -> int:
         return sum(i is None for i in self._occupants)
@@ -233,14 +230,13 @@ class _Places:
         seeds = np.zeros(size, np.int32)
         for row, (index, tokens) in enumerate(sources):
             ids[row, : len(tokens)] = tokens
-            # An empty source is one of one padding token, not a free place.
-            mask[row, : max(len(tokens), 1)] = True
+            mask[row, : len(tokens)] = True
             seeds[row] = index if self._seeds is None else self._seeds[index]
         start = np.full((size, 1), self._config.decoder_start_token_id, np.int32)
         return Inputs(ids, mask, None, Prompt(start, mask.any(1, keepdims=True), seeds))
 
-    def run(self, least_open: int = 0, most_steps: int = 2**30) -> None:
-        """Goes on until no more sources than `least_open` are open, or for a while."""
+    def run(self, least_open: int = 0, one_step: bool = False) -> None:
+        """Goes on until no more sources than `least_open` are open, or one step."""
         while True:
             self.state, self._slots, self.found, is_open, last = _run(
                 self._config,
@@ -249,15 +245,16 @@ class _Places:
                 self._slots,
                 self.state,
                 least_open,
-                most_steps,
+                1 if one_step else self._config.num_new_tokens,
             )
             self.is_open, last = jax.device_get((is_open, last))
-            if last < self._room or self.is_open.sum() <= least_open:
+            if last == self._room and self.is_open.sum() > least_open:
+                more = self._config.num_new_tokens - self._room
+                self._slots = _extended(self._slots, more * self._config.num_rows)
+                self._room += more
+            elif self.is_open.sum() <= least_open:
                 return
-            more = self._config.num_new_tokens - self._room
-            self._slots = _extended(self._slots, more * self._config.num_rows)
-            self._room += more
-            if most_steps == 1:
+            if one_step:
                 return
 
     def _harvest(self) -> Iterator[Found]:

@@ -22,9 +22,10 @@ from bertgen_jax.models.prefix_lm import PrefixLanguageModel
 
 # Models that turn a source into a target; a decoder alone continues a text.
 Seq2Seq = EncoderDecoder | PrefixLanguageModel
-Generated = Seq2Seq | BertGenerationDecoder  # what generates
+Generative = Seq2Seq | BertGenerationDecoder  # what generates
 
-_FIRST_ROOM = 32  # positions that a cache has slots for at first; then twice as many
+# Positions that a cache has slots for at first; then twice as many, and so on.
+_FIRST_ROOM = 32
 
 
 @struct.dataclass
@@ -45,7 +46,7 @@ class Inputs:
 
 
 def generate(
-    model: Generated,
+    model: Generative,
     params: Any,
     input_ids: jax.Array | np.ndarray,
     attention_mask: jax.Array | np.ndarray | None = None,
@@ -93,8 +94,8 @@ class Generator:
       ConfigError: the model has no targets.
     """
 
-    def __init__(self, model: Generated, params: Any):
-        if not isinstance(model, Generated):
+    def __init__(self, model: Generative, params: Any):
+        if not isinstance(model, Generative):
             raise ConfigError(
                 f"the model is a {type(model).__name__}; expected an EncoderDecoder, a "
                 "PrefixLanguageModel or a BertGenerationDecoder."
@@ -137,7 +138,9 @@ class Generator:
             the model has no use for.
         """
         config = self.complete(config or GenerationConfig())
-        input_ids = checked_ids("input_ids", input_ids, source_vocab_size(self.model))
+        input_ids = checked_ids(
+            "input_ids", input_ids, source_stack(self.model).vocab_size
+        )
         mask = checked_mask("attention_mask", attention_mask, input_ids.shape)
         is_alone = isinstance(self.model, BertGenerationDecoder)
         if not is_alone and encoder_hidden_states is not None:
@@ -151,6 +154,12 @@ class Generator:
                 "which it continues."
             )
         states_mask = None
+        for given, masked, mask_name in (
+            (encoder_hidden_states, encoder_attention_mask, "encoder_attention_mask"),
+            (decoder_input_ids, decoder_attention_mask, "decoder_attention_mask"),
+        ):
+            if given is None and masked is not None:
+                raise ConfigError(f"{mask_name} was given without what it masks.")
         if encoder_hidden_states is not None:
             if not self.decoder.add_cross_attention:
                 raise ConfigError(
@@ -158,6 +167,7 @@ class Generator:
                     "add_cross_attention=False, which would ignore them."
                 )
             shape = encoder_hidden_states.shape[:2]
+            _check_rows("encoder_hidden_states", shape[0], len(input_ids))
             states_mask = checked_mask(
                 "encoder_attention_mask", encoder_attention_mask, shape
             )
@@ -166,6 +176,7 @@ class Generator:
         )
         if seeds is None:
             seeds = np.arange(len(input_ids), dtype=np.int32)
+        _check_rows("seeds", len(seeds), len(input_ids))
         inputs = Inputs(
             source_ids=None if is_alone else input_ids,
             source_mask=states_mask if is_alone else mask,
@@ -173,7 +184,7 @@ class Generator:
             prompt=Prompt(prompt_ids, prompt_mask, seeds),
         )
         config = config.for_prompt(prompt_ids.shape[1])
-        self.check_room(config, inputs)
+        self.check_room(config, input_ids.shape[1], prompt_ids.shape[1])
         return _generate(self.model, config, self.params, self.weights, inputs)
 
     def complete(self, config: GenerationConfig) -> GenerationConfig:
@@ -196,31 +207,39 @@ class Generator:
         config.check_vocabulary(self.decoder.vocab_size)
         return config
 
-    def check_room(self, config: GenerationConfig, inputs: Inputs) -> None:
+    def longest_source(self, config: GenerationConfig) -> int:
+        """Tokens of a source that there are positions for, after `check_room`."""
+        positions = source_stack(self.model).max_position_embeddings
+        if isinstance(self.model, PrefixLanguageModel):  # one sequence of both
+            positions -= config.num_new_tokens
+        return positions
+
+    def check_room(self, config: GenerationConfig, source: int, prompt: int) -> None:
         """Refuses more tokens than the decoder has positions.
+
+        Args:
+          config: of `GenerationConfig.for_prompt`.
+          source: tokens of the longest source.
+          prompt: tokens that targets begin with.
 
         Raises:
           ConfigError: names both numbers.
         """
-        steps, prompt = config.num_new_tokens, inputs.prompt.ids.shape[1]
+        steps = prompt - 1 + config.num_new_tokens  # the last one is not read
         positions = self.decoder.max_position_embeddings
-        source = 0
-        if isinstance(self.model, PrefixLanguageModel):
-            source = inputs.source_ids.shape[1]
-        # The last token is generated, but not read.
-        if source + prompt - 1 + steps <= positions:
+        is_prefix = isinstance(self.model, PrefixLanguageModel)
+        if steps + (source if is_prefix else 0) <= positions:
             return
-        if source:
+        if is_prefix:
             raise ConfigError(
-                f"the source has {source} tokens and the target up to "
-                f"{prompt - 1 + steps}; together they may have {positions} "
-                "(max_position_embeddings). Truncate the source when tokenizing, or "
-                "lower max_new_tokens."
+                f"the source has {source} tokens and the target up to {steps}; "
+                f"together they may have {positions} (max_position_embeddings). "
+                "Truncate the source when tokenizing, or lower max_new_tokens."
             )
         after = f" after a prompt of {prompt}" if prompt > 1 else ""
         raise ConfigError(
-            f"{steps} new tokens are asked for{after}; the decoder has {positions} "
-            "positions (max_position_embeddings). Lower max_new_tokens."
+            f"{config.num_new_tokens} new tokens are asked for{after}; the decoder has "
+            f"{positions} positions (max_position_embeddings). Lower max_new_tokens."
         )
 
     def _prompt(
@@ -244,17 +263,19 @@ class Generator:
         ids = checked_ids(
             "decoder_input_ids", decoder_input_ids, self.decoder.vocab_size
         )
-        if len(ids) != len(input_ids):
-            raise ConfigError(
-                f"decoder_input_ids has {len(ids)} rows and input_ids has "
-                f"{len(input_ids)}; expected one for each source."
-            )
+        _check_rows("decoder_input_ids", len(ids), len(input_ids))
         given = checked_mask(
             "decoder_attention_mask", decoder_attention_mask, ids.shape
         )
         given = given & is_real  # a filler row stays one
         first = np.asarray(ids)[np.arange(len(ids)), np.asarray(given).argmax(axis=1)]
-        if (first == start).any():
+        has_some = np.asarray(given).any(axis=1)
+        if ((first == start) & has_some).any():
+            if (np.asarray(is_real)[:, 0] & ~has_some).any():
+                raise ConfigError(
+                    "decoder_attention_mask has a row without any token, and others "
+                    "begin with the start token; expected it in each of them."
+                )
             return ids, given
         return _with_start(start, ids, given, is_real)
 
@@ -273,17 +294,25 @@ def _with_start(
     return jnp.concatenate(ids, axis=1), jnp.concatenate(masks, axis=1)
 
 
-def target_stack(model: Generated) -> BertGenerationConfig:
+def target_stack(model: Generative) -> BertGenerationConfig:
     """The architecture of the stack that reads targets."""
     is_alone = isinstance(model, BertGenerationDecoder)
     return model.config if is_alone else model.config.decoder
 
 
-def source_vocab_size(model: Generated) -> int:
-    """Ids of sources are below it."""
+def source_stack(model: Generative) -> BertGenerationConfig:
+    """The architecture of the stack that reads sources."""
     if isinstance(model, EncoderDecoder):
-        return model.config.encoder.vocab_size
-    return target_stack(model).vocab_size
+        return model.config.encoder
+    return target_stack(model)
+
+
+def _check_rows(name: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise ConfigError(
+            f"{name} has {found} rows and input_ids has {expected}; expected one for "
+            "each source."
+        )
 
 
 def checked_ids(name: str, ids: Any, size: int) -> jax.Array | np.ndarray:
@@ -336,7 +365,7 @@ def _prepare(params: Any, config: BertGenerationConfig, dtype: Any) -> Weights:
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _generate(
-    model: Generated,
+    model: Generative,
     config: GenerationConfig,
     params: Any,
     weights: Weights,
@@ -355,7 +384,7 @@ def _generate(
 
 
 def begin(
-    model: Generated,
+    model: Generative,
     config: GenerationConfig,
     params: Any,
     inputs: Inputs,
@@ -371,7 +400,8 @@ def begin(
     Returns:
       What the decoder remembers of them, and a search that has found nothing yet.
     """
-    prompt = _right_aligned(inputs.prompt)
+    ids, mask = right_aligned(inputs.prompt.ids, inputs.prompt.mask)
+    prompt = inputs.prompt.replace(ids=ids, mask=mask)
     prefix_ids, prefix_mask = prompt.ids[:, :-1], prompt.mask[:, :-1]
     run = functools.partial(model.apply, {"params": params}, method="read")
     if isinstance(model, EncoderDecoder):
@@ -387,7 +417,7 @@ def begin(
 
 
 def new_slots(
-    model: Generated,
+    model: Generative,
     config: GenerationConfig,
     batch: int,
     room: int,
@@ -396,7 +426,7 @@ def new_slots(
     return Slots.empty(target_stack(model), batch, room * config.num_rows, model.dtype)
 
 
-def _right_aligned(prompt: Prompt) -> Prompt:
+def right_aligned(ids: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The same with all padding on the left.
 
     ```
@@ -404,8 +434,5 @@ def _right_aligned(prompt: Prompt) -> Prompt:
         7 8 9         1 1 1    7 8 9    1 1 1
     ```
     """
-    order = jnp.argsort(prompt.mask, axis=1, stable=True)
-    return prompt.replace(
-        ids=jnp.take_along_axis(prompt.ids, order, axis=1),
-        mask=jnp.take_along_axis(prompt.mask, order, axis=1),
-    )
+    order = jnp.argsort(mask, axis=1, stable=True)
+    return tuple(jnp.take_along_axis(x, order, axis=1) for x in (ids, mask))

@@ -17,8 +17,6 @@ from bertgen_jax import continuous_batching, generation, pretrained
 from bertgen_jax.continuous_batching import Found
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError, ConfigError
-from bertgen_jax.models.config import BertGenerationConfig
-from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.suggest import nearest
 from bertgen_jax.tokenizers.pair import TokenizerPair
 
@@ -159,9 +157,11 @@ class Pipeline:
             if len(sure) > len(given) and sure.startswith(given):
                 yield sure[len(given) :]
                 given = sure
-        rest = self._decode(tokens).removeprefix(given)
-        if rest:
-            yield rest
+        whole = self._decode(tokens)
+        if not whole.startswith(given):
+            _log.warning("the text is %r after all; the stream began otherwise", whole)
+        elif whole != given:
+            yield whole[len(given) :]
 
     def config(self, settings: Mapping[str, Any]) -> GenerationConfig:
         """The directory's settings with those of a call in their place.
@@ -184,21 +184,6 @@ class Pipeline:
                 settings = {f"{least}_length": None, **settings}
         return dataclasses.replace(self.generation_config, **settings)
 
-    @property
-    def _reader(self) -> BertGenerationConfig:
-        """The architecture of the stack that reads sources."""
-        config = self.generator.model.config
-        has_encoder = isinstance(self.generator.model, EncoderDecoder)
-        return config.encoder if has_encoder else config.decoder
-
-    def _longest_source(self, config: GenerationConfig) -> int:
-        """In tokens, special ids included: of the model, or what it was trained on."""
-        limit = self._reader.max_position_embeddings
-        if not isinstance(self.generator.model, EncoderDecoder):
-            limit -= config.num_new_tokens  # one sequence of both
-        trained = self.tokenizers.source.model_max_length
-        return limit if trained is None else min(limit, trained)
-
     def _encode(
         self, texts: Sequence[str], config: GenerationConfig
     ) -> list[list[int]]:
@@ -209,10 +194,15 @@ class Pipeline:
                     f"text {number} is a {type(text).__name__}, {text!r:.40}; expected "
                     "a string."
                 )
-        tokenizer = self.tokenizers.source
+        tokenizer, generator = self.tokenizers.source, self.generator
         prefix, suffix = tokenizer.source_prefix, tokenizer.source_suffix
-        limit = self._longest_source(config)
-        room = max(limit - len(prefix) - len(suffix), 0)
+        specials = len(prefix) + len(suffix)
+        config = generator.complete(config).for_prompt(1)
+        generator.check_room(config, source=max(1, specials), prompt=1)
+        limit = generator.longest_source(config)
+        if tokenizer.model_max_length is not None:  # what it was trained on
+            limit = min(limit, tokenizer.model_max_length)
+        room = max(limit - specials, 0)
         encoded = tokenizer.encode_batch(texts)
         cut = sum(len(ids) > room for ids in encoded)
         if cut:
@@ -223,8 +213,10 @@ class Pipeline:
                 len(texts),
                 room,
             )
-        rows = [[*prefix, *ids[:room], *suffix] for ids in encoded]
-        size = self._reader.vocab_size
+        # An empty text is a source of one padding token.
+        empty = [tokenizer.special_ids.pad]
+        rows = [[*prefix, *ids[:room], *suffix] or empty for ids in encoded]
+        size = generation.source_stack(generator.model).vocab_size
         for number, row in enumerate(rows):
             if row and max(row) >= size:  # a special string added to the vocabulary
                 id_ = max(row)

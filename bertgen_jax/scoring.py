@@ -10,10 +10,11 @@ from flax import struct
 
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.generation import (
-    Generated,
+    Generative,
     checked_ids,
     checked_mask,
-    source_vocab_size,
+    right_aligned,
+    source_stack,
     target_stack,
 )
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
@@ -30,7 +31,8 @@ class Scores:
     Attributes:
       tokens: f32[B, T] log-probability of each token given those before it; 0 where
         there is no label.
-      sequences: f32[B] their sums. Over the length norm, what `generate` reports.
+      sequences: f32[B] their sums. Over the length norm, what `generate` reports
+        without draws and without rules that change scores.
     """
 
     tokens: jax.Array
@@ -38,7 +40,7 @@ class Scores:
 
 
 def score(
-    model: Generated,
+    model: Generative,
     params: Any,
     input_ids: jax.Array | np.ndarray,
     attention_mask: jax.Array | np.ndarray | None,
@@ -64,7 +66,7 @@ def score(
         than positions, or no start token.
     """
     labels = labels if isinstance(labels, jax.Array) else np.asarray(labels, np.int32)
-    input_ids = checked_ids("input_ids", input_ids, source_vocab_size(model))
+    input_ids = checked_ids("input_ids", input_ids, source_stack(model).vocab_size)
     mask = checked_mask("attention_mask", attention_mask, input_ids.shape)
     weights = labels != IGNORED
     targets = checked_ids("labels", labels * weights, target_stack(model).vocab_size)
@@ -76,12 +78,32 @@ def score(
     start = decoder_start_token_id
     if start is None and not isinstance(model, BertGenerationDecoder):
         start = model.config.start_token_id
+    if start is not None:
+        size = target_stack(model).vocab_size
+        checked_ids("decoder_start_token_id", [[start]], size)
+    _check_positions(model, start, input_ids.shape[1], targets.shape[1])
     return _score(model, start, params, input_ids, mask, targets, weights)
+
+
+def _check_positions(
+    model: Generative, start: int | None, source: int, target: int
+) -> None:
+    """Refuses what no position table holds, where positions come from masks."""
+    positions = source_stack(model).max_position_embeddings
+    if isinstance(model, BertGenerationDecoder):
+        source += target - 1 + (start is not None)  # the last label predicts nothing
+    elif not isinstance(model, EncoderDecoder):
+        return  # a prefix language model counts for itself
+    if source > positions:
+        raise ConfigError(
+            f"{source} tokens are to be read; the model has {positions} positions "
+            "(max_position_embeddings). Truncate the text when tokenizing."
+        )
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _score(
-    model: Generated,
+    model: Generative,
     start: int | None,
     params: Any,
     input_ids: jax.Array,
@@ -113,9 +135,7 @@ def _continuation_logits(
     targets: jax.Array,
 ) -> jax.Array:
     """Logits f32[B, T, V] of what follows prompts; all padding goes to the left."""
-    order = jnp.argsort(mask, axis=1, stable=True)
-    parts = [jnp.take_along_axis(input_ids, order, axis=1)]
-    masks = [jnp.take_along_axis(mask, order, axis=1)]
+    parts, masks = ([x] for x in right_aligned(input_ids, mask))
     if start is not None:
         parts.append(jnp.full((len(targets), 1), start, targets.dtype))
         masks.append(jnp.ones((len(targets), 1), bool))

@@ -8,6 +8,7 @@ import pytest
 
 from bertgen_jax import continuous_batching, generation
 from bertgen_jax.decoding.config import GenerationConfig
+from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.config import (
     BertGenerationConfig,
     EncoderDecoderConfig,
@@ -55,7 +56,7 @@ def generator(request, draw_params):
 
 def drawn_sources(count, longest=70):
     rng = np.random.default_rng(count)
-    lengths = rng.integers(0, longest, count)
+    lengths = rng.integers(1, longest, count)
     return [rng.integers(3, STACK.vocab_size, n).tolist() for n in lengths]
 
 
@@ -123,3 +124,28 @@ def test_two_widths_read_the_least_padding():
     split = list(continuous_batching._by_width(sources, 1))
     assert split == [(128, [0, 2], False), (32, [5, 4, 1, 3, 6, 7], False)]
     assert list(continuous_batching._by_width(sources[:2], 1)) == [(128, [0, 1], True)]
+
+
+@pytest.mark.parametrize("size", [16, 64])
+def test_a_batch_shrinks_once(generator, monkeypatch, size):
+    shrunk = []
+    gather = continuous_batching._gather
+    monkeypatch.setattr(
+        continuous_batching,
+        "_gather",
+        lambda places, rows: shrunk.append(len(rows)) or gather(places, rows),
+    )
+    sources = [[5] * n for n in range(1, size + 1 if size == 16 else 32)]
+    config = dataclasses.replace(SETTINGS["beams"], min_new_tokens=0)
+    each = continuous_batching.generate_each(generator, sources, config, size)
+    assert len(list(each)) == len(sources)
+    assert shrunk in ([], [size // 4], [size // 8])
+
+
+def test_no_room_for_a_source(draw_params):
+    model = PrefixLanguageModel(PREFIX)
+    generator = generation.Generator(model, draw_params(PREFIX))
+    config = GenerationConfig(max_new_tokens=192)
+    each = continuous_batching.generate_each(generator, [[5]], config, 1)
+    with pytest.raises(ConfigError, match="source has 1 tokens and the target up to"):
+        list(each)

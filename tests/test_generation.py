@@ -386,6 +386,8 @@ def test_a_longer_cache_changes_nothing(params, sources, monkeypatch):
             "to a EncoderDecoder, which makes its own",
         ),
         ({"config": GenerationConfig(eos_token_id=30)}, "eos_token_id has the id 30"),
+        ({"seeds": [1, 2]}, "seeds has 2 rows and input_ids has 1"),
+        ({"decoder_attention_mask": [[1]]}, "was given without what it masks"),
     ],
 )
 def test_arguments_that_cannot_be_meant(params, more, message):

@@ -82,6 +82,7 @@ def test_padding_may_stand_on_either_side(model):
         ([[5, 40]] * 4, "labels has the id 40; expected ids from 0 to 39"),
         ([[5, -1]] * 4, "labels has the id -1"),
         ([[5, 6]] * 3, "labels has 3 rows and input_ids has 4"),
+        ([[5] * 40] * 4, r"positions|may have 32"),
     ],
 )
 def test_targets_that_cannot_be(model, labels, message):

@@ -16,7 +16,7 @@ from flax import struct
 from bertgen_jax.decoding import processors, sampling
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.decoding.contract import LOWEST_SCORE, Prompt, SearchResult, StepFn
-from bertgen_jax.decoding.selection import top_k
+from bertgen_jax.decoding.selection import rows_at, top_k
 
 
 @struct.dataclass
@@ -130,13 +130,12 @@ def _advance_group(
       config: of the search.
     """
     beams, steps = group.sequences.shape[1:]
-    # So many that R' of them can run on, even when every beam offers every EOS.
-    num_candidates = max(2, 1 + len(config.eos_ids)) * beams  # M
+    num_candidates = config.candidates_per_beam * beams  # M
     scores, parents, ids = _candidates(
         group, logits, prompt, position, chosen, config, num_candidates
     )
     column = jnp.arange(steps)[None, None] == position[:, None, None]
-    sequences = jnp.where(column, ids[:, :, None], _rows(group.sequences, parents))
+    sequences = jnp.where(column, ids[:, :, None], rows_at(group.sequences, parents))
     is_eos = jnp.isin(ids, np.array(config.eos_ids, np.int32))
     is_cut = ~is_eos & (position + 1 >= steps)[:, None]
 
@@ -169,9 +168,9 @@ def _advance_group(
         best = scores[:, 0], scores[:, 0] / norms
     improves = _may_improve(config, position, *best, finished)
     return Group(
-        ids=_rows(ids, runners),
-        ancestors=_rows(group.ancestors, _rows(parents, runners)),
-        sequences=_rows(sequences, runners),
+        ids=rows_at(ids, runners),
+        ancestors=rows_at(group.ancestors, rows_at(parents, runners)),
+        sequences=rows_at(sequences, runners),
         scores=scores,
         finished=finished,
         is_open=group.is_open & improves,
@@ -246,7 +245,7 @@ def _best(finished: SearchResult, candidates: SearchResult) -> SearchResult:
         lambda x, y: jnp.concatenate([x, y], axis=1), finished, candidates
     )
     _, best = jax.lax.top_k(both.scores, finished.scores.shape[1])
-    return jax.tree.map(lambda x: _rows(x, best), both)
+    return jax.tree.map(lambda x: rows_at(x, best), both)
 
 
 def _may_improve(
@@ -281,10 +280,4 @@ def result(state: Beams, config: GenerationConfig) -> SearchResult:
     groups = [group.finished for group in state.groups]
     found = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), *groups)
     _, best = jax.lax.top_k(found.scores, config.num_return_sequences)
-    return jax.tree.map(lambda x: _rows(x, best), found)
-
-
-def _rows(x: jax.Array, index: jax.Array) -> jax.Array:
-    """Rows of each source: x[B, n, ...] at index i32[B, m] -> [B, m, ...]."""
-    index = index.reshape(index.shape + (1,) * (x.ndim - 2))
-    return jnp.take_along_axis(x, index, axis=1)
+    return jax.tree.map(lambda x: rows_at(x, best), found)

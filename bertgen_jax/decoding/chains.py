@@ -13,7 +13,7 @@ from flax import struct
 from bertgen_jax.decoding import processors, sampling
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.decoding.contract import LOWEST_SCORE, Prompt, SearchResult, StepFn
-from bertgen_jax.decoding.selection import top_k
+from bertgen_jax.decoding.selection import rows_at, top_k
 
 
 @struct.dataclass
@@ -79,8 +79,7 @@ def advance(
         )
         logits = processors.process(logits, history, config)
     ids, log_probs = _choose(logits, state, config)
-    # At its last position a source ends, and is not written to any more.
-    is_running = state.is_running & (state.position < steps)[:, None]
+    is_running = state.is_running
     ids = jnp.where(is_running, ids, config.fill_id)
     column = jnp.arange(steps)[None, None] == state.position[:, None, None]
     position = state.position + is_running.any(axis=1)
@@ -125,9 +124,4 @@ def result(state: Chains, config: GenerationConfig) -> SearchResult:
     scores = jnp.where(state.lengths > 0, state.scores / norms, LOWEST_SCORE)
     found = SearchResult(state.sequences, scores, state.lengths)
     order = jnp.argsort(-scores, axis=1, stable=True)
-    return jax.tree.map(
-        lambda x: jnp.take_along_axis(
-            x, order.reshape(order.shape + (1,) * (x.ndim - 2)), axis=1
-        ),
-        found,
-    )
+    return jax.tree.map(lambda x: rows_at(x, order), found)

@@ -260,6 +260,11 @@ class GenerationConfig:
         return self.num_beams
 
     @property
+    def candidates_per_beam(self) -> int:
+        """So many that every beam can go on, even when all of them offer every EOS."""
+        return max(2, 1 + len(self.eos_ids))
+
+    @property
     def eos_ids(self) -> tuple[int, ...]:
         """Every id that ends a sequence; empty when none does."""
         return _several(self.eos_token_id)
@@ -333,9 +338,7 @@ class GenerationConfig:
                         f"{name} has the id {id_}; expected ids below {size}, the size "
                         "of the decoder's vocabulary."
                     )
-        # Beam search ranks as many candidates as it needs to go on after any EOS.
-        needed = max(2, 1 + len(self.eos_ids)) * self.num_beams // self.num_beam_groups
-        if self.num_beams > 1 and needed > size * self.num_beams:
+        if self.num_beams > 1 and self.candidates_per_beam > size:
             raise ConfigError(
                 f"eos_token_id has {len(self.eos_ids)} ids; expected fewer than the "
                 f"{size} of the decoder's vocabulary."

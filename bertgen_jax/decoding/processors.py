@@ -63,7 +63,7 @@ def is_needed(config: GenerationConfig) -> bool:
         config.repetition_penalty != 1
         or config.no_repeat_ngram_size
         or config.bad_words_ids
-        or config.min_new_tokens
+        or (config.min_new_tokens and config.eos_ids)
         or config.forced_bos_token_id is not None
         or config.forced_eos_ids
     )

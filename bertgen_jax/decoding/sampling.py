@@ -22,11 +22,11 @@ def shortlist(
 
     Returns:
       Scores f32[B, R, n], -inf for tokens that may not be drawn, and their ids
-      i32[B, R, n]. n is `top_k`, or else V.
+      i32[B, R, n]. n is `top_k`, or what beams need if that is more; or else V.
     """
     size, batch, rows = scores.shape
-    # So many tokens stay in any case; beams need as many to go on after any EOS.
-    least = 1 if config.num_beams == 1 else len(config.eos_ids) + 1
+    # So many tokens stay in any case.
+    least = 1 if config.num_beams == 1 else config.candidates_per_beam
     if config.temperature != 1:
         scores = scores / config.temperature
     if config.top_k:

@@ -42,3 +42,9 @@ def top_k(scores: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
     )
     values, places = jax.lax.top_k(candidates, k)
     return values, jnp.take_along_axis(rows, places, axis=1)
+
+
+def rows_at(x: jax.Array, index: jax.Array) -> jax.Array:
+    """Rows of each source: x[B, n, ...] at index i32[B, m] -> [B, m, ...]."""
+    index = index.reshape(index.shape + (1,) * (x.ndim - 2))
+    return jnp.take_along_axis(x, index, axis=1)

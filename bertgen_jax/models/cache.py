@@ -1,7 +1,7 @@
 """What is remembered of the tokens so far: the key/value cache of a decoder.
 
-Slots are written in order, and a mask says who sees which, so one cache serves greedy
-search, beams (docs/architecture.md, "Beams are positions") and plain left-to-right use.
+Slots are written in order, for plain left-to-right use and for what is read before a
+search; a search has slots of its own, `decoder_step.Slots`.
 """
 
 import jax

@@ -177,9 +177,14 @@ def test_a_source_draws_the_same_in_any_batch(history_model):
     assert (other.sequences != together.sequences).any()
 
 
-def test_drawn_beams_are_without_replacement_and_ranked(history_model):
+@pytest.mark.parametrize("top_k", [0, 1])  # of one token each no beam could go on
+def test_drawn_beams_are_without_replacement_and_ranked(history_model, top_k):
     config = GenerationConfig(
-        max_new_tokens=3, num_beams=4, num_return_sequences=4, do_sample=True, top_k=0
+        max_new_tokens=3,
+        num_beams=4,
+        num_return_sequences=4,
+        do_sample=True,
+        top_k=top_k,
     )
     model = history_model.draw(5, 9)
     found = compiled(model.step, config)(model.cache(SOURCES, config), START_IDS, ALL)

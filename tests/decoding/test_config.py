@@ -121,6 +121,15 @@ def test_lengths_after_a_prompt():
         GenerationConfig(min_length=22).for_prompt(1)
 
 
+def test_ids_are_of_the_vocabulary():
+    config = GenerationConfig(num_beams=2, num_beam_groups=2, eos_token_id=(0, 1, 2))
+    config.check_vocabulary(4)
+    with pytest.raises(ConfigError, match="has 3 ids; expected fewer than the 3"):
+        config.check_vocabulary(3)
+    with pytest.raises(ConfigError, match=r"eos_token_id has the id 2; .* below 2"):
+        config.check_vocabulary(2)
+
+
 def test_the_first_token_is_forced_at_the_beginning_only():
     config = GenerationConfig(forced_bos_token_id=5)
     assert config.for_prompt(1).forced_bos_token_id == 5
