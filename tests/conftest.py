@@ -24,6 +24,17 @@ def _private_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("BERTGEN_CACHE_DIR", str(cache))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _few_programs():
+    """Compiled programs of one file of tests are gone with it.
+
+    Each has pages of its own, and Linux lets a process have no more than some ten
+    thousand mappings: a compiler that gets none ends the process.
+    """
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def data_dir() -> pathlib.Path:
     """The shared real data; tests that need it skip where it is not at hand."""

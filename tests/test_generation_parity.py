@@ -63,6 +63,7 @@ def _quick(monkeypatch):
     torch.set_num_threads(1)  # matrices this small lose by being shared out
     yield
     torch.set_num_threads(threads)
+    jax.clear_caches()  # hundreds of programs: see tests/conftest.py
 
 
 # --- what is drawn ---------------------------------------------------------------
@@ -630,7 +631,7 @@ def test_the_tokens_that_may_be_drawn_are_the_peers(seed):
 def peer_warpers(settings):
     """The peer's, in the order of its `generate`."""
     of = transformers
-    least = 1 if settings.num_beams == 1 else len(settings.eos_ids) + 1
+    least = 1 if settings.num_beams == 1 else max(2, len(settings.eos_ids) + 1)
     if settings.temperature != 1:
         yield of.TemperatureLogitsWarper(settings.temperature)
     if settings.top_k:
