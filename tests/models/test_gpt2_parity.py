@@ -123,6 +123,8 @@ def test_padding_and_positions(size, left):
     close(ours.logits[mask], theirs.logits[torch.tensor(mask.copy())])
 
 
+# The peer is going to call it `cache`.
+@pytest.mark.filterwarnings("ignore:`past_key_values` is deprecated:FutureWarning")
 def test_a_cache_in_steps(size):
     peer, config, variables = gpt2(size, 6)
     ids, _ = ids_and_mask(7, config.vocab_size)

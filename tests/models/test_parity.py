@@ -200,6 +200,8 @@ def test_decoder_logits(config, tied, cross):
             close(one, other)
 
 
+# The peer is going to call it `cache`.
+@pytest.mark.filterwarnings("ignore:`past_key_values` is deprecated:FutureWarning")
 def test_decoder_cache_gives_the_logits_of_the_peers_cache(config):
     config = dataclasses.replace(config, is_decoder=True)
     peer = randomize(transformers.BertGenerationDecoder(peer_config(config)), 8)
