@@ -72,15 +72,7 @@ def start(prompt: Prompt, config: GenerationConfig) -> Beams:
 def advance(
     step: StepFn, cache: Any, state: Beams, config: GenerationConfig, room: int
 ) -> tuple[Beams, Any]:
-    """One token more for every source that is open.
-
-    Args:
-      step: see `contract.StepFn`.
-      cache: its cache, with R * `room` slots a source.
-      state: of `start` or the last `advance`.
-      config: of `GenerationConfig.for_prompt`.
-      room: positions that the cache has slots for.
-    """
+    """One token more for every source that is open; see `chains.advance`."""
     ids = jnp.concatenate([group.ids for group in state.groups], axis=1)
     # A beam sees its past and the slot that it writes now.
     own = (
@@ -130,17 +122,14 @@ def _advance_group(
       config: of the search.
     """
     beams, steps = group.sequences.shape[1:]
-    num_candidates = config.candidates_per_beam * beams  # M
-    scores, parents, ids = _candidates(
-        group, logits, prompt, position, chosen, config, num_candidates
-    )
+    scores, parents, ids = _candidates(group, logits, prompt, position, chosen, config)
     column = jnp.arange(steps)[None, None] == position[:, None, None]
     sequences = jnp.where(column, ids[:, :, None], rows_at(group.sequences, parents))
     is_eos = jnp.isin(ids, np.array(config.eos_ids, np.int32))
     is_cut = ~is_eos & (position + 1 >= steps)[:, None]
 
     # Only the R' best candidates may finish; those behind them are there to run on.
-    may_finish = (jnp.arange(num_candidates) < beams)[None] & group.is_open[:, None]
+    may_finish = (jnp.arange(ids.shape[1]) < beams)[None] & group.is_open[:, None]
     if config.num_beam_groups > 1 and config.early_stopping is True:
         # Where as many have ended by themselves, none that was cut off enters.
         ended = (group.finished.lengths > 0).sum(1) + (is_eos & may_finish).sum(1)
@@ -184,7 +173,6 @@ def _candidates(
     position: jax.Array,
     chosen: list[jax.Array],
     config: GenerationConfig,
-    count: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The likeliest continuations of all beams of a group, or drawn ones.
 
@@ -195,6 +183,7 @@ def _candidates(
       continue, and tokens i32[B, M].
     """
     size, batch, beams = logits.shape
+    count = config.candidates_per_beam * beams  # M
     norm = jax.nn.logsumexp(logits, axis=0)  # [B, R']
     scores = logits
     # Unless a rule needs them, only the few best are made log-probabilities.

@@ -79,18 +79,17 @@ def advance(
         )
         logits = processors.process(logits, history, config)
     ids, log_probs = _choose(logits, state, config)
-    is_running = state.is_running
-    ids = jnp.where(is_running, ids, config.fill_id)
+    ids = jnp.where(state.is_running, ids, config.fill_id)
     column = jnp.arange(steps)[None, None] == state.position[:, None, None]
-    position = state.position + is_running.any(axis=1)
+    position = state.position + state.is_open
     ends = jnp.isin(ids, np.array(config.eos_ids, np.int32))
     return state.replace(
         position=position,
         ids=ids,
         sequences=jnp.where(column, ids[:, :, None], state.sequences),
-        scores=state.scores + jnp.where(is_running, log_probs, 0.0),
-        lengths=state.lengths + is_running,
-        is_running=is_running & ~ends & (position < steps)[:, None],
+        scores=state.scores + jnp.where(state.is_running, log_probs, 0.0),
+        lengths=state.lengths + state.is_running,
+        is_running=state.is_running & ~ends & (position < steps)[:, None],
     ), cache
 
 
