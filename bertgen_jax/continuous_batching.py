@@ -74,8 +74,7 @@ def generate_each(
     Raises:
       ConfigError: a setting that cannot be meant, or no room for the new tokens.
     """
-    config = generator.complete(config).for_prompt(1)
-    generator.check_room(config, source=1, prompt=1)
+    config = generator.for_sources(config)
     while 1 <= len(sources) <= batch_size // 2:  # halves: few sizes to compile
         batch_size //= 2
     for width, chosen, is_only in _by_width(sources, batch_size):
@@ -96,8 +95,7 @@ def stream(
       After each step the tokens that are sure by then: those of the best hypothesis,
       whatever comes. With beams these are what all that may still win begin with.
     """
-    config = generator.complete(config).for_prompt(1)
-    generator.check_room(config, source=1, prompt=1)
+    config = generator.for_sources(config)
     places = _Places(generator, config, 1, _padded(len(source)))
     places.admit([(0, source)])
     while True:

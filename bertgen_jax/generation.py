@@ -95,13 +95,8 @@ class Generator:
     """
 
     def __init__(self, model: Generative, params: Any):
-        if not isinstance(model, Generative):
-            raise ConfigError(
-                f"the model is a {type(model).__name__}; expected an EncoderDecoder, a "
-                "PrefixLanguageModel or a BertGenerationDecoder."
-            )
-        self.model, self.params = model, params
         self.decoder = target_stack(model)
+        self.model, self.params = model, params
         is_alone = isinstance(model, BertGenerationDecoder)
         self.weights = _prepare(
             params if is_alone else params["decoder"], self.decoder, model.dtype
@@ -167,7 +162,7 @@ class Generator:
                     "add_cross_attention=False, which would ignore them."
                 )
             shape = encoder_hidden_states.shape[:2]
-            _check_rows("encoder_hidden_states", shape[0], len(input_ids))
+            check_rows("encoder_hidden_states", shape[0], len(input_ids))
             states_mask = checked_mask(
                 "encoder_attention_mask", encoder_attention_mask, shape
             )
@@ -176,7 +171,7 @@ class Generator:
         )
         if seeds is None:
             seeds = np.arange(len(input_ids), dtype=np.int32)
-        _check_rows("seeds", len(seeds), len(input_ids))
+        check_rows("seeds", len(seeds), len(input_ids))
         inputs = Inputs(
             source_ids=None if is_alone else input_ids,
             source_mask=states_mask if is_alone else mask,
@@ -207,8 +202,18 @@ class Generator:
         config.check_vocabulary(self.decoder.vocab_size)
         return config
 
+    def for_sources(self, config: GenerationConfig) -> GenerationConfig:
+        """`complete`, for targets that begin with the start token only.
+
+        Raises:
+          ConfigError: see `complete`; or there is no room even for a short source.
+        """
+        config = self.complete(config).for_prompt(1)
+        self.check_room(config, source=1, prompt=1)
+        return config
+
     def longest_source(self, config: GenerationConfig) -> int:
-        """Tokens of a source that there are positions for, after `check_room`."""
+        """Tokens of a source that there are positions for; see `for_sources`."""
         positions = source_stack(self.model).max_position_embeddings
         if isinstance(self.model, PrefixLanguageModel):  # one sequence of both
             positions -= config.num_new_tokens
@@ -263,7 +268,7 @@ class Generator:
         ids = checked_ids(
             "decoder_input_ids", decoder_input_ids, self.decoder.vocab_size
         )
-        _check_rows("decoder_input_ids", len(ids), len(input_ids))
+        check_rows("decoder_input_ids", len(ids), len(input_ids))
         given = checked_mask(
             "decoder_attention_mask", decoder_attention_mask, ids.shape
         )
@@ -295,7 +300,16 @@ def _with_start(
 
 
 def target_stack(model: Generative) -> BertGenerationConfig:
-    """The architecture of the stack that reads targets."""
+    """The architecture of the stack that reads targets.
+
+    Raises:
+      ConfigError: the model has none.
+    """
+    if not isinstance(model, Generative):
+        raise ConfigError(
+            f"the model is a {type(model).__name__}; expected an EncoderDecoder, a "
+            "PrefixLanguageModel or a BertGenerationDecoder."
+        )
     is_alone = isinstance(model, BertGenerationDecoder)
     return model.config if is_alone else model.config.decoder
 
@@ -307,7 +321,12 @@ def source_stack(model: Generative) -> BertGenerationConfig:
     return target_stack(model)
 
 
-def _check_rows(name: str, found: int, expected: int) -> None:
+def check_rows(name: str, found: int, expected: int) -> None:
+    """Refuses arrays of another batch.
+
+    Raises:
+      ConfigError: names both numbers.
+    """
     if found != expected:
         raise ConfigError(
             f"{name} has {found} rows and input_ids has {expected}; expected one for "

@@ -197,8 +197,8 @@ class Pipeline:
         tokenizer, generator = self.tokenizers.source, self.generator
         prefix, suffix = tokenizer.source_prefix, tokenizer.source_suffix
         specials = len(prefix) + len(suffix)
-        config = generator.complete(config).for_prompt(1)
-        generator.check_room(config, source=max(1, specials), prompt=1)
+        config = generator.for_sources(config)
+        generator.check_room(config, source=specials, prompt=1)
         limit = generator.longest_source(config)
         if tokenizer.model_max_length is not None:  # what it was trained on
             limit = min(limit, tokenizer.model_max_length)

@@ -11,6 +11,7 @@ from flax import struct
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.generation import (
     Generative,
+    check_rows,
     checked_ids,
     checked_mask,
     right_aligned,
@@ -70,11 +71,7 @@ def score(
     mask = checked_mask("attention_mask", attention_mask, input_ids.shape)
     weights = labels != IGNORED
     targets = checked_ids("labels", labels * weights, target_stack(model).vocab_size)
-    if len(targets) != len(input_ids):
-        raise ConfigError(
-            f"labels has {len(targets)} rows and input_ids has {len(input_ids)}; "
-            "expected one for each source."
-        )
+    check_rows("labels", len(targets), len(input_ids))
     start = decoder_start_token_id
     if start is None and not isinstance(model, BertGenerationDecoder):
         start = model.config.start_token_id

@@ -16,7 +16,7 @@ from flax import struct
 from bertgen_jax.decoding import processors, sampling
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.decoding.contract import LOWEST_SCORE, Prompt, SearchResult, StepFn
-from bertgen_jax.decoding.selection import rows_at, top_k
+from bertgen_jax.decoding.selection import log_normalizer, rows_at, top_k
 
 
 @struct.dataclass
@@ -184,7 +184,7 @@ def _candidates(
     """
     size, batch, beams = logits.shape
     count = config.candidates_per_beam * beams  # M
-    norm = jax.nn.logsumexp(logits, axis=0)  # [B, R']
+    norm = log_normalizer(logits)  # [B, R']
     scores = logits
     # Unless a rule needs them, only the few best are made log-probabilities.
     if chosen or config.do_sample or not processors.only_bans(config):

@@ -13,7 +13,7 @@ from flax import struct
 from bertgen_jax.decoding import processors, sampling
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.decoding.contract import LOWEST_SCORE, Prompt, SearchResult, StepFn
-from bertgen_jax.decoding.selection import rows_at, top_k
+from bertgen_jax.decoding.selection import log_normalizer, rows_at, top_k
 
 
 @struct.dataclass
@@ -104,7 +104,7 @@ def _choose(
     if not config.do_sample:
         best, ids = top_k(logits.reshape(len(logits), -1), 1)
         best, ids = (x.reshape(logits.shape[1:]) for x in (best, ids))
-        return ids, best - jax.nn.logsumexp(logits, axis=0)
+        return ids, best - log_normalizer(logits)
     values, ids = sampling.shortlist(logits, config)
     noise = sampling.noise(
         config.seed, state.prompt.seeds, state.position, values.shape[1:]
