@@ -22,14 +22,9 @@ def top_k(scores: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
     Returns:
       values f32[B, k] and rows i32[B, k].
     """
-    length, columns = scores.shape
-    num_blocks = -(-length // _BLOCK)
-    blocks = jnp.pad(
-        scores,
-        ((0, num_blocks * _BLOCK - length), (0, 0)),
-        constant_values=-jnp.inf,
-    ).reshape(num_blocks, _BLOCK, columns)
-    _, best_blocks = jax.lax.top_k(blocks.max(axis=1).T, min(k, num_blocks))
+    columns = scores.shape[1]
+    maxima = _block_maxima(scores)
+    _, best_blocks = jax.lax.top_k(maxima.T, min(k, len(maxima)))
     # In ascending order a lower place is a lower row, so that equals keep theirs.
     best_blocks = jnp.sort(best_blocks, axis=-1)
     # [B, k] -> [B, k, 128] -> [B, k * 128]
@@ -44,6 +39,15 @@ def top_k(scores: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
     return values, jnp.take_along_axis(rows, places, axis=1)
 
 
+def _block_maxima(scores: jax.Array) -> jax.Array:
+    """Scores f32[N, B] -> the largest of every 128 of a column, f32[N / 128, B]."""
+    length, columns = scores.shape
+    num_blocks = -(-length // _BLOCK)
+    fill = ((0, num_blocks * _BLOCK - length), (0, 0))
+    blocks = jnp.pad(scores, fill, constant_values=-jnp.inf)
+    return blocks.reshape(num_blocks, _BLOCK, columns).max(axis=1)
+
+
 def log_normalizer(scores: jax.Array) -> jax.Array:
     """What makes scores log-probabilities if it is subtracted.
 
@@ -55,7 +59,10 @@ def log_normalizer(scores: jax.Array) -> jax.Array:
     """
     # In columns: XLA on a CPU takes up to three times as long to reduce [V, B, 1].
     columns = scores.reshape(len(scores), -1)
-    return jax.nn.logsumexp(columns, axis=0).reshape(scores.shape[1:])
+    # These maxima are those of `top_k`, so XLA reads the scores once for both.
+    largest = _block_maxima(columns).max(axis=0)
+    sums = jnp.exp(columns - largest[None]).sum(axis=0)
+    return (largest + jnp.log(sums)).reshape(scores.shape[1:])
 
 
 def rows_at(x: jax.Array, index: jax.Array) -> jax.Array:
