@@ -9,7 +9,9 @@ from typing import Any
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.evaluation.prediction import Prediction
 from bertgen_jax.metrics import rouge, sentences
-from bertgen_jax.metrics.score import Score
+from bertgen_jax.metrics.bootstrap import Resamples
+from bertgen_jax.metrics.outputs import Outputs
+from bertgen_jax.metrics.score import Score, scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +35,8 @@ class Results:
     baseline: Mapping[str, Score]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; the scores of single examples are left out."""
-        values = dataclasses.asdict(self)
-        for group in ("scores", "baseline"):
-            for score in values[group].values():
-                del score["per_example"]
-        return values
+        """Plain values for JSON."""
+        return dataclasses.asdict(self)
 
 
 def score(
@@ -50,16 +48,22 @@ def score(
     search: GenerationConfig,
 ) -> Results:
     """Scores predictions and the lead-1 baseline on the same examples with ROUGE."""
-    references = [prediction.references for prediction in predictions]
-    leads = [sentences.lead(prediction.source) for prediction in predictions]
-    texts = [prediction.prediction for prediction in predictions]
+    outputs = Outputs.of(
+        [one.prediction for one in predictions],
+        [one.references for one in predictions],
+        [one.source for one in predictions],
+    )
+    leads = outputs.replace_predictions(
+        [sentences.lead(source) for source in outputs.sources]
+    )
+    resamples = Resamples(len(outputs))
     return Results(
         split=split,
         step=step,
-        examples=len(predictions),
+        examples=len(outputs),
         search=search.to_dict(),
-        scores=rouge.rouge(texts, references, stemming=stemming),
-        baseline=rouge.rouge(leads, references, stemming=stemming),
+        scores=scores(rouge.measure(outputs, stemming=stemming), resamples),
+        baseline=scores(rouge.measure(leads, stemming=stemming), resamples),
     )
 
 

@@ -1,51 +1,69 @@
-"""Bootstrap intervals: scores of the examples in, the interval of their mean out."""
+"""Bootstrap: measurements in, their scores on resamples of the examples out."""
+
+from collections.abc import Iterator
 
 import numpy as np
 
 from bertgen_jax.errors import ConfigError
+from bertgen_jax.metrics.measurement import Measurement
 
 _DRAWN_AT_ONCE = 1 << 20  # indices: 8 MiB, whatever the number of samples and examples
 
 
-def interval(
-    per_example: np.ndarray,
-    *,
-    samples: int = 1_000,
-    seed: int = 0,
-    confidence: float = 0.95,
-) -> tuple[float, float] | tuple[np.ndarray, np.ndarray]:
-    """The percentile interval of the mean under resampling of the examples.
+class Resamples:
+    """How often each of n examples is drawn in each of some samples of n examples.
 
-    Columns are resampled together, so that what was measured on the same examples can
-    be compared. The same seed gives the same interval on every machine.
+    Everything is measured on the same samples, so that it can be compared. The same
+    seed gives the same samples on every machine, those of sacreBLEU.
 
-    Args:
-      per_example: f64[n], or f64[n, k] for k measurements of the same examples.
-      samples: how often the n examples are drawn anew, with replacement.
+    Attributes:
+      counts: f32[samples, n].
       seed: of the draws.
-      confidence: the share of the resampled means that lies inside.
-
-    Returns:
-      The lower and the upper end; each a float, or f64[k].
 
     Raises:
-      ConfigError: when there is no example or no sample, or `confidence` is no share.
+      ConfigError: there is no example or no sample.
     """
-    values = np.asarray(per_example, np.float64)
-    n = len(values)
-    if n == 0 or samples < 1 or not 0 < confidence < 1:
-        raise ConfigError(
-            "A bootstrap interval needs examples, samples and a confidence between 0 "
-            f"and 1; found {n} examples, samples={samples}, confidence={confidence}."
-        )
-    columns = np.ascontiguousarray(values.reshape(n, -1).T)  # [k, n]
+
+    def __init__(self, examples: int, samples: int = 1_000, seed: int = 0):
+        if examples < 1 or samples < 1:
+            raise ConfigError(
+                f"A bootstrap needs examples and samples; found {examples} examples "
+                f"and {samples} samples."
+            )
+        self.seed = seed
+        self.counts = np.empty((samples, examples), np.float32)
+        for sample, drawn in enumerate(_draws(examples, samples, seed)):
+            self.counts[sample] = np.bincount(drawn, minlength=examples)
+
+    def values(self, measurement: Measurement) -> np.ndarray:
+        """The score of each sample: f64[samples]."""
+        return measurement.value_of(self.counts @ measurement.statistics)
+
+    def interval(
+        self, measurement: Measurement, confidence: float = 0.95
+    ) -> tuple[float, float]:
+        """The percentile interval of the score.
+
+        Args:
+          measurement: of the n examples.
+          confidence: the share of the samples' scores that lies inside.
+
+        Raises:
+          ConfigError: `confidence` is no share.
+        """
+        if not 0 < confidence < 1:
+            raise ConfigError(
+                f"confidence is {confidence}; expected a share between 0 and 1."
+            )
+        tail = (1 - confidence) / 2
+        low, high = np.quantile(self.values(measurement), [tail, 1 - tail])
+        return float(low), float(high)
+
+
+def _draws(examples: int, samples: int, seed: int) -> Iterator[np.ndarray]:
     generator = np.random.default_rng(seed)
-    rows = max(1, _DRAWN_AT_ONCE // n)
-    means = []
+    rows = max(1, _DRAWN_AT_ONCE // examples)
     for start in range(0, samples, rows):
-        drawn = generator.integers(n, size=(min(rows, samples - start), n))
-        means.append([column[drawn].mean(axis=1) for column in columns])
-    tail = (1 - confidence) / 2
-    ends = np.quantile(np.concatenate(means, axis=1), [tail, 1 - tail], axis=1)
-    low, high = ends.reshape(2, *values.shape[1:])
-    return (float(low), float(high)) if values.ndim == 1 else (low, high)
+        yield from generator.integers(
+            examples, size=(min(rows, samples - start), examples)
+        )

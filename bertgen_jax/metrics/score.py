@@ -1,8 +1,10 @@
 """`Score`: one number about a set of predictions, and what is needed to trust it."""
 
 import dataclasses
+from collections.abc import Iterable
 
-import numpy as np
+from bertgen_jax.metrics.bootstrap import Resamples
+from bertgen_jax.metrics.measurement import Measurement
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,12 +13,10 @@ class Score:
 
     Attributes:
       name: what was measured, such as "rougeL".
-      value: 0 to 100.
+      value: mostly 0 to 100.
       low: lower end of the 95% bootstrap interval.
       high: upper end.
       signature: every choice that fixes the value, as "key:value" joined by "|".
-      per_example: f64[n], 0 to 100, whose mean is `value`; None for a metric that is
-        not a mean over examples.
     """
 
     name: str
@@ -24,9 +24,23 @@ class Score:
     low: float
     high: float
     signature: str
-    per_example: np.ndarray | None = dataclasses.field(
-        default=None, repr=False, compare=False
-    )
 
     def __str__(self) -> str:
         return f"{self.name} {self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+def scores(
+    measurements: Iterable[Measurement], resamples: Resamples
+) -> dict[str, Score]:
+    """Values with their intervals, by name."""
+    samples, examples = resamples.counts.shape
+    drawn = f"bootstrap:{samples}|seed:{resamples.seed}|n:{examples}"
+    return {
+        one.name: Score(
+            one.name,
+            one.value,
+            *resamples.interval(one),
+            f"{one.signature}|{drawn}",
+        )
+        for one in measurements
+    }

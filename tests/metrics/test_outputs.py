@@ -1,0 +1,34 @@
+"""What can be scored, and what is said of the rest."""
+
+import pytest
+
+from bertgen_jax.errors import DataError
+from bertgen_jax.metrics.outputs import Outputs
+
+
+@pytest.mark.parametrize(
+    ("predictions", "references", "sources", "message"),
+    [
+        (["a", "b"], [["a"]], None, "2 predictions but 1 lists"),
+        (["a"], [["a"]], ["b", "c"], "1 predictions but 2 sources"),
+        ([], [], None, "no prediction"),
+        (["a", "b"], [["a"], []], None, r"example 1 .* \(\)"),
+        (["a"], ["a"], None, "example 0 .* 'a'"),
+    ],
+)
+def test_what_cannot_be_scored_is_named(predictions, references, sources, message):
+    with pytest.raises(DataError, match=message):
+        Outputs.of(predictions, references, sources)
+
+
+def test_other_predictions_meet_the_same_references():
+    outputs = Outputs.of(["a"], [["b", "c"]], ["d"])
+    other = outputs.replace_predictions(["e"])
+    assert other == Outputs.of(["e"], [["b", "c"]], ["d"])
+    with pytest.raises(DataError, match="2 predictions"):
+        outputs.replace_predictions(["e", "f"])
+
+
+def test_uniform_is_as_many_references_for_all():
+    assert Outputs.of(["a", "b"], [["c"], ["d"]]).is_uniform()
+    assert not Outputs.of(["a", "b"], [["c"], ["d", "e"]]).is_uniform()
