@@ -66,6 +66,24 @@ class Outputs:
         """Whether all examples have as many references."""
         return len({len(references) for references in self.references}) == 1
 
+    @property
+    def reference_count(self) -> str:
+        """How many references an example has, as signatures write it: "2", or "var"."""
+        return str(len(self.references[0])) if self.is_uniform() else "var"
+
+    def known_sources(self, metric: str) -> tuple[str, ...]:
+        """The sources, for a metric that cannot do without.
+
+        Raises:
+          DataError: they are not known.
+        """
+        if self.sources is None:
+            raise DataError(
+                f"{metric} compares predictions with their sources, which are not "
+                "known here; give them as well."
+            )
+        return self.sources
+
     def replace_predictions(self, predictions: Sequence[str]) -> "Outputs":
         """Other answers to the same examples, such as a baseline's."""
         return dataclasses.replace(self, predictions=tuple(predictions))

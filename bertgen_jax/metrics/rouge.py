@@ -5,15 +5,15 @@ import gzip
 import importlib.metadata
 import pathlib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
 from nltk.stem import porter
 from rouge_score import rouge_scorer, tokenizers
 
-from bertgen_jax.errors import ConfigError, DataError
-from bertgen_jax.metrics import measurement, sentences
+from bertgen_jax.errors import DataError
+from bertgen_jax.metrics import choices, measurement, sentences
 from bertgen_jax.metrics.measurement import Measurement
 from bertgen_jax.metrics.outputs import Outputs
 
@@ -135,9 +135,9 @@ def _measure(
     sentence_ends: str,
     quantity: str,
 ) -> list[Measurement]:
-    _check_choice("multi_reference", multi_reference, _MULTI_REFERENCE)
-    _check_choice("sentence_ends", sentence_ends, _SENTENCES)
-    _check_choice("quantity", quantity, _QUANTITIES)
+    choices.check("multi_reference", multi_reference, _MULTI_REFERENCE)
+    choices.check("sentence_ends", sentence_ends, _SENTENCES)
+    choices.check("quantity", quantity, _QUANTITIES)
     tokenizer = _Tokenizer(split_words, stem)
     considered = 1 if multi_reference == "first" else None  # all
     split = _SENTENCES[sentence_ends]
@@ -198,8 +198,3 @@ def _words_155(text: str) -> list[str]:
 
 def _unchanged(word: str) -> str:
     return word
-
-
-def _check_choice(name: str, value: str, known: Collection[str]) -> None:
-    if value not in known:
-        raise ConfigError(f"{name} is one of {', '.join(known)}; found {value!r}.")

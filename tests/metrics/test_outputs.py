@@ -32,3 +32,11 @@ def test_other_predictions_meet_the_same_references():
 def test_uniform_is_as_many_references_for_all():
     assert Outputs.of(["a", "b"], [["c"], ["d"]]).is_uniform()
     assert not Outputs.of(["a", "b"], [["c"], ["d", "e"]]).is_uniform()
+    assert Outputs.of(["a", "b"], [["c", "d"], ["e", "f"]]).reference_count == "2"
+    assert Outputs.of(["a", "b"], [["c"], ["d", "e"]]).reference_count == "var"
+
+
+def test_sources_are_asked_for_by_what_needs_them():
+    assert Outputs.of(["a"], [["b"]], ["c"]).known_sources("sari") == ("c",)
+    with pytest.raises(DataError, match="sari compares predictions with their sources"):
+        Outputs.of(["a"], [["b"]]).known_sources("sari")

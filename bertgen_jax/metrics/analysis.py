@@ -1,0 +1,134 @@
+"""Length, repetition and novelty of predictions (the paper's Table 7 and its like).
+
+Words are what blanks separate, lower-cased. The same is measured of the references where they
+take the place of predictions: `outputs.replace_predictions`.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from bertgen_jax.metrics import choices, measurement
+from bertgen_jax.metrics.measurement import Measurement
+from bertgen_jax.metrics.outputs import Outputs
+
+FREQUENT_WORDS = 500  # the paper removes as many
+NOVELTY_ORDERS = 4
+
+Frequent = Literal["references", "predictions", "both"]
+
+_FREQUENT: Mapping[str, tuple[bool, bool]] = {  # of references, of predictions
+    "references": (True, False),
+    "predictions": (False, True),
+    "both": (True, True),
+}
+
+
+def measure_length(outputs: Outputs, *, name: str = "length") -> list[Measurement]:
+    """Mean words of the predictions, and all their words in percent of the references'.
+
+    A prediction has as many words to match as its references have on average. Where no
+    reference has words the ratio is 0.
+
+    Args:
+      outputs: predictions and references.
+      name: of the mean; the ratio is NAME_ratio.
+    """
+    lengths = [len(one.split()) for one in outputs.predictions]
+    expected = [
+        np.mean([len(one.split()) for one in several]) for several in outputs.references
+    ]
+    signature = "tok:blanks"
+    return [
+        measurement.mean(name, lengths, signature),
+        measurement.ratio(
+            f"{name}_ratio",
+            lengths,
+            expected,
+            f"nrefs:{outputs.reference_count}|{signature}",
+        ),
+    ]
+
+
+def measure_repetition(
+    outputs: Outputs, *, frequent: Frequent = "references", name: str = "repetition"
+) -> list[Measurement]:
+    """The percentage of predictions that hold a rare word twice or more.
+
+    Rare is every word but the 500 most frequent; of two as frequent the alphabet
+    decides.
+
+    Args:
+      outputs: predictions and references.
+      frequent: of which texts: "references", so that systems compare; "predictions";
+        "both", as the paper says.
+      name: of the measurement.
+
+    Raises:
+      ConfigError: an unknown choice.
+    """
+    choices.check("frequent", frequent, _FREQUENT)
+    of_references, of_predictions = _FREQUENT[frequent]
+    counts: Counter[str] = Counter()
+    if of_references:
+        counts.update(_words(itertools.chain.from_iterable(outputs.references)))
+    if of_predictions:
+        counts.update(_words(outputs.predictions))
+    ranked = sorted(counts, key=lambda word: (-counts[word], word))
+    common = set(ranked[:FREQUENT_WORDS])
+    repeats = [
+        100 * _repeats(one.lower().split(), common) for one in outputs.predictions
+    ]
+    signature = f"frequent:{FREQUENT_WORDS} of {frequent}|case:lc|tok:blanks"
+    return [measurement.mean(name, repeats, signature)]
+
+
+def measure_novelty(outputs: Outputs, *, name: str = "novelty") -> list[Measurement]:
+    """The percentage of the predictions' n-grams that their sources do not have.
+
+    All predictions are pooled, and an n-gram counts as often as it stands there. It is
+    0 where no prediction has n-grams.
+
+    Args:
+      outputs: predictions and sources.
+      name: NAME1 to NAME4 are of n-grams of 1 to 4 words.
+
+    Raises:
+      DataError: the sources are not known.
+    """
+    sources = outputs.known_sources("Novelty")
+    counts = np.zeros((len(outputs), NOVELTY_ORDERS, 2))
+    for row, (prediction, source) in enumerate(
+        zip(outputs.predictions, sources, strict=True)
+    ):
+        words, source_words = prediction.lower().split(), source.lower().split()
+        for order in range(1, NOVELTY_ORDERS + 1):
+            known = set(_ngrams(source_words, order))
+            own = list(_ngrams(words, order))
+            novel = sum(gram not in known for gram in own)
+            counts[row, order - 1] = novel, len(own)
+    return [
+        measurement.ratio(
+            f"{name}{order}",
+            counts[:, order - 1, 0],
+            counts[:, order - 1, 1],
+            "case:lc|tok:blanks",
+        )
+        for order in range(1, NOVELTY_ORDERS + 1)
+    ]
+
+
+def _words(texts: Iterable[str]) -> Iterable[str]:
+    return itertools.chain.from_iterable(text.lower().split() for text in texts)
+
+
+def _repeats(words: Sequence[str], common: set[str]) -> bool:
+    rare = [word for word in words if word not in common]
+    return len(set(rare)) < len(rare)
+
+
+def _ngrams(words: Sequence[str], order: int) -> Iterable[tuple[str, ...]]:
+    return zip(*(words[start:] for start in range(order)), strict=False)

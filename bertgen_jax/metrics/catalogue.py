@@ -1,0 +1,162 @@
+"""Metrics by the names that a command line takes: names and outputs in, scores out."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+from bertgen_jax.errors import ConfigError
+from bertgen_jax.metrics import analysis, bleu, chrf, exact_match, rouge, sari, ter
+from bertgen_jax.metrics.measurement import Measurement
+from bertgen_jax.metrics.outputs import Outputs
+from bertgen_jax.suggest import nearest
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """One way to score outputs.
+
+    Attributes:
+      measure: outputs to measurements. Their names begin with the metric's own, so
+        those of several metrics can stand in one table; only ROUGE's are rouge1 etc.
+      description: one line.
+      needs_sources: whether outputs without sources are refused.
+      needs_exceptions: whether `measure` takes `exceptions`, the path of a list of
+        irregular forms, as well.
+    """
+
+    measure: Callable[..., list[Measurement]]
+    description: str
+    needs_sources: bool = False
+    needs_exceptions: bool = False
+
+
+def metric(name: str) -> Metric:
+    """The metric called `name`.
+
+    Raises:
+      ConfigError: there is none.
+    """
+    if name not in METRICS:
+        raise ConfigError(
+            f"There is no metric {name!r}.{nearest(name, METRICS)} "
+            f"Known are {', '.join(METRICS)}."
+        )
+    return METRICS[name]
+
+
+def measure(
+    names: Sequence[str],
+    outputs: Outputs,
+    *,
+    exceptions: str | pathlib.Path | None = None,
+) -> list[Measurement]:
+    """Measures all that is asked for, in this order, or nothing.
+
+    Args:
+      names: of `METRICS`.
+      outputs: to be scored.
+      exceptions: for rouge155, see `rouge.measure_155`.
+
+    Raises:
+      ConfigError: an unknown name, or exceptions are not given.
+      DataError: there are no sources, or no such exceptions.
+    """
+    found = [metric(name) for name in names]
+    for name, one in zip(names, found, strict=True):
+        if one.needs_sources:
+            outputs.known_sources(name)
+        if one.needs_exceptions and exceptions is None:
+            raise ConfigError(
+                f"{name} needs a list of irregular forms; ROUGE-1.5.5 brings one in "
+                "data/WordNet-2.0-Exceptions."
+            )
+    return [
+        measured
+        for one in found
+        for measured in (
+            one.measure(outputs, exceptions=exceptions)
+            if one.needs_exceptions
+            else one.measure(outputs)
+        )
+    ]
+
+
+def _rouge_155(outputs: Outputs, exceptions: str | pathlib.Path) -> list[Measurement]:
+    """rouge155_1, _2, _L and _Lsum, which stand beside rouge1 and its like."""
+    return [
+        dataclasses.replace(one, name=one.name.replace("rouge", "rouge155_"))
+        for one in rouge.measure_155(outputs, exceptions)
+    ]
+
+
+def _sari(name: str, description: str, variant: str, **choices: int) -> Metric:
+    measure = functools.partial(sari.measure, variant=variant, name=name, **choices)
+    return Metric(measure, description, needs_sources=True)
+
+
+def _bleu(name: str, description: str, **choices: str | bool) -> Metric:
+    return Metric(functools.partial(bleu.measure, name=name, **choices), description)
+
+
+def _exact(name: str, description: str, normalization: str) -> Metric:
+    return Metric(
+        functools.partial(exact_match.measure, normalization=normalization, name=name),
+        description,
+    )
+
+
+METRICS: Mapping[str, Metric] = {
+    "rouge": Metric(rouge.measure, "ROUGE-1, -2, -L, -Lsum F1 by rouge-score, stemmed"),
+    "rouge155": Metric(
+        _rouge_155,
+        "the same as ROUGE-1.5.5 -m computes it, for older papers",
+        needs_exceptions=True,
+    ),
+    "bleu": _bleu("bleu", "sacreBLEU, 13a, cased"),
+    "bleu-intl": _bleu("bleu-intl", "sacreBLEU, intl, cased", tokenization="intl"),
+    "bleu-lc": _bleu("bleu-lc", "sacreBLEU, 13a, lower-cased", lowercase=True),
+    "bleu-tfmodels": Metric(
+        bleu.measure_tfmodels,
+        "uncased BLEU of the TF Models script, quotes in ASCII: the paper's on WMT",
+    ),
+    "bleu-nltk": Metric(
+        bleu.measure_nltk,
+        "BLEU of NLTK, cased, separators removed: the paper's on WikiSplit",
+    ),
+    "chrf": Metric(chrf.measure, "chrF2 by sacrebleu"),
+    "ter": Metric(ter.measure, "translation edit rate by sacrebleu; less is better"),
+    "sari": _sari(
+        "sari", "SARI of LaserTagger, beta 1: most likely the paper's", "lasertagger"
+    ),
+    "sari-beta0": _sari(
+        "sari-beta0",
+        "the same with beta 0, which favours copies",
+        "lasertagger",
+        beta=0,
+    ),
+    "sari-original": _sari("sari-original", "SARI of its authors' script", "original"),
+    "sari-easse": _sari("sari-easse", "SARI of EASSE, over the corpus", "easse"),
+    "sari-easse-legacy": _sari(
+        "sari-easse-legacy", "EASSE on tokenised, lower-cased texts", "easse-legacy"
+    ),
+    "sari-huggingface": _sari(
+        "sari-huggingface", "SARI of Hugging Face's wiki_split", "huggingface"
+    ),
+    "exact": _exact("exact", "equal to a reference", "none"),
+    "exact-lower": _exact("exact-lower", "the same, case ignored", "lowercase"),
+    "exact-huggingface": _exact(
+        "exact-huggingface",
+        "the same of Hugging Face's wiki_split: no punctuation, no articles",
+        "huggingface",
+    ),
+    "length": Metric(analysis.measure_length, "mean words; percent of the references'"),
+    "repetition": Metric(
+        analysis.measure_repetition, "percent of predictions that repeat a rare word"
+    ),
+    "novelty": Metric(
+        analysis.measure_novelty,
+        "percent of n-grams, n from 1 to 4, that the source does not have",
+        needs_sources=True,
+    ),
+}
