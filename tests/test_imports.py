@@ -17,6 +17,7 @@ FACE = ("", "__main__", "version")  # the public names; the start; a number
 # What may pass between two names of one line of the drawing.
 DOORS = {
     ("training", "evaluation"): PACKAGE,
+    ("cli", "commands"): PACKAGE,
     ("workdirs", "experiment"): PACKAGE,
     ("initialization", "transfer"): PACKAGE,
     ("checkpoints", "models"): f"{PACKAGE}.models.config",  # nothing else of models
@@ -26,13 +27,13 @@ OWNERS = {
     "orbax": (f"{PACKAGE}.checkpoints.state",),
     "flax.linen": (f"{PACKAGE}.models",),
     "absl": (f"{PACKAGE}.scripts",),
-    "argparse": (f"{PACKAGE}.cli",),
+    "argparse": (f"{PACKAGE}.cli", f"{PACKAGE}.commands"),
     "torch": (),
     "transformers": (),
     "tensorflow": (),
     "ctranslate2": (f"{PACKAGE}.checkpoints.ctranslate2_spec",),
 }
-PRINTERS = ("scripts", "cli")
+PRINTERS = ("scripts", "cli", "commands")
 
 
 def drawing():

@@ -73,13 +73,13 @@ class Columns:
         Raises:
           BadRow: a column is missing, something in it is no text, or it is empty.
         """
-        source = " ".join(_texts(values, self.source))
+        source = " ".join(texts(values, self.source))
         if not source.strip():
             raise table.BadRow(
                 "empty source",
                 f"column {self.source!r} is empty; the source is needed.",
             )
-        targets = [text for name in self.target for text in _texts(values, name)]
+        targets = [text for name in self.target for text in texts(values, name)]
         references = tuple(text for text in targets if text.strip())
         if not references:
             named = " and column ".join(repr(name) for name in self.target)
@@ -100,8 +100,12 @@ def no_such_column(name: str, found: Iterable[str]) -> str:
     return f"there is no column {name!r}; found: {listed}{more}.{hint}"
 
 
-def _texts(values: Mapping[str, object], name: str) -> list[str]:
-    """The texts of a column: none, one or a list."""
+def texts(values: Mapping[str, object], name: str) -> list[str]:
+    """The texts of a column: none, one or a list.
+
+    Raises:
+      BadRow: there is no such column, or something in it is no text.
+    """
     value = _value(values, name)
     if value is None:
         return []

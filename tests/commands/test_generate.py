@@ -1,11 +1,10 @@
-"""`bertgen` answers on standard output, and mistakes with a paragraph and status 2."""
+"""`bertgen generate`: lines in, lines out, and a paragraph for a mistake."""
 
 import io
 import json
 import logging
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,14 +14,14 @@ import jax.numpy as jnp
 import pytest
 
 from bertgen_jax import cli, pretrained
+from bertgen_jax.commands import generate
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.pipeline import Pipeline, pipeline
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
-from tests.checkpoints import small_checkpoints
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +52,7 @@ def directory(tmp_path_factory, draw_params):
 @pytest.fixture(autouse=True)
 def _a_process_of_its_own(monkeypatch):
     """What a command sets up for its process, the next test does not see."""
-    monkeypatch.setattr(cli, "_keep_programs", lambda: None)
+    monkeypatch.setattr(generate, "_keep_programs", lambda: None)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -166,7 +165,7 @@ def test_several_hypotheses_stand_between_tabs(directory, piped, capsys):
 def test_bfloat16_is_computed_in(directory, piped, capsys, monkeypatch):
     made = []
     monkeypatch.setattr(
-        cli, "pipeline", lambda *a, **k: made.append(pipeline(*a, **k)) or made[0]
+        generate, "pipeline", lambda *a, **k: made.append(pipeline(*a, **k)) or made[0]
     )
     piped(b"the boat sank\n")
     assert cli.main(["generate", str(directory), "--dtype=bfloat16"]) == 0
@@ -424,84 +423,3 @@ def test_a_value_that_cannot_be_meant(capsys):
     assert "is none of true, false, never. Did you mean 'never'?" in (
         capsys.readouterr().err
     )
-
-
-# bertgen convert
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory):
-    """A checkpoint of google-research/bert with its vocabulary."""
-    path = tmp_path_factory.mktemp("published") / "cased_L-2"
-    small_checkpoints.write("google", path)
-    small_checkpoints.write_word_pieces(path)
-    return path
-
-
-def test_a_checkpoint_becomes_a_model_directory(published, tmp_path, capsys):
-    result = tmp_path / "result"
-    assert cli.main(["convert", str(published), str(result)]) == 0
-    said = capsys.readouterr()
-    assert [line.split()[0] for line in said.out.splitlines()] == [
-        "read",
-        "wrote",
-        "unused",
-        "texts",
-    ]
-    assert said.err == ""
-    model, _ = pretrained.from_pretrained(result)
-    assert model.config.num_hidden_layers == 2
-
-
-def test_one_file_or_an_archive_will_do(published, tmp_path, capsys):
-    archive = shutil.make_archive(tmp_path / "it", "gztar", published.parent)
-    for number, source in enumerate((archive, published / "bert_model.ckpt")):
-        assert cli.main(["convert", str(source), str(tmp_path / str(number))]) == 0
-    assert f"read     {archive} (TensorFlow 1" in capsys.readouterr().out
-
-
-def test_options_of_a_conversion(published, tmp_path):
-    words = ["convert", str(published), str(tmp_path / "it")]
-    assert cli.main([*words, "--architecture=decoder", "--mlm-bias"]) == 0
-    model, params = pretrained.from_pretrained(tmp_path / "it")
-    assert model.config.is_decoder
-    assert "bias" in params["lm_head"]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["nowhere", "NEW"], "checkpoint is 'nowhere'; looked for"),
-        (["EMPTY", "NEW"], "is no checkpoint of a known format; it holds nothing"),
-        (
-            ["PUBLISHED", "PUBLISHED"],
-            "is there and not empty; expected a new directory",
-        ),
-        (
-            ["PUBLISHED", "NEW", "--to=onnx"],
-            "the target is 'onnx'; expected huggingface",
-        ),
-        (
-            ["PUBLISHED", "NEW", "--quantization=int8"],
-            "expected it with --to=ctranslate2",
-        ),
-        (["PUBLISHED", "NEW", "--architecture=decode"], "Did you mean 'decoder'?"),
-        (["PUBLISHED", "NEW", "--architecture=encoder-decoder"], "holds one stack"),
-        (["PUBLISHED", "NEW", "--mlm-bias"], "mlm_bias is set for the encoder of"),
-    ],
-)
-def test_mistakes_in_a_conversion(published, tmp_path, capsys, words, message):
-    (tmp_path / "empty").mkdir()
-    names = {
-        "PUBLISHED": str(published),
-        "EMPTY": str(tmp_path / "empty"),
-        "NEW": str(tmp_path / "new" / "place"),
-    }
-    before = sorted(path.name for path in published.iterdir())
-    assert cli.main(["convert", *(names.get(word, word) for word in words)]) == 2
-    said = capsys.readouterr()
-    assert said.err.startswith("bertgen: ")
-    assert message in said.err
-    assert said.out == ""
-    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
-    assert sorted(path.name for path in published.iterdir()) == before

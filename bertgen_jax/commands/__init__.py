@@ -1,0 +1,1 @@
+"""A verb of the library as a command: flags in, text out."""

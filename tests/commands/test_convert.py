@@ -1,0 +1,86 @@
+"""`bertgen convert`: what it prints, and how it answers mistakes."""
+
+import shutil
+
+import pytest
+
+from bertgen_jax import cli, pretrained
+from tests.checkpoints import small_checkpoints
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A checkpoint of google-research/bert with its vocabulary."""
+    path = tmp_path_factory.mktemp("published") / "cased_L-2"
+    small_checkpoints.write("google", path)
+    small_checkpoints.write_word_pieces(path)
+    return path
+
+
+def test_a_checkpoint_becomes_a_model_directory(published, tmp_path, capsys):
+    result = tmp_path / "result"
+    assert cli.main(["convert", str(published), str(result)]) == 0
+    said = capsys.readouterr()
+    assert [line.split()[0] for line in said.out.splitlines()] == [
+        "read",
+        "wrote",
+        "unused",
+        "texts",
+    ]
+    assert said.err == ""
+    model, _ = pretrained.from_pretrained(result)
+    assert model.config.num_hidden_layers == 2
+
+
+def test_one_file_or_an_archive_will_do(published, tmp_path, capsys):
+    archive = shutil.make_archive(tmp_path / "it", "gztar", published.parent)
+    for number, source in enumerate((archive, published / "bert_model.ckpt")):
+        assert cli.main(["convert", str(source), str(tmp_path / str(number))]) == 0
+    assert f"read     {archive} (TensorFlow 1" in capsys.readouterr().out
+
+
+def test_options_of_a_conversion(published, tmp_path):
+    words = ["convert", str(published), str(tmp_path / "it")]
+    assert cli.main([*words, "--architecture=decoder", "--mlm-bias"]) == 0
+    model, params = pretrained.from_pretrained(tmp_path / "it")
+    assert model.config.is_decoder
+    assert "bias" in params["lm_head"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere", "NEW"], "checkpoint is 'nowhere'; looked for"),
+        (["EMPTY", "NEW"], "is no checkpoint of a known format; it holds nothing"),
+        (
+            ["PUBLISHED", "PUBLISHED"],
+            "is there and not empty; expected a new directory",
+        ),
+        (
+            ["PUBLISHED", "NEW", "--to=onnx"],
+            "the target is 'onnx'; expected huggingface",
+        ),
+        (
+            ["PUBLISHED", "NEW", "--quantization=int8"],
+            "expected it with --to=ctranslate2",
+        ),
+        (["PUBLISHED", "NEW", "--architecture=decode"], "Did you mean 'decoder'?"),
+        (["PUBLISHED", "NEW", "--architecture=encoder-decoder"], "holds one stack"),
+        (["PUBLISHED", "NEW", "--mlm-bias"], "mlm_bias is set for the encoder of"),
+    ],
+)
+def test_mistakes_in_a_conversion(published, tmp_path, capsys, words, message):
+    (tmp_path / "empty").mkdir()
+    names = {
+        "PUBLISHED": str(published),
+        "EMPTY": str(tmp_path / "empty"),
+        "NEW": str(tmp_path / "new" / "place"),
+    }
+    before = sorted(path.name for path in published.iterdir())
+    assert cli.main(["convert", *(names.get(word, word) for word in words)]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("bertgen: ")
+    assert message in said.err
+    assert said.out == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+    assert sorted(path.name for path in published.iterdir()) == before
