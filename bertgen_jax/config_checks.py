@@ -109,6 +109,10 @@ def check(config: ConfigDict) -> None:
                 f"{field} is {_value(config, field)}, model.max_position_embeddings is "
                 f"{positions}; expected no text longer than the model has positions."
             )
+    if not 0 < config.data.fraction <= 1:
+        raise ConfigError(
+            f"data.fraction is {config.data.fraction}; expected 0 < data.fraction <= 1."
+        )
     recipes.Selection.parse(config.init.parts, config.init.layers, config.init.mlm_bias)
     if config.data.buckets:
         parse_buckets(config.data.buckets)

@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
@@ -81,6 +82,8 @@ def open_examples(config: ConfigDict, split: str) -> readers.Examples:
     _log.info("%s: %s", split, examples.description)
     for message in examples.skipped.messages:
         _log.warning("%s: skipped, among others: %s", split, message)
+    if split == "train":
+        examples = drawn(examples, config.data.fraction, config.seed)
     return examples
 
 
@@ -182,13 +185,8 @@ def _make_tokenizers(
 
 def _normalization(setting: str, kind: str) -> tuple[str, ...]:
     """Steps of a config: SentencePiece models spell ASCII, the others all Unicode."""
-    if setting == "auto":
-        setting = "all" if kind == SENTENCEPIECE else ""
-    return (
-        normalization.ALL
-        if setting == "all"
-        else tuple(filter(None, setting.split(",")))
-    )
+    default = normalization.ALL if kind == SENTENCEPIECE else ()
+    return normalization.parse_steps(setting, default)
 
 
 def _texts(examples: readers.Examples) -> Iterator[str]:
@@ -247,35 +245,56 @@ def _tokenization_log(split: str) -> Callable[[int, int], None]:
     return log
 
 
-@dataclasses.dataclass(frozen=True)
-class First:
-    """The first `count` examples of a split, as a split of its own."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """Some examples of a split, as a split of their own.
+
+    Attributes:
+      examples: all of them.
+      numbers: i64[n], which of them, ascending.
+      label: what sets the part apart from others of the same split.
+    """
 
     examples: readers.Examples
-    count: int
+    numbers: np.ndarray
+    label: str
 
     @property
     def fingerprint(self) -> str:
-        """That of the whole, and how much of it this is."""
-        return f"{self.examples.fingerprint}[:{self.count}]"
+        """That of the whole, and which part of it this is."""
+        return f"{self.examples.fingerprint}[{self.label}]"
 
     @property
     def description(self) -> str:
         """One line for the log."""
-        return f"the first {self.count:,} of {self.examples.description}"
+        return f"{len(self):,} ({self.label}) of {self.examples.description}"
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.numbers)
 
     def __getitem__(self, index: int) -> Example:
-        if not 0 <= index < self.count:
+        if not 0 <= index < len(self):
             raise IndexError(index)
-        return self.examples[index]
+        return self.examples[int(self.numbers[index])]
 
 
-def first(examples: readers.Examples, count: int) -> readers.Examples | First:
+def first(examples: readers.Examples, count: int) -> readers.Examples | Part:
     """The first `count` examples; all of them for 0."""
-    return First(examples, count) if 0 < count < len(examples) else examples
+    if not 0 < count < len(examples):
+        return examples
+    return Part(examples, np.arange(count), f"the first {count}")
+
+
+def drawn(
+    examples: readers.Examples, fraction: float, seed: int
+) -> readers.Examples | Part:
+    """A share of the examples, drawn at random (paper, section 4.1), in their order."""
+    if fraction == 1:
+        return examples
+    count = max(1, round(fraction * len(examples)))
+    order = np.random.default_rng(seed).permutation(len(examples))
+    label = f"{fraction:.4g} of all, drawn with seed {seed}"
+    return Part(examples, np.sort(order[:count]), label)
 
 
 def model_config(

@@ -1,6 +1,7 @@
 """Every default of every experiment, one line each, with its unit or its reason.
 
 A config file starts from `get_config()` and sets what differs: an experiment card.
+`make_small` turns any of them into one that learns an embedded corpus in minutes.
 Config files are Python and are executed: read one before you run it.
 """
 
@@ -10,6 +11,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     """The defaults: those of the paper where it states them (reference in brackets)."""
     config = ConfigDict()
+    config.task = ""  # what is measured: bertgen_jax/evaluation/tasks.py; "": ROUGE
     config.seed = 0  # of weights, order and dropout: the same seed, the same run
     config.total_steps = 200_000  # updates
     config.batch_size = 128  # examples an update, over all devices [section 4]
@@ -44,7 +46,7 @@ def get_config() -> ConfigDict:
     tokenizer.decoder_path = ""  # as above, for targets, where theirs is another
     tokenizer.source_specials = False  # [CLS] source [SEP], or <s> source </s>
     tokenizer.vocab_size = 16_000  # pieces at most, when one is learned [section 5]
-    tokenizer.normalization = "auto"  # ASCII for SentencePiece; "all", "nfc,quotes", ""
+    tokenizer.normalization = "auto"  # ASCII for SentencePiece; "nfc,quotes", ""
 
     config.data = data = ConfigDict()
     data.train = ""  # file, glob, "hf:NAME#train" or "demo:NAME/train"
@@ -55,6 +57,7 @@ def get_config() -> ConfigDict:
     columns.target = "target"  # of the right answer; "a,b": of two references
     columns.id = ""  # of a unique name; "": file and row
     data.on_bad_row = "raise"  # or "skip": count and report instead
+    data.fraction = 1.0  # share of the training data, drawn at random [section 4.1]
     data.max_source_tokens = 512  # longer sources are cut [section 4]
     data.max_target_tokens = 128  # longer targets are cut, end symbol included
     data.num_buckets = 4  # shapes to compile; more waste less on padding
@@ -84,6 +87,8 @@ def get_config() -> ConfigDict:
     evaluation.metric = "rougeL"  # decides which checkpoint is best; or "loss"
     evaluation.patience = 0  # evaluations without a best until a run stops; 0: never
     evaluation.stemming = True  # Porter stemmer before ROUGE compares words
+    evaluation.sentence_ends = "newline"  # of rougeLsum; "split": found in the text too
+    evaluation.normalization = ""  # of all texts before they are scored, as tokenizer's
 
     config.decode = decode = ConfigDict()
     decode.num_beams = 4  # [section 4.3, for translation]
@@ -108,3 +113,51 @@ def get_config() -> ConfigDict:
     mesh.data = -1  # devices that hold different examples; -1: all that are left
     mesh.fsdp = 1  # devices over which weights and optimizer state are split
     return config.lock()
+
+
+def make_small(config: ConfigDict, corpus: str) -> None:
+    """Two layers that start at random, an embedded corpus, minutes on two CPU cores."""
+    config.batch_size = 32
+    config.label_smoothing = 0.0
+    model = config.model
+    model.size = "tiny"
+    model.hidden_dropout_prob = 0.0  # few epochs: nothing to over-fit
+    model.attention_probs_dropout_prob = 0.0
+    model.initializer_range = 0.08  # about 1/sqrt(width): 0.02 suits wider models
+    model.scan_layers = False  # two layers compile as fast one by one
+
+    config.init.recipe = "rnd2rnd"
+    config.init.encoder = config.init.decoder = ""
+    config.tokenizer.path = config.tokenizer.decoder_path = ""
+    config.tokenizer.vocab_size = 2_000
+    for split in ("train", "validation", "test"):
+        config.data[split] = f"demo:{corpus}/{split}"
+    config.data.columns.update(source="source", target="target", id="id")
+    config.data.fraction = 1.0
+    config.data.num_buckets = 2
+    config.data.bucket_multiple = 8
+
+    config.optim.schedule = "cosine"
+    config.optim.learning_rate = 1e-3
+    config.optim.warmup_steps = 100
+    config.optim.b2 = 0.98
+    config.optim.clip_norm = 1.0
+
+    config.eval.every_steps = 200
+    config.eval.batch_size = 40
+    config.eval.num_examples = 80
+    config.checkpoint.every_steps = 200
+    config.log.every_steps = 50
+
+
+def set_lengths(config: ConfigDict, source: int, target: int) -> None:
+    """The longest texts, in tokens, in training and in decoding."""
+    config.data.max_source_tokens = source
+    config.data.max_target_tokens = target
+    config.decode.max_new_tokens = target
+
+
+def refuse(file: str, variant: str, *known: str) -> None:
+    """Raises ValueError, which says what may stand behind the name of a config."""
+    listed = " or ".join(f":{one}" for one in known)
+    raise ValueError(f"{file}.py:{variant}: expected no variant, or {listed}.")

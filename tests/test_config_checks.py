@@ -32,6 +32,8 @@ def test_the_shipped_configs_pass(variant):
         ("decode.max_new_tokens", 600, r"decode\.max_new_tokens is 600"),
         ("data.buckets", ((64, 0),), "64"),
         ("data.validation", "same.jsonl", "are both 'same.jsonl'"),
+        ("data.fraction", 0.0, r"0 < data\.fraction <= 1"),
+        ("data.fraction", 1.5, r"data\.fraction is 1\.5"),
     ],
 )
 def test_what_is_refused(field, value, message):
@@ -52,6 +54,7 @@ def test_every_number_of_the_defaults_has_a_limit_or_may_be_anything():
         "model.initializer_range",
         "decode.length_penalty",
         "mesh.data",
+        "data.fraction",  # checked by itself
     }
     named = free | config_checks._LEAST.keys() | set(config_checks._SHARES)
 

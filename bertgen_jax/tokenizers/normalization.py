@@ -4,8 +4,10 @@ The published 50,358-piece vocabulary rewrites nothing by itself. Curly quotes, 
 dashes, the ellipsis, the no-break space and line ends become `<unk>` in it and are
 lost; accents as separate characters fall apart. The steps below rewrite such text
 before it is encoded. None is applied unless named, since Hugging Face applies none.
+After `ALL` of these stand the conventions of single data sets.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
@@ -22,6 +24,7 @@ _SPACES = str.maketrans(
     | dict.fromkeys("\u200b\u2060\ufeff\u00ad", "")
 )
 _NEWLINES = str.maketrans(dict.fromkeys("\n\r\t\v\f\x85\u2028\u2029", " "))
+_SEPARATOR = re.compile(r" ?< ?: ?: ?: ?: ?> ?")
 
 
 def nfc(text: str) -> str:
@@ -78,7 +81,36 @@ def newlines(text: str) -> str:
     return text.translate(_NEWLINES)
 
 
-STEPS: dict[str, Callable[[str], str]] = {
+def lowercase(text: str) -> str:
+    """Makes letters small, as Gigaword's public test set is (paper, section 4.4).
+
+    >>> lowercase("Storm hits Yarrow")
+    'storm hits yarrow'
+    """
+    return text.lower()
+
+
+def backticks(text: str) -> str:
+    """Replaces `"` by a back tick, as in the paper's DiscoFuse.
+
+    The released model has never seen the other.
+
+    >>> backticks('the "Duke" sank')
+    'the `Duke` sank'
+    """
+    return text.replace('"', "`")
+
+
+def separator(text: str) -> str:
+    """Spells WikiSplit's border between sentences, which tokenizers take apart.
+
+    >>> separator("It sank .<::::> Who cared ? < : : : : > All .")
+    'It sank . <::::> Who cared ? <::::> All .'
+    """
+    return _SEPARATOR.sub(" <::::> ", text)
+
+
+_CHARACTERS: dict[str, Callable[[str], str]] = {
     "nfc": nfc,
     "quotes": quotes,
     "dashes": dashes,
@@ -86,7 +118,13 @@ STEPS: dict[str, Callable[[str], str]] = {
     "spaces": spaces,
     "newlines": newlines,
 }
-ALL = tuple(STEPS)
+_CONVENTIONS: dict[str, Callable[[str], str]] = {
+    "lowercase": lowercase,
+    "backticks": backticks,
+    "separator": separator,
+}
+STEPS = _CHARACTERS | _CONVENTIONS
+ALL = tuple(_CHARACTERS)
 
 
 def check_steps(steps: Sequence[str]) -> tuple[str, ...]:
@@ -98,15 +136,30 @@ def check_steps(steps: Sequence[str]) -> tuple[str, ...]:
     if isinstance(steps, str):
         raise errors.ConfigError(
             f"normalization is the string {steps!r}; expected a sequence of names "
-            f"from: {', '.join(ALL)}."
+            f"from: {', '.join(STEPS)}."
         )
     for step in steps:
         if not isinstance(step, str) or step not in STEPS:
             raise errors.ConfigError(
-                f"There is no normalization step {step!r}.{nearest(step, ALL)} "
-                f"Expected names from: {', '.join(ALL)}."
+                f"There is no normalization step {step!r}.{nearest(step, STEPS)} "
+                f"Expected names from: {', '.join(STEPS)}."
             )
     return tuple(steps)
+
+
+def parse_steps(setting: str, default: Sequence[str] = ()) -> tuple[str, ...]:
+    """Reads a config's "nfc,quotes", in which "all" and "auto" stand for several.
+
+    Args:
+      setting: names, joined by ",".
+      default: what "auto" stands for.
+
+    Raises:
+      ConfigError: there is no such step.
+    """
+    several = {"all": ALL, "auto": tuple(default)}
+    names = filter(None, setting.replace(" ", "").split(","))
+    return check_steps([one for name in names for one in several.get(name, (name,))])
 
 
 def normalize(text: str, steps: Sequence[str]) -> str:

@@ -92,5 +92,5 @@ def test_a_file_that_is_not_there_and_a_column_of_lines(written):
     path = written("outputs.txt", "a\n")
     with pytest.raises(DataError, match=r"Did you mean 'outputs\.txt'"):
         text_lists.read(path.replace("outputs", "output"), NAMES)
-    with pytest.raises(ConfigError, match="each line of .* is a text"):
+    with pytest.raises(ConfigError, match=r"each line of .* is a text"):
         text_lists.read(path, NAMES, "text")

@@ -9,7 +9,7 @@ from bertgen_jax.tokenizers import normalization
 
 
 def test_docstrings_show_what_the_steps_do():
-    assert doctest.testmod(normalization) == (0, 7)
+    assert doctest.testmod(normalization) == (0, 10)
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,18 @@ def test_a_string_is_not_a_sequence_of_steps():
 def test_what_is_no_string_is_an_error():
     with pytest.raises(errors.TokenizerError, match=r"None, a NoneType.*string"):
         normalization.normalize(None, ())
+
+
+def test_a_config_names_steps_and_groups_of_them():
+    parse = normalization.parse_steps
+    assert parse("") == ()
+    assert parse("auto", ("nfc",)) == ("nfc",)
+    assert parse("all, backticks") == (*normalization.ALL, "backticks")
+    with pytest.raises(errors.ConfigError, match=r"'backtick'.*'backticks'"):
+        parse("auto,backtick")
+
+
+def test_every_spelling_of_the_separator_is_one():
+    for text in ("a<::::>b", "a <::::> b", "a< : : : : > b", "a <::::>b"):
+        assert normalization.separator(text) == "a <::::> b"
+    assert normalization.separator("a < : : b :>") == "a < : : b :>"
