@@ -117,6 +117,25 @@ def opened(config, examples):
     return experiment.open_examples(config, "train")
 
 
+def test_a_part_of_the_training_data_is_drawn(config, examples):
+    whole = opened(config, examples)
+    config.data.fraction = 0.5
+    part = experiment.open_examples(config, "train")
+    assert len(part) == round(len(whole) / 2)
+    ids = [part[i].id for i in range(len(part))]
+    order = [whole[i].id for i in range(len(whole))]
+    assert ids == [one for one in order if one in ids]  # in their order
+    assert part.fingerprint != whole.fingerprint
+    again = experiment.open_examples(config, "train")
+    assert again.fingerprint == part.fingerprint
+    config.seed = 5
+    assert experiment.open_examples(config, "train").fingerprint != part.fingerprint
+    with pytest.raises(IndexError):
+        part[len(part)]
+    config.data.validation = config.data.train
+    assert len(experiment.open_examples(config, "validation")) == len(whole)
+
+
 def test_buckets_are_chosen_or_given(config, examples, tokenizer):
     texts, tokenizers = opened(config, examples), TokenizerPair.of(tokenizer)
     config.data.update(num_buckets=1, bucket_multiple=16)
