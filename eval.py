@@ -28,7 +28,7 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> int:
     if jax.process_index() == 0:
         console = Console()
         console.print(report.table(evaluation.results))
-        print(report.signature(evaluation.results))
+        print(report.footnotes(evaluation.results))
         print(f"\n{report.samples(evaluation.predictions)}\n")
         step = evaluation.results.step
         print(f"Predictions: {workdir}/predictions/{SPLIT.value}-{step}.jsonl")

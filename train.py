@@ -36,7 +36,7 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> int:
     console = Console()
     console.print()
     console.print(report.table(evaluation.results))
-    print(report.signature(evaluation.results))
+    print(report.footnotes(evaluation.results))
     print(f"\n{report.samples(evaluation.predictions)}\n")
     print(
         f"""Next:

@@ -4,29 +4,34 @@ The system of 'Leveraging Pre-trained Checkpoints for Sequence Generation Tasks'
 1907.12461) in JAX and Flax. Here are the public names; docs/architecture.md is the map.
 """
 
-from bertgen_jax.decoding.config import GenerationConfig
-from bertgen_jax.generation import Generator, generate
-from bertgen_jax.models.bert_generation import (
-    BertGenerationDecoder,
-    BertGenerationEncoder,
-)
-from bertgen_jax.models.config import (
-    BertGenerationConfig,
-    EncoderDecoderConfig,
-    PrefixLanguageModelConfig,
-)
-from bertgen_jax.models.encoder_decoder import EncoderDecoder
-from bertgen_jax.models.prefix_lm import PrefixLanguageModel
-from bertgen_jax.pipeline import pipeline
-from bertgen_jax.pretrained import from_pretrained, save_pretrained
-from bertgen_jax.resizing import resize_embeddings
-from bertgen_jax.scoring import score
-from bertgen_jax.tokenizers.auto import AutoTokenizer
-from bertgen_jax.tokenizers.byte_level_bpe import ByteLevelBPETokenizer
-from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
-from bertgen_jax.tokenizers.wordpiece import WordPieceTokenizer
+import importlib.util
+
 from bertgen_jax.version import __version__
-from bertgen_jax.warm_start import warm_start
+
+# Scoring works without: `bertgen score`, and what is in metrics/.
+if importlib.util.find_spec("jax") is not None:
+    from bertgen_jax.decoding.config import GenerationConfig
+    from bertgen_jax.generation import Generator, generate
+    from bertgen_jax.models.bert_generation import (
+        BertGenerationDecoder,
+        BertGenerationEncoder,
+    )
+    from bertgen_jax.models.config import (
+        BertGenerationConfig,
+        EncoderDecoderConfig,
+        PrefixLanguageModelConfig,
+    )
+    from bertgen_jax.models.encoder_decoder import EncoderDecoder
+    from bertgen_jax.models.prefix_lm import PrefixLanguageModel
+    from bertgen_jax.pipeline import pipeline
+    from bertgen_jax.pretrained import from_pretrained, save_pretrained
+    from bertgen_jax.resizing import resize_embeddings
+    from bertgen_jax.scoring import score
+    from bertgen_jax.tokenizers.auto import AutoTokenizer
+    from bertgen_jax.tokenizers.byte_level_bpe import ByteLevelBPETokenizer
+    from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
+    from bertgen_jax.tokenizers.wordpiece import WordPieceTokenizer
+    from bertgen_jax.warm_start import warm_start
 
 __all__ = [
     "AutoTokenizer",

@@ -12,6 +12,7 @@ from bertgen_jax.errors import BertgenError
 
 _COMMANDS = {
     "generate": "turn each text of a file into a generated one",
+    "score": "compare texts with references: ROUGE, BLEU, SARI, exact match",
     "convert": "write a checkpoint of any format as a model directory",
 }
 

@@ -5,28 +5,23 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from bertgen_jax import recipes
+from bertgen_jax import recipes, tasks
 from bertgen_jax.data.batching import parse_buckets
 from bertgen_jax.errors import ConfigError
+from bertgen_jax.metrics import catalogue, rouge
 from bertgen_jax.models.activations import ACTIVATIONS
 from bertgen_jax.models.bert_generation import REMAT_POLICIES
 from bertgen_jax.models.presets import SIZES
 from bertgen_jax.suggest import nearest
+from bertgen_jax.tokenizers import normalization
 
 SPLITS = ("train", "validation", "test")
 DTYPES = ("float32", "bfloat16")
 
-# What an evaluation measures, and which values are good. All may decide what is best.
-METRICS = {
-    "loss": "min",
-    "nll": "min",
-    "perplexity": "min",
-    "accuracy": "max",
-    "rouge1": "max",
-    "rouge2": "max",
-    "rougeL": "max",
-    "rougeLsum": "max",
-}
+# What an evaluation measures of any task, beside the metrics of its own; all of them
+# may decide what is best.
+_MEASURED = ("loss", "nll", "perplexity", "accuracy")
+_LESS_IS_BETTER = ("loss", "nll", "perplexity", "ter")
 
 # The least value of each number, and what it counts.
 _LEAST = {
@@ -92,7 +87,8 @@ def check(config: ConfigDict) -> None:
         ("model.dtype", DTYPES),
         ("model.hidden_act", ("", *ACTIVATIONS)),
         ("model.remat", REMAT_POLICIES),
-        ("eval.metric", METRICS),
+        ("eval.metric", (*_MEASURED, *_measured_texts(config))),
+        ("eval.sentence_ends", rouge.SENTENCE_ENDS),
         ("init.recipe", recipes.RECIPES),
         ("init.parts", recipes.PARTS),
         ("data.on_bad_row", ("raise", "skip")),
@@ -113,6 +109,8 @@ def check(config: ConfigDict) -> None:
         raise ConfigError(
             f"data.fraction is {config.data.fraction}; expected 0 < data.fraction <= 1."
         )
+    normalization.parse_steps(config.tokenizer.normalization)
+    normalization.parse_steps(config.eval.normalization)
     recipes.Selection.parse(config.init.parts, config.init.layers, config.init.mlm_bias)
     if config.data.buckets:
         parse_buckets(config.data.buckets)
@@ -123,6 +121,15 @@ def check(config: ConfigDict) -> None:
                 "different texts. A name of a hub or of a demo takes a split: "
                 "hf:NAME#validation, demo:NAME/validation."
             )
+
+
+def best_mode(metric: str) -> str:
+    """Which values of an `eval.metric` are good: "min" or "max"."""
+    return "min" if metric in _LESS_IS_BETTER else "max"
+
+
+def _measured_texts(config: ConfigDict) -> tuple[str, ...]:
+    return catalogue.measured_names(tasks.get(config.task).metrics)
 
 
 def _value(config: ConfigDict, field: str) -> Any:

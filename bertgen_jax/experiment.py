@@ -20,11 +20,11 @@ import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from bertgen_jax import initialization, paths, pretrained, recipes
+from bertgen_jax import config_checks, initialization, paths, pretrained, recipes
 from bertgen_jax.checkpoints.formats.own_runs import MODEL_CONFIG
 from bertgen_jax.checkpoints.source import Source
 from bertgen_jax.checkpoints.state import CheckpointStore
-from bertgen_jax.config_checks import METRICS, SPLITS
+from bertgen_jax.config_checks import SPLITS
 from bertgen_jax.data import batching, encoding, readers
 from bertgen_jax.data.example import Example
 from bertgen_jax.decoding.config import GenerationConfig
@@ -425,7 +425,7 @@ def open_store(config: ConfigDict, workdir: pathlib.Path) -> CheckpointStore:
     return CheckpointStore(
         workdir / "checkpoints",
         best_metric=metric,
-        best_mode=METRICS[metric],
+        best_mode=config_checks.best_mode(metric),
         keep_latest=checkpoint.keep_latest,
         keep_best=checkpoint.keep_best,
         keep_period=checkpoint.keep_every_steps or None,

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     """The defaults: those of the paper where it states them (reference in brackets)."""
     config = ConfigDict()
-    config.task = ""  # what is measured: bertgen_jax/evaluation/tasks.py; "": ROUGE
+    config.task = ""  # what is measured: bertgen_jax/tasks.py; "": ROUGE
     config.seed = 0  # of weights, order and dropout: the same seed, the same run
     config.total_steps = 200_000  # updates
     config.batch_size = 128  # examples an update, over all devices [section 4]

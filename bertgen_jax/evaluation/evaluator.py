@@ -13,13 +13,14 @@ import jax
 from jax.sharding import NamedSharding
 from ml_collections import ConfigDict
 
-from bertgen_jax import config_checks, experiment, losses, sharding, workdirs
+from bertgen_jax import config_checks, experiment, losses, sharding, tasks, workdirs
 from bertgen_jax.data import batching, loading, readers
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError
 from bertgen_jax.evaluation import prediction, results
 from bertgen_jax.evaluation.decoding import decode_split
-from bertgen_jax.initialization import Model
+from bertgen_jax.initialization import Model, ModelConfig
+from bertgen_jax.tokenizers import normalization
 from bertgen_jax.tokenizers.pair import TokenizerPair
 
 _log = logging.getLogger(__name__)
@@ -61,7 +62,8 @@ class Evaluator:
       tokenizers: of sources and of targets.
       config: how to search.
       label_smoothing: part of the loss, not of the negative log-likelihood.
-      stemming: of ROUGE.
+      measure: how texts are scored.
+      paper: what the paper has reached, or None.
       sharding: of the batch axis.
     """
 
@@ -72,7 +74,8 @@ class Evaluator:
     tokenizers: TokenizerPair
     config: GenerationConfig
     label_smoothing: float
-    stemming: bool
+    measure: results.Measure
+    paper: tasks.Yardstick | None
     sharding: NamedSharding
 
     @classmethod
@@ -82,6 +85,7 @@ class Evaluator:
         name: str,
         examples: readers.Examples,
         tokenizers: TokenizerPair,
+        model: ModelConfig,
         sharding: NamedSharding,
         num_examples: int = 0,
     ) -> Self:
@@ -92,6 +96,7 @@ class Evaluator:
           name: of the split.
           examples: its texts.
           tokenizers: the experiment's.
+          model: its architecture.
           sharding: of the batch axis.
           num_examples: how many texts are generated; 0 for all.
 
@@ -112,7 +117,13 @@ class Evaluator:
             tokenizers=tokenizers,
             config=experiment.generation_config(config, tokenizers),
             label_smoothing=config.label_smoothing,
-            stemming=config.eval.stemming,
+            measure=results.Measure(
+                tasks.get(config.task),
+                normalization.parse_steps(config.eval.normalization),
+                config.eval.stemming,
+                config.eval.sentence_ends,
+            ),
+            paper=tasks.yardstick(config, model, name, len(part)),
             sharding=sharding,
         )
 
@@ -132,8 +143,9 @@ class Evaluator:
             predictions,
             split=self.split.name,
             step=step,
-            stemming=self.stemming,
+            measure=self.measure,
             search=self.config,
+            paper=self.paper,
         )
         metrics |= {name: score.value for name, score in scored.scores.items()}
         return Evaluation(metrics, predictions, scored)
@@ -196,7 +208,12 @@ def evaluate_run(
         )
     _log.info("evaluating step %d on the %s split", number, split)
     evaluator = Evaluator.open(
-        config, split, examples, tokenizers, sharding.batch_sharding(mesh)
+        config,
+        split,
+        examples,
+        tokenizers,
+        model.config,
+        sharding.batch_sharding(mesh),
     )
     evaluation = evaluator.evaluate(model, params, number)
     evaluation.write(workdir)

@@ -10,7 +10,7 @@ from bertgen_jax.evaluation.results import Results
 
 
 def table(results: Results) -> Table:
-    """The model's scores beside those of the source's first sentence."""
+    """The model's scores beside those of the baseline and of the paper."""
     shown = Table(
         title=f"{results.split}, {results.examples:,} examples, step {results.step:,}",
         title_justify="left",
@@ -18,20 +18,36 @@ def table(results: Results) -> Table:
     shown.add_column("metric")
     shown.add_column("model", justify="right")
     shown.add_column("95% interval", justify="right")
-    shown.add_column("lead-1", justify="right")
+    shown.add_column(results.baseline_name, justify="right")
+    if results.paper:
+        shown.add_column("paper", justify="right")
     for name, score in results.scores.items():
-        shown.add_row(
+        row = [
             name,
             f"{score.value:.2f}",
             f"{score.low:.2f} to {score.high:.2f}",
             f"{results.baseline[name].value:.2f}",
-        )
+        ]
+        if results.paper:
+            published = results.paper.metrics.get(name)
+            row.append("" if published is None else f"{published:g}")
+        shown.add_row(*row)
     return shown
 
 
-def signature(results: Results) -> str:
-    """What fixes the numbers of the table."""
-    return next(iter(results.scores.values())).signature
+def footnotes(results: Results) -> str:
+    """What fixes the numbers of the table, and what the paper's were measured on."""
+    lines = []
+    by_signature: dict[str, list[str]] = {}
+    for name, score in results.scores.items():
+        by_signature.setdefault(score.signature, []).append(name)
+    for signature, names in by_signature.items():
+        lines.append(f"{', '.join(names)}: {signature}")
+    if results.paper:
+        row = results.paper
+        lines.append(f"paper: {row.source}, {row.setup}, {row.layers} layers. Here:")
+        lines += [f"  {difference}" for difference in row.differences]
+    return "\n".join(lines)
 
 
 def samples(predictions: Sequence[Prediction], count: int = 3) -> str:

@@ -8,10 +8,57 @@ from typing import Any
 
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.evaluation.prediction import Prediction
-from bertgen_jax.metrics import rouge, sentences
+from bertgen_jax.metrics import catalogue
+from bertgen_jax.metrics.baselines import BASELINES
 from bertgen_jax.metrics.bootstrap import Resamples
 from bertgen_jax.metrics.outputs import Outputs
 from bertgen_jax.metrics.score import Score, scores
+from bertgen_jax.tasks import Task, Yardstick
+from bertgen_jax.tokenizers.normalization import normalize
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """How predictions become scores.
+
+    Attributes:
+      task: which metrics, and which baseline.
+      normalization: steps that are applied to all texts before.
+      stemming: of ROUGE.
+      sentence_ends: of rougeLsum; see `rouge.measure`.
+    """
+
+    task: Task
+    normalization: tuple[str, ...] = ()
+    stemming: bool = True
+    sentence_ends: str = "newline"
+
+    def scores(
+        self, predictions: Sequence[Prediction]
+    ) -> tuple[dict[str, Score], dict[str, Score]]:
+        """The scores of the predictions, and of the baseline on the same examples."""
+        texts = [
+            (self._text(one.prediction), self._text(one.source)) for one in predictions
+        ]
+        outputs = Outputs.of(
+            [prediction for prediction, _ in texts],
+            [[self._text(text) for text in one.references] for one in predictions],
+            [source for _, source in texts],
+        )
+        baseline = BASELINES[self.task.baseline]
+        answers = outputs.replace_predictions([baseline(source) for _, source in texts])
+        rouge = {"stemming": self.stemming, "sentence_ends": self.sentence_ends}
+        resamples = Resamples(len(outputs))
+        model, trivial = (
+            scores(
+                catalogue.measure(self.task.metrics, of, {"rouge": rouge}), resamples
+            )
+            for of in (outputs, answers)
+        )
+        return model, trivial
+
+    def _text(self, text: str) -> str:
+        return normalize(text, self.normalization)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +71,9 @@ class Results:
       examples: how many were scored.
       search: settings of the search.
       scores: of the model, by metric.
-      baseline: of the source's first sentence, by metric.
+      baseline_name: what the baseline answers, of `baselines.BASELINES`.
+      baseline: its scores, by metric.
+      paper: what the paper has reached; None where it has no such row.
     """
 
     split: str
@@ -32,7 +81,9 @@ class Results:
     examples: int
     search: Mapping[str, Any]
     scores: Mapping[str, Score]
+    baseline_name: str
     baseline: Mapping[str, Score]
+    paper: Yardstick | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -44,26 +95,21 @@ def score(
     *,
     split: str,
     step: int,
-    stemming: bool,
+    measure: Measure,
     search: GenerationConfig,
+    paper: Yardstick | None = None,
 ) -> Results:
-    """Scores predictions and the lead-1 baseline on the same examples with ROUGE."""
-    outputs = Outputs.of(
-        [one.prediction for one in predictions],
-        [one.references for one in predictions],
-        [one.source for one in predictions],
-    )
-    leads = outputs.replace_predictions(
-        [sentences.lead(source) for source in outputs.sources]
-    )
-    resamples = Resamples(len(outputs))
+    """Scores predictions and the task's baseline on the same examples."""
+    model, baseline = measure.scores(predictions)
     return Results(
         split=split,
         step=step,
-        examples=len(outputs),
+        examples=len(predictions),
         search=search.to_dict(),
-        scores=scores(rouge.measure(outputs, stemming=stemming), resamples),
-        baseline=scores(rouge.measure(leads, stemming=stemming), resamples),
+        scores=model,
+        baseline_name=measure.task.baseline,
+        baseline=baseline,
+        paper=paper,
     )
 
 

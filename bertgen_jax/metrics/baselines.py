@@ -1,5 +1,6 @@
 """Answers that nobody had to learn: a source in, a prediction out."""
 
+import functools
 from collections.abc import Callable, Mapping
 
 from bertgen_jax.metrics import sentences
@@ -35,7 +36,8 @@ def concatenate(source: str) -> str:
 
 BASELINES: Mapping[str, Callable[[str], str]] = {
     "copy": copy,  # what rewrites a little
-    "lead": sentences.lead,  # summarization
+    "lead-1": sentences.lead,  # one-sentence summaries
+    "lead-3": functools.partial(sentences.lead, sentences=3),  # longer ones
     "halve": halve,  # sentence splitting
     "concatenate": concatenate,  # sentence fusion
 }

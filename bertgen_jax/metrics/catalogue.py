@@ -3,7 +3,9 @@
 import dataclasses
 import functools
 import pathlib
+import types
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.metrics import analysis, bleu, chrf, exact_match, rouge, sari, ter
@@ -21,7 +23,7 @@ class Metric:
         those of several metrics can stand in one table; only ROUGE's are rouge1 etc.
       description: one line.
       needs_sources: whether outputs without sources are refused.
-      needs_exceptions: whether `measure` takes `exceptions`, the path of a list of
+      needs_exceptions: whether `measure` must have `exceptions`, the path of a list of
         irregular forms, as well.
     """
 
@@ -48,45 +50,53 @@ def metric(name: str) -> Metric:
 def measure(
     names: Sequence[str],
     outputs: Outputs,
-    *,
-    exceptions: str | pathlib.Path | None = None,
+    options: Mapping[str, Mapping[str, Any]] = types.MappingProxyType({}),
 ) -> list[Measurement]:
-    """Measures all that is asked for, in this order, or nothing.
+    """Measures all that is asked for, in this order; all of it, or nothing.
 
     Args:
       names: of `METRICS`.
       outputs: to be scored.
-      exceptions: for rouge155, see `rouge.measure_155`.
+      options: by metric, what its `measure` takes beside the outputs. rouge155 must
+        have `exceptions`: see `rouge.measure_155`.
 
     Raises:
       ConfigError: an unknown name, or exceptions are not given.
       DataError: there are no sources, or no such exceptions.
     """
-    found = [metric(name) for name in names]
-    for name, one in zip(names, found, strict=True):
+    found = {name: metric(name) for name in names}  # each once
+    for name, one in found.items():
         if one.needs_sources:
             outputs.known_sources(name)
-        if one.needs_exceptions and exceptions is None:
+        if one.needs_exceptions and not options.get(name, {}).get("exceptions"):
             raise ConfigError(
                 f"{name} needs a list of irregular forms; ROUGE-1.5.5 brings one in "
                 "data/WordNet-2.0-Exceptions."
             )
     return [
         measured
-        for one in found
-        for measured in (
-            one.measure(outputs, exceptions=exceptions)
-            if one.needs_exceptions
-            else one.measure(outputs)
-        )
+        for name, one in found.items()
+        for measured in one.measure(outputs, **options.get(name, {}))
     ]
 
 
-def _rouge_155(outputs: Outputs, exceptions: str | pathlib.Path) -> list[Measurement]:
+def measured_names(names: Sequence[str]) -> tuple[str, ...]:
+    """What measurements of some metrics are called.
+
+    Raises:
+      ConfigError: an unknown name.
+    """
+    smallest = Outputs.of(["a"], [["a"]], ["a"])
+    return tuple(one.name for one in measure(names, smallest))
+
+
+def _rouge_155(
+    outputs: Outputs, exceptions: str | pathlib.Path, **choices: str
+) -> list[Measurement]:
     """rouge155_1, _2, _L and _Lsum, which stand beside rouge1 and its like."""
     return [
         dataclasses.replace(one, name=one.name.replace("rouge", "rouge155_"))
-        for one in rouge.measure_155(outputs, exceptions)
+        for one in rouge.measure_155(outputs, exceptions, **choices)
     ]
 
 

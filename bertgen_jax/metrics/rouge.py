@@ -23,8 +23,9 @@ MultiReference = Literal["best", "mean", "first"]
 Sentences = Literal["newline", "split"]
 Quantity = Literal["fmeasure", "precision", "recall"]
 
-_MULTI_REFERENCE = ("best", "mean", "first")
+MULTI_REFERENCE = ("best", "mean", "first")
 _QUANTITIES = ("precision", "recall", "fmeasure")  # in rouge-score's order
+SENTENCE_ENDS = ("newline", "split")
 _SENTENCES: Mapping[str, Callable[[str], str]] = {
     "newline": lambda text: text,
     "split": lambda text: "\n".join(sentences.split(text)),
@@ -135,7 +136,7 @@ def _measure(
     sentence_ends: str,
     quantity: str,
 ) -> list[Measurement]:
-    choices.check("multi_reference", multi_reference, _MULTI_REFERENCE)
+    choices.check("multi_reference", multi_reference, MULTI_REFERENCE)
     choices.check("sentence_ends", sentence_ends, _SENTENCES)
     choices.check("quantity", quantity, _QUANTITIES)
     tokenizer = _Tokenizer(split_words, stem)

@@ -106,6 +106,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
             "validation",
             held_out,
             tokenizers,
+            model.config,
             by_rows,
             config.eval.num_examples,
         )

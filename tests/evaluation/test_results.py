@@ -1,11 +1,13 @@
 """Predictions become scores, files and a table that a person can read."""
 
+import dataclasses
 import io
 import json
 
 import pytest
 from rich.console import Console
 
+from bertgen_jax import tasks
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.evaluation import prediction, report, results
 from bertgen_jax.evaluation.prediction import Prediction
@@ -23,7 +25,7 @@ def scored():
         PREDICTIONS,
         split="test",
         step=7,
-        stemming=True,
+        measure=results.Measure(tasks.get("")),
         search=GenerationConfig(num_beams=4),
     )
 
@@ -60,10 +62,14 @@ def test_predictions_are_one_object_a_line_in_order(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["test-7.jsonl"]
 
 
-def test_the_table_shows_the_model_beside_the_baseline(scored):
+def table_text(scored):
     console = Console(width=80, file=io.StringIO())
     console.print(report.table(scored))
-    text = console.file.getvalue()
+    return console.file.getvalue()
+
+
+def test_the_table_shows_the_model_beside_the_baseline(scored):
+    text = table_text(scored)
     assert "test, 3 examples, step 7" in text
     (line,) = [line for line in text.splitlines() if "rouge1" in line]
     assert "66.67" in line
@@ -75,3 +81,39 @@ def test_samples_are_spread_over_the_split():
     assert "A dog ran." in text
     assert text.count("reference") == 2
     assert max(map(len, text.splitlines())) <= 88
+
+
+def test_the_paper_stands_beside_what_it_has_measured(scored):
+    paper = tasks.Yardstick(
+        "Table 5", "bertshare", 12, {"rouge1": 38.52}, ("3 examples, not 11,334",)
+    )
+    compared = dataclasses.replace(scored, paper=paper)
+    lines = table_text(compared).splitlines()
+    assert any("rouge1" in line and "38.52" in line for line in lines)
+    notes = report.footnotes(compared)
+    assert "paper: Table 5, bertshare, 12 layers" in notes
+    assert "  3 examples, not 11,334" in notes
+    assert "rouge1, rouge2, rougeL, rougeLsum: rouge-score" in notes
+    assert "paper" not in table_text(scored)
+    assert compared.to_dict()["paper"]["metrics"] == {"rouge1": 38.52}
+
+
+def test_texts_are_normalized_before_they_are_scored():
+    one = Prediction("a", "the Duke sank", ('the "Duke" sank',), "the `Duke` sank", 0.0)
+    plain = results.Measure(tasks.get("discofuse"))
+    model, copy = plain.scores([one])
+    assert model["exact"].value == 0
+    measure = results.Measure(tasks.get("discofuse"), ("backticks",))
+    model, copy = measure.scores([one])
+    assert model["exact"].value == 100
+    assert copy["exact"].value == 0
+
+
+def test_rouge_is_measured_as_it_is_told():
+    one = Prediction("a", "", ("A dog ran.\nIt rained.",), "It rains. A dog ran.", 0.0)
+    (split, _), (unstemmed, _) = (
+        results.Measure(tasks.get(""), **options).scores([one])
+        for options in ({"sentence_ends": "split"}, {"stemming": False})
+    )
+    assert split["rougeLsum"].value == 100
+    assert unstemmed["rouge1"].value < 100

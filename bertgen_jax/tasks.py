@@ -4,17 +4,16 @@ A new task is an entry here, and a config that names it.
 """
 
 import dataclasses
-import types
 from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from bertgen_jax import paper_tables
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.evaluation import paper
-from bertgen_jax.evaluation.paper import Published
 from bertgen_jax.initialization import ModelConfig
 from bertgen_jax.models.presets import SIZES
+from bertgen_jax.paper_tables import Published
 from bertgen_jax.suggest import nearest
 
 
@@ -25,9 +24,8 @@ class Task:
     Attributes:
       metrics: names in `metrics.catalogue.METRICS`, which the table begins with.
       baseline: of `metrics.baselines.BASELINES`.
-      dataset: of `paper.DATASETS`; "" for what is not in the paper.
-      published: the paper's name of a measurement, by ours, where they differ; "" for
-        one that only bears the name.
+      dataset: of `paper_tables.DATASETS`; "" for what is not in the paper.
+      published: the paper's name of a measurement, by ours, where they differ.
       total_steps, batch_size, max_source_tokens, max_target_tokens: as in a config.
       fraction: of the training data.
       test_examples: in the test set; 0: not stated.
@@ -36,7 +34,7 @@ class Task:
     metrics: tuple[str, ...] = ("rouge",)
     baseline: str = "lead-1"
     dataset: str = ""
-    published: Mapping[str, str] = types.MappingProxyType({})
+    published: Mapping[str, str] = dataclasses.field(default_factory=dict)
     total_steps: int = 0
     batch_size: int = 0
     max_source_tokens: int = 0
@@ -57,7 +55,7 @@ _DISCOFUSE = Task(
 _WMT = Task(
     metrics=("bleu-tfmodels", "bleu", "chrf"),
     baseline="copy",
-    published={"bleu-tfmodels": "bleu", "bleu": ""},  # uncased, its script
+    published={"bleu-tfmodels": "bleu"},
     total_steps=527_000,  # 30 epochs
     batch_size=256,
     max_source_tokens=128,
@@ -84,7 +82,7 @@ TASKS: Mapping[str, Task] = {
         baseline="lead-3",
         dataset="cnn_dailymail",
         # Only three points below R-1, it is summary level (see configs/).
-        published={"rougeLsum": "rougeL", "rougeL": ""},
+        published={"rougeLsum": "rougeL"},
         total_steps=300_000,
         batch_size=128,
         max_source_tokens=512,
@@ -174,19 +172,18 @@ def yardstick(
     if not task.dataset:
         return None
     layers = model.decoder.num_hidden_layers
-    row = paper.find(task.dataset, config.init.recipe, layers)
+    row = paper_tables.find(task.dataset, config.init.recipe, layers)
     if row is None:
         return None
-    same = {name: name for name in row.metrics if name not in task.published}
-    names = {**same, **task.published}
+    renamed = task.published.values()
+    names = {name: name for name in row.metrics if name not in renamed}
     return Yardstick(
         source=row.source,
         setup=row.setup,
         layers=row.layers,
         metrics={
             ours: row.metrics[theirs]
-            for ours, theirs in names.items()
-            if theirs in row.metrics
+            for ours, theirs in {**names, **task.published}.items()
         },
         differences=tuple(_differences(task, row, config, model, split, examples)),
     )

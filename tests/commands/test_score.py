@@ -1,0 +1,217 @@
+"""`bertgen score`: tables, JSON, and a paragraph for what cannot be compared."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import sacrebleu
+
+from bertgen_jax import cli
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Writes files; words that name them are their paths."""
+
+    def write(**contents):
+        for name, content in contents.items():
+            name, _, suffix = name.rpartition("_")
+            content = content if isinstance(content, bytes) else content.encode()
+            (tmp_path / f"{name}.{suffix}").write_bytes(content)
+        return tmp_path
+
+    return write
+
+
+def score(folder, *words):
+    """Runs the command; words with a known file's name become its path."""
+    names = {path.name for path in folder.iterdir()}
+    return cli.main(
+        ["score", *(str(folder / word) if word in names else word for word in words)]
+    )
+
+
+def results(folder, *words):
+    output = folder / "scores.json"
+    assert score(folder, *words, "--output", str(output)) == 0
+    return json.loads(output.read_text())
+
+
+def test_lines_are_compared_with_lines(files, capsys):
+    folder = files(out_txt="a dog ran\nit rained\n", ref_txt="a dog ran\nit snowed\n")
+    found = results(folder, "--predictions", "out.txt", "--references", "ref.txt")
+    assert found["examples"] == 2
+    assert found["scores"]["rouge1"]["value"] == 75
+    said = capsys.readouterr().out
+    assert "│ rouge1    │ 75.00 │" in said
+    assert "rouge1, rouge2, rougeL, rougeLsum: rouge-score" in said
+
+
+def test_several_metrics_of_several_references(files):
+    folder = files(
+        out_txt="the cat sat on the mat\nhello there world now\n",
+        a_txt="the cat sat on a mat\nhello world\n",
+        b_txt="a cat sat on the mat\nhello there world\n",
+    )
+    words = ("--metrics", "bleu,exact", "--predictions", "out.txt", "--references")
+    found = results(folder, *words, "a.txt", "b.txt")
+    assert list(found["scores"]) == ["bleu", "exact"]
+    streams = [
+        (folder / name).read_text().split("\n")[:2] for name in ("a.txt", "b.txt")
+    ]
+    expected = sacrebleu.corpus_bleu(
+        (folder / "out.txt").read_text().split("\n")[:2], streams
+    )
+    assert found["scores"]["bleu"]["value"] == pytest.approx(expected.score, rel=1e-12)
+    assert found["scores"]["exact"]["value"] == 0
+
+
+def test_predictions_may_bring_references_and_sources(files):
+    line = {"source": "a b", "references": ["a c", "a d"], "prediction": "a d"}
+    folder = files(test_jsonl=json.dumps(line) + "\n")
+    found = results(folder, "--predictions", "test.jsonl", "--metrics", "sari,exact")
+    assert found["scores"]["exact"]["value"] == 100
+    assert found["references"] == [str(folder / "test.jsonl")]
+
+
+def test_the_papers_published_predictions_are_an_array(files):
+    content = [
+        {"target": "a b", "prediction": "a b"},
+        {"target": "c", "prediction": ""},
+    ]
+    folder = files(wikisplit_json=json.dumps(content))
+    found = results(folder, "--predictions", "wikisplit.json", "--metrics", "exact")
+    assert found["scores"]["exact"]["value"] == 50
+
+
+def test_references_of_a_table_may_vary_in_number(files):
+    folder = files(out_txt="a b\nc d\n", ref_tsv="x\ta b\nc d\t\n")
+    words = ("--predictions", "out.txt", "--references", "ref.tsv")
+    assert results(folder, *words, "--metrics=exact")["scores"]["exact"]["value"] == 100
+
+
+def test_columns_have_any_name(files):
+    folder = files(out_csv='n,said\n1,"a, b"\n', ref_jsonl='{"gold": ["x", "a, b"]}\n')
+    words = ("--predictions", "out.csv", "--prediction-column", "said")
+    words += ("--references", "ref.jsonl", "--reference-column", "gold")
+    assert results(folder, *words, "--metrics=exact")["scores"]["exact"]["value"] == 100
+
+
+def test_settings_of_rouge_are_its_own(files):
+    folder = files(
+        out_txt="It runs. A dog barked.\n",
+        ref_txt="A dog barked. It was running.\n",
+        exc_txt="ran|run\n",
+    )
+    words = ("--predictions", "out.txt", "--references", "ref.txt")
+    plain = results(folder, *words)["scores"]
+    other = results(folder, *words, "--no-stemming", "--sentence-ends=split")["scores"]
+    assert other["rouge1"]["value"] < plain["rouge1"]["value"]
+    assert other["rougeLsum"]["value"] > other["rougeL"]["value"]
+    assert plain["rougeLsum"]["value"] == plain["rougeL"]["value"]
+    old = results(
+        folder, *words, "--metrics=rouge155", "--wordnet-exceptions", "exc.txt"
+    )
+    assert "stem:wordnet-porter" in old["scores"]["rouge155_1"]["signature"]
+
+
+def test_another_system_is_compared(files, capsys):
+    lines = "".join(f"word {i}\n" for i in range(60))
+    folder = files(out_txt=lines, other_txt="nothing\n" * 60, ref_txt=lines)
+    words = ("--predictions", "out.txt", "--references", "ref.txt", "--metrics=exact")
+    found = results(folder, *words, "--compare", "other.txt", "--samples=200")
+    assert found["comparison"]["exact"]["value"] == 0
+    assert found["comparison"]["exact"]["p_value"] == pytest.approx(1 / 201)
+    assert found["scores"]["exact"]["signature"].endswith("bootstrap:200|seed:0|n:60")
+    assert "0.0050*" in capsys.readouterr().out
+
+
+def test_odd_texts_have_scores(files):
+    long = "word " * 20_000
+    folder = files(out_txt=f"\n\x00\n{long}\n", ref_txt="a\n\n" + "word\n")
+    words = ("--predictions", "out.txt", "--references", "ref.txt")
+    words += ("--sources", "ref.txt", "--metrics", "bleu,sari,exact,chrf,novelty")
+    for one in results(folder, *words)["scores"].values():
+        assert 0 <= one["low"] <= one["high"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--references", "two.txt"], "out.txt has 3 rows and"),
+        (["--references", "two.txt"], "two.txt 2;"),
+        ([], "no references beside its predictions"),
+        (["--references", "ref.txt", "--metrics=rogue"], "Did you mean 'rouge'?"),
+        (["--references", "ref.txt", "--metrics="], "--metrics names none"),
+        (["--references", "ref.txt", "--metrics=sari"], "their sources, which are not"),
+        (["--references", "ref.txt", "--metrics=rouge155"], "irregular forms"),
+        (["--references", "bad.txt"], "bad.txt, row 2: byte 2"),
+        (["--references", "rfe.txt"], "Did you mean 'ref.txt'?"),
+        (["--references", "none.jsonl"], "row 2: there is no reference"),
+        (["--references", "ref.txt", "--sources", "two.txt"], "two.txt 2;"),
+        (["--references", "ref.txt", "--compare", "two.txt"], "has 2 predictions"),
+        (["--references", "ref.txt", "--samples=0"], "needs examples and samples"),
+    ],
+)
+def test_mistakes(files, capsys, words, message):
+    folder = files(
+        out_txt="a\nb\nc\n",
+        ref_txt="a\nb\nc\n",
+        two_txt="a\nb\n",
+        bad_txt=b"a\nb\xff\nc\n",
+        none_jsonl='{"target": "a"}\n{"target": []}\n{"target": "c"}\n',
+    )
+    words = [f"{folder}/rfe.txt" if word == "rfe.txt" else word for word in words]
+    assert score(folder, "--predictions", "out.txt", *words) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("bertgen: ")
+    assert message in said.err
+    assert said.out == ""
+
+
+def test_a_table_of_predictions_has_one_column(files, capsys):
+    folder = files(out_tsv="a\tb\n", ref_txt="a\n")
+    words = ("--predictions", "out.tsv", "--references", "ref.txt")
+    assert score(folder, *words) == 2
+    assert "2 texts found, expected one prediction" in capsys.readouterr().err
+    found = results(folder, *words, "--prediction-column=1", "--metrics=exact")
+    assert found["scores"]["exact"]["value"] == 0
+
+
+def test_no_jax_is_needed(files):
+    folder = files(out_txt="a\n", ref_txt="a\n")
+    code = (
+        "import sys; sys.modules['jax'] = sys.modules['flax'] = None\n"
+        "from bertgen_jax import cli\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    words = ("--metrics=rouge,bleu,exact", "--references", folder / "ref.txt")
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            code,
+            "score",
+            *words,
+            "--predictions",
+            folder / "out.txt",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert "exact" in found.stdout
+
+
+def test_the_help_lists_the_metrics(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["score", "--help"])
+    said = capsys.readouterr().out
+    assert "sari-easse" in said
+    assert "TF Models" in said
