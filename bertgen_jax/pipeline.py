@@ -18,11 +18,13 @@ from bertgen_jax.continuous_batching import Found
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.suggest import nearest
+from bertgen_jax.tokenizers import normalization
 from bertgen_jax.tokenizers.pair import TokenizerPair
 
 _log = logging.getLogger(__name__)
 
-# The task says what the texts mean to the caller; the model was trained for one.
+# The task says what the texts mean to the caller; the model was trained for one. Only
+# sentence-splitting changes what comes out: its separator is spelled " <::::> ".
 TASKS = (
     "text2text-generation",
     "summarization",
@@ -47,7 +49,10 @@ class Pipeline:
     """
 
     def __init__(
-        self, directory: str | os.PathLike[str], dtype: jnp.dtype = jnp.float32
+        self,
+        directory: str | os.PathLike[str],
+        dtype: jnp.dtype = jnp.float32,
+        task: str = "text2text-generation",
     ):
         model, params = pretrained.from_pretrained(directory, dtype=dtype)
         if not isinstance(model, generation.Seq2Seq):
@@ -58,6 +63,9 @@ class Pipeline:
         self.generator = generation.Generator(model, params)
         self.tokenizers = TokenizerPair.from_pretrained(directory)
         self.generation_config = pretrained.generation_config(directory)
+        # Tokenizers take WikiSplit's separator apart, or join it to its neighbours.
+        is_splitting = task == "sentence-splitting"
+        self._spelled = normalization.separator if is_splitting else str
 
     def __call__(
         self,
@@ -233,12 +241,13 @@ class Pipeline:
             [found.tokens(place) for place in places], skip_special_tokens=True
         )
         return [
-            {"generated_text": text, "score": float(score)}
+            {"generated_text": self._spelled(text), "score": float(score)}
             for text, score in zip(texts, found.scores, strict=True)
         ]
 
     def _decode(self, tokens: Sequence[int]) -> str:
-        return self.tokenizers.target.decode(tokens, skip_special_tokens=True)
+        text = self.tokenizers.target.decode(tokens, skip_special_tokens=True)
+        return self._spelled(text)
 
     def _sure_text(self, tokens: Sequence[int]) -> str:
         """What the text of these tokens and any others begins with: whole words."""
@@ -289,4 +298,4 @@ def pipeline(
             f"task is {task!r}; expected one of {', '.join(TASKS)}."
             f"{nearest(task, TASKS)}"
         )
-    return Pipeline(model, dtype)
+    return Pipeline(model, dtype, task)

@@ -212,3 +212,26 @@ def test_a_tokenizer_with_more_ids_than_the_model(draw_params, tmp_path):
     pipe = bertgen_jax.pipeline("summarization", model=tmp_path)
     with pytest.raises(ConfigError, match=r"text 1 has the token .* ids below 10"):
         pipe(["", TEXTS[0]])
+
+
+def test_the_separator_of_sentences_is_spelled_as_wikisplit_spells_it(
+    directory, monkeypatch
+):
+    decoded = "it sank .<::::> who cared ?"
+    split = bertgen_jax.pipeline("sentence-splitting", model=directory)
+    plain = bertgen_jax.pipeline("text2text-generation", model=directory)
+    for pipe, expected in (
+        (split, "it sank . <::::> who cared ?"),
+        (plain, decoded),
+    ):
+        monkeypatch.setattr(
+            type(pipe.tokenizers.target),
+            "batch_decode",
+            lambda self, rows, **options: [decoded for _ in rows],
+        )
+        monkeypatch.setattr(
+            type(pipe.tokenizers.target), "decode", lambda self, ids, **options: decoded
+        )
+        (result,) = pipe("rain")
+        assert result["generated_text"] == expected
+        assert "".join(pipe.stream("rain")) == expected
