@@ -18,7 +18,7 @@ _THREE_WAYS = (
 
 # Braces that hold no comma are part of a name.
 _BRACES = re.compile(r"\{(?P<names>[^{}]*,[^{}]*)\}")
-_WILDCARDS = re.compile(r"(\*\*/?|\*|\?|\[!?.[^\]]*\])")
+_WILDCARDS = re.compile(r"(\*\*/?|\*|\?|\[!?[^/][^\]/]*\])")
 
 
 @dataclasses.dataclass(frozen=True)

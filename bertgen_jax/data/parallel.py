@@ -23,10 +23,10 @@ class Layout:
 
     Attributes:
       unit: what a row is in each of them.
-      split: a file and its name -> its pieces in order. One without a text in it, as
-        all bytes of a piece are, is a blank line.
+      split: a file and its name -> its pieces in order. Pieces that are blank in all
+        files are no row at the end of these.
       parse: the bytes of a piece -> its text.
-      label: what a piece is called within its file: the same in all files.
+      label: what a piece is called in its file, and its counterparts in the others.
     """
 
     unit: str

@@ -124,6 +124,10 @@ def test_braces_name_files_that_belong_together(folders):
     (work / "x.en").touch()
     (work / "x.de").touch()
     assert found("x.{de,en}", work) == [("x.{de,en}", ["de", "en"], ["x.de", "x.en"])]
+    (data / "[1").mkdir()
+    for name in ("[1/y].en", "[1/y].de"):
+        (data / name).touch()
+    assert found("[1/*].{en,de}", data)[0][0] == "[1/y].{en,de}"
     assert not locations.is_parallel("x{1}.tsv")
     assert locations.find("x{1}.tsv") == [data / "x{1}.tsv"]
 
