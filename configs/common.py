@@ -49,12 +49,12 @@ def get_config() -> ConfigDict:
     tokenizer.normalization = "auto"  # ASCII for SentencePiece; "nfc,quotes", ""
 
     config.data = data = ConfigDict()
-    data.train = ""  # file, glob, "hf:NAME#train" or "demo:NAME/train"
+    data.train = ""  # file, glob, "x.{en,de}", "hf:NAME#train" or "demo:NAME/train"
     data.validation = ""  # as above
     data.test = ""  # as above
     data.columns = columns = ConfigDict()
     columns.source = "source"  # column of the input text; "0": by position, no header
-    columns.target = "target"  # of the right answer; "a,b": of two references
+    columns.target = "target"  # of the right answer; "a,b": two references; "a+b": one
     columns.id = ""  # of a unique name; "": file and row
     data.on_bad_row = "raise"  # or "skip": count and report instead
     data.fraction = 1.0  # share of the training data, drawn at random [section 4.1]

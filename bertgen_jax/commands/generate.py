@@ -53,8 +53,8 @@ def define(parser: argparse.ArgumentParser) -> None:
         "--column",
         metavar="NAME",
         help="where the text is in an object or a row; 0, 1, ... in csv and tsv files "
-        f"whose first line is a text. By default {source_texts.DEFAULT_COLUMNS[0]}, "
-        f"else {source_texts.DEFAULT_COLUMNS[1]}",
+        "whose first line is a text; a+b joins two. By default "
+        f"{source_texts.DEFAULT_COLUMNS[0]}, else {source_texts.DEFAULT_COLUMNS[1]}",
     )
     parser.add_argument(
         "--output",

@@ -1,12 +1,14 @@
 """The columns of one row in, one `Example` out, by the mapping of the config."""
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 
 from bertgen_jax import errors, suggest
 from bertgen_jax.data import example, table
 
 _FIELDS = ("source", "target", "id")
+_JOIN = "+"  # always: a column with it in its name is no source or target by name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,8 +16,8 @@ class Columns:
     """Which columns the fields of an example come from.
 
     Attributes:
-      source: the column of the input text.
-      target: the columns of the references, in order.
+      source: the column of the input text; "a+b" joins two.
+      target: the columns of the references, in order; each may join several too.
       id: the column of the id; None numbers the rows.
     """
 
@@ -27,6 +29,9 @@ class Columns:
     def from_mapping(cls, mapping: Mapping[str, str]) -> "Columns":
         """Columns from {"source": "document", "target": "summary1,summary2"}.
 
+        "+" joins columns to one text, and "," parts references: "a+b,c" are two. Blanks
+        beside these signs do not count. The id is one column, whatever its name.
+
         Raises:
           ConfigError: an unknown field, a missing one, or a name that is no text.
         """
@@ -37,7 +42,8 @@ class Columns:
                     f"{', '.join(_FIELDS)}.{suggest.nearest(field, _FIELDS)}"
                 )
         for field, name in mapping.items():
-            names = name.split(",") if isinstance(name, str) else [""]
+            text = name if isinstance(name, str) else ""
+            names = [text] if field == "id" else re.split("[,+]", text)
             if not all(one.strip() for one in names):
                 raise errors.ConfigError(
                     f"columns maps {field} to {name!r}; the name of a column is "
@@ -49,14 +55,17 @@ class Columns:
                     f"columns maps {' and '.join(mapping) or 'nothing'}; {field} is "
                     'needed too, as in {"source": "document", "target": "summary"}.'
                 )
-        target = tuple(name.strip() for name in mapping["target"].split(","))
-        return cls(mapping["source"], target, mapping.get("id"))
+        source = _JOIN.join(joined(mapping["source"]))
+        target = tuple(
+            _JOIN.join(joined(name.strip())) for name in mapping["target"].split(",")
+        )
+        return cls(source, target, mapping.get("id"))
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every mapped column, once."""
-        mapped = (self.source, *self.target, *([self.id] if self.id else []))
-        return tuple(dict.fromkeys(mapped))
+        texts = [name for one in (self.source, *self.target) for name in joined(one)]
+        return tuple(dict.fromkeys([*texts, *([self.id] if self.id else [])]))
 
     def to_example(
         self, values: Mapping[str, object], numbered: str
@@ -64,7 +73,8 @@ class Columns:
         """The example of one row.
 
         A list of texts is joined by blanks in the source; in the target each text is a
-        reference. Empty references and those that are null are left out.
+        reference. Empty references and those that are null are left out. Joined columns
+        are one text: all that is in them and not empty, joined by blanks and stripped.
 
         Args:
           values: the row's columns.
@@ -91,6 +101,12 @@ class Columns:
         return example.Example(own, source, references)
 
 
+def joined(name: str) -> tuple[str, ...]:
+    """The columns that are joined to one text: "a + b" -> ("a", "b")."""
+    names = name.split(_JOIN)
+    return (name,) if len(names) == 1 else tuple(one.strip() for one in names)
+
+
 def no_such_column(name: str, found: Iterable[str]) -> str:
     """What to say of a table or a row that lacks a mapped column."""
     found = list(found)
@@ -101,11 +117,19 @@ def no_such_column(name: str, found: Iterable[str]) -> str:
 
 
 def texts(values: Mapping[str, object], name: str) -> list[str]:
-    """The texts of a column: none, one or a list.
+    """The texts of a column, none, one or a list; of joined columns the one text.
 
     Raises:
       BadRow: there is no such column, or something in it is no text.
     """
+    names = joined(name)
+    if len(names) == 1:
+        return _column(values, name)
+    parts = [text for one in names for text in _column(values, one)]
+    return [" ".join(text for text in parts if text.strip()).strip()]
+
+
+def _column(values: Mapping[str, object], name: str) -> list[str]:
     value = _value(values, name)
     if value is None:
         return []

@@ -26,6 +26,7 @@ from bertgen_jax.data import (
     hub,
     locations,
     mapping,
+    parallel,
     parquet,
     record_index,
     table,
@@ -48,6 +49,12 @@ _FORMATS: Mapping[str, Callable[[byte_file.ByteFile, mapping.Columns], table.Tab
 _SUFFIX = re.compile(
     rf"\.(?P<format>{'|'.join(_FORMATS)})(-\d+-of-\d+)?(?P<gz>\.gz)?$", re.IGNORECASE
 )
+_SGML = re.compile(r"\.sgml?(\.gz)?$", re.IGNORECASE)
+_PAIRS = (
+    "Files that belong together line by line are named by braces, such as "
+    "'train.{en,de}' or 'train.{article,title}.txt' (with the quotes in a shell)."
+)
+_SLASH = re.compile(r"/(?![^{}]*\})")  # not within braces
 _LABELS_SHOWN = 3
 
 
@@ -107,9 +114,9 @@ class _Rows:
         return len(self.index.rows)
 
     def __getitem__(self, index: int) -> example.Example:
-        first, second, number, _ = self.index.rows[index].tolist()
+        *address, number, _ = self.index.rows[index].tolist()
         try:
-            values = self.source.read(first, second)
+            values = self.source.read(*address)
             return self.columns.to_example(values, f"{self.label}:{number}")
         except table.BadRow as bad:
             raise errors.DataError(
@@ -132,13 +139,19 @@ def open_examples(
         - a path, or a glob, whose files are taken in the order of their names. The
           suffix tells the format: .jsonl or .json (an object a line), .csv, .tsv,
           .parquet, .tfrecord or .tfrecords (of tf.Example), each also with .gz;
+        - the same with braces, for files that belong together line by line:
+          "wmt14/train.{en,de}", "gigaword/train.{article,title}.txt". Each is a column,
+          and what stands in the braces is its name. With the suffix .sgm they belong
+          together segment by segment: "newstest2014-deen-{src.de,ref.en}.sgm". Each
+          also with .gz;
         - "hf:NAME[:CONFIG][@REVISION][#SPLIT]", a dataset of the Hugging Face hub; the
           split is "train" where none is named;
         - "demo:NAME[/SPLIT]", an embedded corpus, "train" where no split is named; its
           columns are known.
       columns: the column of "source", "target" and, where there is one, "id". "target"
-        may name several columns, joined by ",": each gives a reference. In csv and tsv
-        files without a header line columns are named by position: "0", "1", ...
+        may name several columns, joined by ",": each gives a reference. Columns that
+        are joined by "+" are one text, with a blank between what is in them. In csv and
+        tsv files without a header line columns are named by position: "0", "1", ...
       on_bad_row: "raise", or "skip" to leave rows that are no examples out and to count
         them. Where it cannot be told where rows begin and end, that does not help.
       data_dir: where relative names are looked up before the working directory; None
@@ -185,6 +198,9 @@ def _open(
         return [(_Corpus(name), _CORPUS_COLUMNS)]
     if name.startswith(hub.PREFIX):
         return [(hub.HubTable(name, columns), columns)]
+    if locations.is_parallel(name):
+        groups = locations.find_parallel(name, data_dir)
+        return [(_open_parallel(group, columns), columns) for group in groups]
     files = locations.find(name, data_dir)
     return [(_open_file(path, columns), columns) for path in files]
 
@@ -194,12 +210,37 @@ def _open_file(path: pathlib.Path, columns: mapping.Columns) -> table.Table:
     if match is None:
         raise errors.DataError(
             f"{path} has none of the suffixes that tell the format: "
-            f"{', '.join('.' + suffix for suffix in _FORMATS)}, each also with .gz."
+            f"{', '.join('.' + suffix for suffix in _FORMATS)}, each also with .gz. "
+            f"{_PAIRS}"
         )
+    return _FORMATS[match["format"].lower()](_content(path), columns)
+
+
+def _open_parallel(
+    group: locations.Parallel, columns: mapping.Columns
+) -> parallel.ParallelFiles:
+    for path in group.files.values():
+        match = _SUFFIX.search(path.name)
+        if match:
+            raise errors.DataError(
+                f"{path} has columns of its own, as .{match['format']} tells; several "
+                f"such files are named by a glob or a list. {_PAIRS}"
+            )
+    sgml = [path for path in group.files.values() if _SGML.search(path.name)]
+    if sgml and len(sgml) < len(group.files):
+        raise errors.DataError(
+            f"{group.name}: {sgml[0].name} is SGML and others are not; files that "
+            "belong together are expected to be of one kind."
+        )
+    files = {column: _content(path) for column, path in group.files.items()}
+    layout = parallel.SEGMENTS if sgml else parallel.LINES
+    return parallel.ParallelFiles(group.name, files, columns, layout)
+
+
+def _content(path: pathlib.Path) -> byte_file.ByteFile:
     file = byte_file.ByteFile(path, name=str(path))
-    if match["gz"]:
-        file = decompression.decompressed(file)
-    return _FORMATS[match["format"].lower()](file, columns)
+    is_compressed = path.suffix.lower() == ".gz"
+    return decompression.decompressed(file) if is_compressed else file
 
 
 _CORPUS_COLUMNS = mapping.Columns(source="source", target=("references",), id="id")
@@ -243,7 +284,7 @@ def _labels(names: Sequence[str]) -> list[str]:
             f"{repeated[0]} is named twice; each file is read once."
         )
     split = [
-        [name] if name.startswith((_DEMO, hub.PREFIX)) else name.split("/")
+        [name] if name.startswith((_DEMO, hub.PREFIX)) else _SLASH.split(name)
         for name in names
     ]
     for depth in itertools.count(1):
@@ -255,7 +296,7 @@ def _labels(names: Sequence[str]) -> list[str]:
 def _check_ids(parts: Sequence[_Rows]) -> None:
     """Refuses an id that a column gives twice: predictions are told apart by it."""
     named = [part for part in parts if part.columns.id is not None]
-    digests = np.concatenate([part.index.rows[:, 3] for part in named] or [[]])
+    digests = np.concatenate([part.index.rows[:, -1] for part in named] or [[]])
     order = np.argsort(digests, kind="stable")
     (repeats,) = np.nonzero(np.diff(digests[order]) == 0)
     if not repeats.size:
@@ -266,7 +307,7 @@ def _check_ids(parts: Sequence[_Rows]) -> None:
         which = int(np.searchsorted(ends, position, side="right"))
         part = named[which]
         row = position - int(ends[which]) + len(part)
-        places.append(f"row {part.index.rows[row, 2]} of {part.source.name}")
+        places.append(f"row {part.index.rows[row, -2]} of {part.source.name}")
         identifier = part[row].id
     raise errors.DataError(
         f"The id {identifier!r} is given to {' and to '.join(places)}; an id must be "

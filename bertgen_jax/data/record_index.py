@@ -4,7 +4,7 @@ A table is read once, row by row: every row is parsed, so that a malformed one s
 before any training, and its address is kept, so that later reads go straight to it. The
 result is cached on disk:
 
-    CACHE/indexes/KEY/rows.npy      i64[N, 4], see `RecordIndex`
+    CACHE/indexes/KEY/rows.npy      i64[N, A + 2], see `RecordIndex`
                       report.json   the digest of the content, what was skipped, and a
                                     checksum of both files
 """
@@ -26,7 +26,7 @@ from bertgen_jax.data import cache, mapping, table
 
 _log = logging.getLogger(__name__)
 
-_FORMAT = 1  # part of the key: raise it when the files or the rules for rows change
+_FORMAT = 2  # part of the key: raise it when the files or the rules for rows change
 _MESSAGES_KEPT = 5
 
 
@@ -62,9 +62,9 @@ class RecordIndex:
     """Where the rows of a table are.
 
     Attributes:
-      rows: i64[N, 4], mapped from disk where it is cached. A row has the two numbers of
-        its address, its number in the table from 1, and a digest of its id (of no
-        meaning where no column gives the id).
+      rows: i64[N, A + 2], mapped from disk where it is cached. A row has the A numbers
+        of its address (mostly 2), its number in the table from 1, and a digest of its
+        id (of no meaning where no column gives the id).
       content_digest: of the whole content of the table.
       skipped: what is not in `rows`.
     """
@@ -103,7 +103,7 @@ def _scan(one: table.Table, columns: mapping.Columns, on_bad_row: str) -> Record
     rows = array.array("q")
     reasons: collections.Counter[str] = collections.Counter()
     messages: list[str] = []
-    number = 0
+    number = good = 0
     for number, record in enumerate(one.scan(content.update), start=1):
         try:
             if isinstance(record.values, table.BadRow):
@@ -120,18 +120,19 @@ def _scan(one: table.Table, columns: mapping.Columns, on_bad_row: str) -> Record
             if len(messages) < _MESSAGES_KEPT:
                 messages.append(message)
             continue
+        good += 1
         identifier = hashlib.blake2b(found.id.encode(), digest_size=8).digest()
         rows.extend(
             (*record.address, number, int.from_bytes(identifier, "little", signed=True))
         )
-    if not rows:
+    if not good:
         raise errors.DataError(
             f"{one.name} has no rows; at least one is expected."
             if not messages
             else f"{one.name}: not one of {number:,} rows is good. {messages[0]}"
         )
     return RecordIndex(
-        np.frombuffer(rows, np.int64).reshape(-1, 4),
+        np.frombuffer(rows, np.int64).reshape(good, -1),
         content.hexdigest(),
         Skipped(reasons.total(), dict(reasons), tuple(messages)),
     )
@@ -156,7 +157,7 @@ def _load(folder: pathlib.Path) -> RecordIndex | None:
         report = saved["report"]
         # A plain view of the mapped file: slicing an np.memmap is ten times slower.
         rows = np.asarray(np.load(folder / "rows.npy", mmap_mode="r"))
-        if rows.dtype != np.int64 or rows.ndim != 2 or rows.shape[1] != 4:
+        if rows.dtype != np.int64 or rows.ndim != 2 or rows.shape[1] < 4:
             raise ValueError(f"rows are {rows.dtype}{list(rows.shape)}")
         if saved["checksum"] != _checksum(rows, report):
             raise ValueError("wrong checksum")

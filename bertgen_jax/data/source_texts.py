@@ -51,9 +51,9 @@ def read(
         None: by the suffix, text where it says nothing. With .gz behind it (or alone) a
         file is decompressed.
       column: the key of a JSON object, or a name in the first line of CSV or TSV, or a
-        position from "0" where the first line is a text like the others. None: the
-        first of `DEFAULT_COLUMNS` that is there. What is in it is one text, or a list
-        of texts, which are joined by blanks, as in training.
+        position from "0" where the first line is a text like the others; "a+b" joins
+        two. None: the first of `DEFAULT_COLUMNS` that is there. What is in it is one
+        text, or a list of texts, which are joined by blanks, as in training.
 
     Raises:
       ConfigError: an unknown format; a column, and the texts are lines.
@@ -182,21 +182,22 @@ def _delimited(
     first = next(records, None)
     if first is None or isinstance(first.values, table.BadRow):
         raise errors.DataError(f"{file.name}, line 1: a row is expected; found none.")
-    if column is not None and column.isdecimal():
+    if column and all(name.isdecimal() for name in mapping.joined(column)):
         names = list(first.values)
         records = itertools.chain([first], records)
     else:
         names = list(first.values.values())
         column = column or _default_column(names)
-    if column not in names:
-        raise errors.DataError(
-            f"{file.name}: {mapping.no_such_column(column, names)} --column names "
-            "another; by its position, from 0, where no line names the columns."
-        )
-    if names.count(column) > 1:
-        raise errors.DataError(
-            f"{file.name} has {names.count(column)} columns {column!r}; expected one."
-        )
+    for name in mapping.joined(column):
+        if name not in names:
+            raise errors.DataError(
+                f"{file.name}: {mapping.no_such_column(name, names)} --column names "
+                "another; by its position, from 0, where no line names the columns."
+            )
+        if names.count(name) > 1:
+            raise errors.DataError(
+                f"{file.name} has {names.count(name)} columns {name!r}; expected one."
+            )
     return _rows((_named(record, names) for record in records), column)
 
 
@@ -224,10 +225,12 @@ def _default_column(names: Sequence[str] | Mapping[str, object]) -> str:
 
 
 def _text(values: Mapping[str, object], column: str) -> str:
-    if column not in values:
-        missing = mapping.no_such_column(column, values)
-        raise table.BadRow("missing column", f"{missing} --column names another.")
-    value = values[column]
-    if isinstance(value, str) and not value.strip():
-        return value  # no example to learn from, but a text
+    names = mapping.joined(column)
+    for name in names:
+        if name not in values:
+            missing = mapping.no_such_column(name, values)
+            raise table.BadRow("missing column", f"{missing} --column names another.")
+    texts = [values[name] for name in names]
+    if all(isinstance(text, str) and not text.strip() for text in texts):
+        return " ".join(texts)  # no example to learn from, but a text
     return mapping.Columns(column, (column,)).to_example(values, "").source

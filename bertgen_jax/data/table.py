@@ -24,23 +24,23 @@ class Record(NamedTuple):
     """One row of a table, as the pass over the whole table yields it.
 
     Attributes:
-      address: the two numbers that `Table.read` finds the row by, such as the bytes
-        where it begins and ends.
+      address: the numbers that `Table.read` finds the row by, such as the bytes where
+        it begins and ends; in one table each row has as many.
       number: where users find it: the line of a text file, else the row; from 1.
       values: the columns by name, or why there are none.
     """
 
-    address: tuple[int, int]
+    address: tuple[int, ...]
     number: int
     values: Mapping[str, object] | BadRow
 
 
 class Table(Protocol):
-    """A data file, or a dataset of the hub.
+    """A data file, files that belong together, or a dataset of the hub.
 
     Attributes:
       name: as the user wrote it, for messages.
-      unit: what `Record.number` counts: "line", "record" or "row".
+      unit: what `Record.number` counts, such as "line", "record" or "row".
       size: the bytes that it takes on disk.
       identity: cheap and JSON-like; while it stays the same, so does the content. None
         when there is no such thing.
@@ -59,7 +59,7 @@ class Table(Protocol):
         """
         ...
 
-    def read(self, first: int, second: int) -> Mapping[str, object]:
+    def read(self, *address: int) -> Mapping[str, object]:
         """The columns of the row at an address; safe to call from several threads."""
         ...
 

@@ -16,7 +16,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 csv.field_size_limit(byte_file.MAX_RECORD_BYTES)
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
     """A record's bytes, line end included, and where in the file they stand."""
 
     start: int
@@ -38,7 +38,7 @@ class JsonLines:
     def scan(self, feed: Callable[[bytes], object]) -> Iterator[table.Record]:
         """See `table.Table`."""
         with self._file.stream(feed) as stream:
-            yield from _rows(_lines(stream, self.name), _parse_object)
+            yield from _rows(lines(stream, self.name), _parse_object)
 
     def read(self, first: int, second: int) -> Mapping[str, object]:
         """See `table.Table`."""
@@ -59,7 +59,7 @@ class Delimited:
         self, file: byte_file.ByteFile, columns: mapping.Columns, *, quoted: bool
     ):
         self._file = file
-        self._split = _quoted_records if quoted else _lines
+        self._split = _quoted_records if quoted else lines
         self._fields = _quoted_fields if quoted else _tab_fields
         self.name, self.size = file.name, file.size
         self.identity = ["csv" if quoted else "tsv", *file.identity]
@@ -144,32 +144,36 @@ def _by_position(columns: mapping.Columns) -> bool:
     return bool(positions)
 
 
-def _lines(stream: io.BufferedReader, name: str) -> Iterator[_Line]:
-    """Splits at line feeds only: U+2028 and the like are text."""
-    start = _skip_byte_order_mark(stream, name)
+def lines(stream: io.BufferedReader, name: str) -> Iterator[Line]:
+    """Splits at line feeds only: U+2028 and the like are text.
+
+    Raises:
+      DataError: a line is too long, or the file in UTF-16.
+    """
+    start = skip_byte_order_mark(stream, name)
     number = 0
     while content := stream.readline(byte_file.MAX_RECORD_BYTES + 1):
         number += 1
         _check_size(len(content), name, number)
-        yield _Line(start, start + len(content), number, content)
+        yield Line(start, start + len(content), number, content)
         start += len(content)
 
 
-def _quoted_records(stream: io.BufferedReader, name: str) -> Iterator[_Line]:
+def _quoted_records(stream: io.BufferedReader, name: str) -> Iterator[Line]:
     """Splits where the csv module does: a quoted field may have several lines."""
-    taken: list[_Line] = []
+    taken: list[Line] = []
     at_end = False
 
-    def lines() -> Iterator[str]:
+    def taking() -> Iterator[str]:
         nonlocal at_end
-        for line in _lines(stream, name):
+        for line in lines(stream, name):
             taken.append(line)
             _check_size(line.end - taken[0].start, name, taken[0].number)
             # Latin-1 has a character for each byte, and only ASCII ends a record.
             yield line.content.decode("latin-1")
         at_end = True
 
-    reader = csv.reader(lines(), strict=True)
+    reader = csv.reader(taking(), strict=True)
     while True:
         try:
             next(reader)
@@ -184,7 +188,7 @@ def _quoted_records(stream: io.BufferedReader, name: str) -> Iterator[_Line]:
                     'quoted field quotes are doubled (""), by RFC 4180.'
                 ) from None
         content = b"".join(line.content for line in taken)
-        yield _Line(taken[0].start, taken[-1].end, taken[0].number, content)
+        yield Line(taken[0].start, taken[-1].end, taken[0].number, content)
         taken.clear()
 
 
@@ -201,12 +205,20 @@ def _quoted_fields(content: bytes) -> list[str]:
 
 
 def _tab_fields(content: bytes) -> list[str]:
-    line = table.decode(content)
-    return line.removesuffix("\n").removesuffix("\r").split("\t")
+    return line_text(content).split("\t")
+
+
+def line_text(content: bytes) -> str:
+    """What stands in a line, without its end.
+
+    Raises:
+      BadRow: it is no UTF-8.
+    """
+    return table.decode(content).removesuffix("\n").removesuffix("\r")
 
 
 def _rows(
-    lines: Iterator[_Line], parse: Callable[[bytes], Mapping[str, object]]
+    lines: Iterator[Line], parse: Callable[[bytes], Mapping[str, object]]
 ) -> Iterator[table.Record]:
     """Parses records. Blank lines are no rows at the end of a file, else bad ones."""
     blank = []
@@ -225,8 +237,12 @@ def _rows(
         yield table.Record((line.start, line.end), line.number, values)
 
 
-def _skip_byte_order_mark(stream: io.BufferedReader, name: str) -> int:
-    """Where the text begins; the mark of UTF-8 says nothing, that of UTF-16 a lot."""
+def skip_byte_order_mark(stream: io.BufferedReader, name: str) -> int:
+    """Where the text begins; the mark of UTF-8 says nothing, that of UTF-16 a lot.
+
+    Raises:
+      DataError: it is in UTF-16.
+    """
     beginning = stream.peek(len(_BYTE_ORDER_MARK))
     if beginning.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise errors.DataError(

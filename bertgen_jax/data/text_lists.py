@@ -7,7 +7,7 @@ nothing is left out, and an empty line is an empty text.
 import json
 import pathlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from bertgen_jax import errors, suggest
 from bertgen_jax.data import byte_file, decompression, mapping, table, text_files
@@ -145,8 +145,11 @@ def _delimited(
     if isinstance(first.values, table.BadRow):
         raise _error(file.name, first.number, first.values)
     header = list(first.values.values())
-    if not any(name in header for name in ([column] if column else names)):
-        missing = mapping.no_such_column(column or names[0], header)
+    wanted = mapping.joined(column) if column else (_first(names, header),)
+    for name in wanted:
+        if name in header:
+            continue
+        missing = mapping.no_such_column(name, header)
         raise errors.DataError(f"{file.name}: {missing}")
     for record in records:
         if not isinstance(record.values, table.BadRow):
@@ -163,10 +166,14 @@ def _row(
         if isinstance(values, table.BadRow):
             raise values
         if column is None:
-            column = next((one for one in names if one in values), names[0])
+            column = _first(names, values)
         return tuple(mapping.texts(values, column))
     except table.BadRow as bad:
         raise _error(name, record.number, bad) from None
+
+
+def _first(names: Sequence[str], found: Collection[str]) -> str:
+    return next((name for name in names if name in found), names[0])
 
 
 def _error(name: str, number: int, bad: table.BadRow) -> errors.DataError:

@@ -77,6 +77,10 @@ def test_rows_are_examples(hub):
         ("7", "one", "1"),
         ("8", "two", "2"),
     ]
+    joined = readers.open_examples(
+        "hf:a/b", {"source": "summary+document", "target": "document"}
+    )
+    assert [one.source for one in joined] == ["1 one", "2 two"]
     numbered = readers.open_examples("hf:a/b#test", COLUMNS)
     assert [one.id for one in numbered] == ["hf:a/b#test:1", "hf:a/b#test:2"]
 

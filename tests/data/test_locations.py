@@ -101,6 +101,97 @@ def test_a_folder_is_no_file_and_its_content_is_told(folders):
         locations.find("set/")
 
 
+def found(name, data):
+    """The groups of a name with braces: their names and files, within a folder."""
+    return [
+        (group.name.removeprefix(f"{data}/"), list(group.files), paths(group, data))
+        for group in locations.find_parallel(name)
+    ]
+
+
+def paths(group, data):
+    return [str(path.relative_to(data)) for path in group.files.values()]
+
+
+def test_braces_name_files_that_belong_together(folders):
+    data, work = folders
+    for name in ("x.en.gz", "x.de.gz", "set/a", "b", "x{1}.tsv"):
+        (data / name).touch()
+    assert found("x.{en,de}.gz", data) == [
+        ("x.{en,de}.gz", ["en", "de"], ["x.en.gz", "x.de.gz"])
+    ]
+    assert found("{b,set/a}", data) == [("{b,set/a}", ["b", "set/a"], ["b", "set/a"])]
+    (work / "x.en").touch()
+    (work / "x.de").touch()
+    assert found("x.{de,en}", work) == [("x.{de,en}", ["de", "en"], ["x.de", "x.en"])]
+    (data / "[1").mkdir()
+    for name in ("[1/y].en", "[1/y].de"):
+        (data / name).touch()
+    assert found("[1/*].{en,de}", data)[0][0] == "[1/y].{en,de}"
+    assert not locations.is_parallel("x{1}.tsv")
+    assert locations.find("x{1}.tsv") == [data / "x{1}.tsv"]
+
+
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [
+        ("x-*.{en,de}", ["x-10.{en,de}", "x-9.{en,de}", "x-en.{en,de}"]),
+        ("x-?.{en,de}", ["x-9.{en,de}"]),
+        ("x-[8-9]*{en,de}", ["x-9.{en,de}"]),
+        ("**/y.{en,de}", ["set/y.{en,de}", "y.{en,de}"]),
+        ("*/{en,de}.txt", ["en/{en,de}.txt"]),
+        ("{en,de}/*.te[x]t", ["{en,de}/x.text"]),
+    ],
+)
+def test_a_glob_beside_braces_pairs_what_it_matched(name, groups, folders):
+    data, _ = folders
+    for path in (
+        *("x-10.en", "x-10.de", "x-9.en", "x-9.de", "x-en.en", "x-en.de"),
+        *("y.en", "y.de", "set/y.en", "set/y.de", "en/en.txt", "en/de.txt"),
+        *("en/x.text", "de/x.text"),
+    ):
+        (data / path).parent.mkdir(exist_ok=True)
+        (data / path).touch()
+    assert [one for one, *_ in found(name, data)] == groups
+
+
+def test_a_file_that_lacks_its_counterpart_is_told(folders):
+    data, _ = folders
+    for name in ("x-1.en", "x-1.de", "x-2.en", "x-2.den"):
+        (data / name).touch()
+    message = (
+        rf"There is {data}/x-2\.en, and no x-2\.de that belongs to it\. Did you mean "
+        r"'x-2\.den'\?$"
+    )
+    for name in ("x-2.{en,de}", "x-2.{de,en}", "x-*.{en,de}"):
+        with pytest.raises(errors.DataError, match=message):
+            locations.find_parallel(name)
+
+
+def test_files_with_braces_that_are_missing_are_told(folders):
+    data, work = folders
+    (data / "train.en").touch()
+    with pytest.raises(errors.DataError) as caught:
+        locations.find_parallel("trian.{en,de}")
+    assert str(caught.value).startswith(
+        f"There is no file 'trian.{{en,de}}': looked for {data}/trian.{{en,de}} and "
+        f"{work}/trian.{{en,de}}. Did you mean 'train.en'? Data can be "
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("{a,b}/x.{en,de}", "has 2 pairs of braces; one is expected"),
+        ("x{,.en}", "hold an empty name; the different endings"),
+        ("x.{en,de,en}", "hold 'en' twice; the different endings"),
+    ],
+)
+def test_braces_that_cannot_be_meant(name, message, folders):
+    with pytest.raises(errors.ConfigError, match=message):
+        locations.find_parallel(name)
+
+
 def test_a_file_that_cannot_be_opened_is_told(tmp_path):
     with pytest.raises(
         errors.DataError, match=r"^x cannot be read: No such file or dir"

@@ -22,6 +22,12 @@ def test_the_mapping_of_a_config():
         ({"source": "s", "target": ""}, "maps target to ''; the name of a column"),
         ({"source": 0, "target": "t"}, "maps source to 0; the name of a column"),
         ({"source": "s", "target": "a,,b"}, "maps target to 'a,,b'; the name of a col"),
+        ({"source": "s+", "target": "t"}, r"maps source to 's\+'; the name of a col"),
+        ({"source": "s", "target": "a,+b"}, r"maps target to 'a,\+b'; the name of a"),
+        (
+            {"source": "s", "target": "t", "id": " "},
+            "maps id to ' '; the name of a col",
+        ),
     ],
 )
 def test_a_mapping_that_cannot_be_meant(columns, message):
@@ -33,6 +39,34 @@ def test_a_row_becomes_an_example():
     columns = mapping.Columns("s", ("t", "u"))
     row = {"s": ["a ", "b"], "t": b"caf\xc3\xa9", "u": ["", "c", "d"], "other": 1}
     assert columns.to_example(row, "f:1") == Example("f:1", "a  b", ("café", "c", "d"))
+
+
+def test_columns_are_joined_by_a_plus():
+    columns = mapping.Columns.from_mapping({"source": "a + b", "target": "c+d, b"})
+    assert columns == mapping.Columns("a+b", ("c+d", "b"))
+    assert columns.names == ("a", "b", "c", "d")
+    row = {"a": " x", "b": b"y ", "c": ["", "z", " ", "z"], "d": None}
+    assert columns.to_example(row, "f:1") == Example("f:1", "x y", ("z z", "y "))
+
+
+def test_an_id_is_one_column_whatever_its_name():
+    columns = mapping.Columns.from_mapping({"source": "a", "target": "b", "id": "a+"})
+    assert columns.names == ("a", "b", "a+")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"a": " ", "b": "", "c": "x"}, "column 'a\\+b' is empty; the source"),
+        ({"a": "x", "b": None, "c": []}, "column 'c' and column 'a2' is empty"),
+        ({"a": "x", "c": "y"}, "no column 'b'; found: 'a2', 'a', 'c'"),
+        ({"a": "x", "b": 3, "c": "y"}, "column 'b' holds '3' of type int"),
+    ],
+)
+def test_joined_columns_that_are_no_text(row, message):
+    columns = mapping.Columns.from_mapping({"source": "a+b", "target": "c, a2"})
+    with pytest.raises(table.BadRow, match=message):
+        columns.to_example({"a2": None, **row}, "unused")
 
 
 @pytest.mark.parametrize("value", [True, None, " ", [], ["a", "b"], {"a": 1}])

@@ -213,6 +213,26 @@ def test_without_good_rows_skipping_is_an_error(tmp_path):
         read(tmp_path / "x.jsonl", {**COLUMNS, "source": "text"}, on_bad_row="skip")
 
 
+@pytest.mark.parametrize("name", WRITERS)
+def test_columns_of_every_format_are_joined(name, tmp_path, tfrecord_writer):
+    (tmp_path / name).write_bytes(WRITERS[name](ROWS[:2], writer=tfrecord_writer))
+    columns = {"source": "document+summary", "target": "summary+document, document"}
+    (found, _) = read(tmp_path / name, columns)
+    assert found.source == "a plain text short"
+    assert found.references == ("short a plain text", "a plain text")
+    with pytest.raises(errors.DataError, match=r"no column 'sumary'.*'summary'"):
+        read(tmp_path / name, {**columns, "source": "document+sumary"})
+
+
+def test_a_file_without_a_header_has_its_columns_joined_by_position(tmp_path):
+    (tmp_path / "x.tsv").write_text("a\tb\tc\n\td\te\n")
+    found = read(tmp_path / "x.tsv", {"source": "0+1", "target": "2+0,1"})
+    assert [(one.source, one.references) for one in found] == [
+        ("a b", ("c a", "b")),
+        ("d", ("e", "d")),
+    ]
+
+
 @pytest.mark.parametrize(
     "name", ["x.jsonl", "x.csv", "x.tsv", "x.tfrecord", "x.json.gz"]
 )
@@ -225,7 +245,10 @@ def test_an_empty_file_is_an_error(name, tmp_path):
 
 def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path):
     (tmp_path / "x.txt").write_text("text")
-    with pytest.raises(errors.DataError, match=r"x\.txt has none.*\.jsonl,.*\.parquet"):
+    with pytest.raises(
+        errors.DataError,
+        match=r"x\.txt has none.*\.jsonl,.*\.parquet.* by braces, such as 'train\.{en,",
+    ):
         read(tmp_path / "x.txt")
 
 

@@ -75,6 +75,14 @@ def test_columns_by_name_and_by_position():
     assert texts(io.BytesIO(b'{"a": "b"}'), "jsonl", "a") == ["b"]
 
 
+def test_columns_are_joined_as_in_training():
+    rows = b'a,b\nc,d\n,e\n" ",\n'
+    assert texts(io.BytesIO(rows), "csv", "b + a") == ["d c", "e", "  "]
+    assert texts(io.BytesIO(rows), "csv", "0+1")[:2] == ["a b", "c d"]
+    objects = b'{"a": ["x", "y"], "b": "z"}\n{"a": "x"}\n'
+    assert texts(io.BytesIO(objects), "jsonl", "a+b") == ["x y z", "[missing column]"]
+
+
 def test_a_list_of_texts_is_joined_as_in_training():
     assert texts(io.BytesIO(b'{"source": ["a b", "c"]}'), "jsonl") == ["a b c"]
 
@@ -159,6 +167,7 @@ def test_a_stream_of_any_length_takes_little_memory():
         ("x.csv", b"a,b\n", None, "no column 'source'; found: 'a', 'b'. --column"),
         ("x.csv", b"texts\n1\n", "text", "Did you mean 'texts'"),
         ("x.tsv", b"a\tb\n", "2", "no column '2'; found: '0', '1'"),
+        ("x.tsv", b"a\tb\n", "a+c", "no column 'c'; found: 'a', 'b'"),
         ("x.csv", b"text,text\n1,2\n", None, "has 2 columns 'text'; expected one"),
         ("x", b"\xff\xfea\x00", None, "UTF-16; UTF-8 is expected"),
         ("x.gz", b"a", None, "cannot be decompressed"),

@@ -61,6 +61,7 @@ def test_all_columns_of_tsv_are_texts_and_empty_ones_at_the_end_none(written):
 def test_a_column_of_a_table(written, name, comma):
     path = written(name, f"id{comma}text\n1{comma}a\n2{comma}b\n")
     assert text_lists.read(path, NAMES, "text") == [("a",), ("b",)]
+    assert text_lists.read(path, NAMES, "id+text") == [("1 a",), ("2 b",)]
     assert text_lists.read(path, NAMES, "1") == [("text",), ("a",), ("b",)]
 
 
