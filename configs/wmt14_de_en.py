@@ -38,7 +38,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data.validation = "wmt14/newstest2013.{en,de}"
     config.data.columns.update(source="de", target="en")
     common.set_lengths(config, source=128, target=128)
-    config.eval.metric = "bleu_tf_models"
+    config.eval.metric = "bleu-tfmodels"
 
     if variant == "demo":
         year = "newstest2014"

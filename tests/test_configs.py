@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from bertgen_jax import recipes
+from bertgen_jax import config_checks, recipes
 from bertgen_jax.decoding.config import LENGTH_PENALTY_FORMS
 from bertgen_jax.training import optimizers, schedules
 
@@ -20,6 +20,10 @@ VARIANTS = ("", "demo")
 def config(request):
     name, variant = request.param
     return importlib.import_module(f"configs.{name}").get_config(variant)
+
+
+def test_every_value_of_it_is_allowed(config):
+    config_checks.check(config)
 
 
 def test_every_name_in_it_exists(config):
