@@ -9,7 +9,14 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bertgen_jax import errors
-from bertgen_jax.data import demo_news
+from bertgen_jax.data import (
+    demo_fusions,
+    demo_headlines,
+    demo_highlights,
+    demo_news,
+    demo_splits,
+    demo_translations,
+)
 from bertgen_jax.data.demo_draw import Draw
 from bertgen_jax.data.example import Example
 from bertgen_jax.suggest import nearest
@@ -18,7 +25,13 @@ from bertgen_jax.suggest import nearest
 SIZES: Mapping[str, int] = {"test": 200, "validation": 200, "train": 20_000}
 
 CORPORA: Mapping[str, Callable[[Draw], Iterator[tuple[str, str]]]] = {
+    "english_german": demo_translations.english_german,
+    "fusions": demo_fusions.fusions,
+    "german_english": demo_translations.german_english,
+    "headlines": demo_headlines.headlines,
+    "highlights": demo_highlights.highlights,
     "news": demo_news.articles,
+    "splits": demo_splits.splits,
 }
 
 

@@ -12,6 +12,12 @@ FIRST_NAMES = (
     *("Hugo", "Irene", "Jonas", "Julia", "Karim", "Laura", "Leo", "Maria", "Nadia"),
     *("Oscar", "Paul", "Rosa", "Simon", "Vera", "Walter"),
 )
+WOMEN = frozenset(
+    (
+        *("Alice", "Anna", "Carla", "Elena", "Emma", "Grace", "Irene", "Julia"),
+        *("Laura", "Maria", "Nadia", "Rosa", "Vera"),
+    )
+)
 SURNAMES = (
     *("Adler", "Barlow", "Castro", "Dunn", "Ellis", "Farrow", "Grant", "Hayes"),
     *("Ivanov", "Jensen", "Keller", "Lindgren", "Marsh", "Novak", "Okafor", "Palmer"),
@@ -30,6 +36,11 @@ COMPANIES = (
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = ("March", "April", "May", "June", "July", "August", "September", "October")
 COUNTS = ("two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def pronoun(name: str) -> str:
+    """ "she" or "he", by the first name."""
+    return "she" if name.split()[0] in WOMEN else "he"
 
 
 def people(draw: Draw, count: int) -> list[str]:

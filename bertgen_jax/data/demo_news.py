@@ -10,14 +10,20 @@ def articles(draw: Draw) -> Iterator[tuple[str, str]]:
     """Yields (article, summary) without end; a summary may come twice."""
     while True:
         story = draw.one(STORIES)(draw)
-        yield _article(story, draw), story.summary
+        yield article(draw, story, asides=(2, 3)), story.summary
 
 
-def _article(story: Story, draw: Draw) -> str:
-    """An opening or the first fact, then the other sentences in any order."""
+def article(draw: Draw, story: Story, asides: tuple[int, int]) -> str:
+    """An opening or the first fact, then the other sentences in any order.
+
+    Args:
+      draw: chooses.
+      story: what is told.
+      asides: the least and the most asides among the sentences.
+    """
     first, *rest = [draw.one(wordings) for wordings in story.facts]
     if draw.chance(0.6):
         rest.append(first)
         first = draw.one(story.openings)
-    rest += draw.several(story.asides, draw.number(2, 3))
+    rest += draw.several(story.asides, draw.number(*asides))
     return " ".join([first, *draw.several(rest, len(rest))])

@@ -1,9 +1,11 @@
-"""A fresh cache for each test, and a writer of TFRecord files that shares no code."""
+"""A fresh cache for each test, an independent writer of TFRecord files, mean ROUGE."""
 
+import statistics
 import struct
 import types
 
 import pytest
+from rouge_score import rouge_scorer
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +20,20 @@ def tfrecord_writer():
     return types.SimpleNamespace(
         frame=_frame, example=_example, field=_field, varint=_varint
     )
+
+
+@pytest.fixture(scope="session")
+def mean_rouge_l():
+    """`mean_rouge_l(examples, predict)`: mean ROUGE-L F1 in percent, with stemming."""
+    scorer = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=True)
+
+    def mean(examples, predict):
+        return 100 * statistics.mean(
+            scorer.score(example.references[0], predict(example))["rougeL"].fmeasure
+            for example in examples
+        )
+
+    return mean
 
 
 def _frame(data: bytes) -> bytes:
