@@ -1,7 +1,7 @@
 """Length, repetition and novelty of predictions (the paper's Table 7 and its like).
 
-Words are what blanks separate, lower-cased. The same is measured of the references where they
-take the place of predictions: `outputs.replace_predictions`.
+Words are what blanks separate. References are measured by putting them in the place of
+predictions: `outputs.replace_predictions`.
 """
 
 import itertools
@@ -54,7 +54,11 @@ def measure_length(outputs: Outputs, *, name: str = "length") -> list[Measuremen
 
 
 def measure_repetition(
-    outputs: Outputs, *, frequent: Frequent = "references", name: str = "repetition"
+    outputs: Outputs,
+    *,
+    frequent: Frequent = "references",
+    lowercase: bool = False,
+    name: str = "repetition",
 ) -> list[Measurement]:
     """The percentage of predictions that hold a rare word twice or more.
 
@@ -65,6 +69,7 @@ def measure_repetition(
       outputs: predictions and references.
       frequent: of which texts: "references", so that systems compare; "predictions";
         "both", as the paper says.
+      lowercase: whether case is ignored.
       name: of the measurement.
 
     Raises:
@@ -72,25 +77,28 @@ def measure_repetition(
     """
     choices.check("frequent", frequent, _FREQUENT)
     of_references, of_predictions = _FREQUENT[frequent]
+    predictions = [_words(one, lowercase) for one in outputs.predictions]
     counts: Counter[str] = Counter()
     if of_references:
-        counts.update(_words(itertools.chain.from_iterable(outputs.references)))
+        for one in itertools.chain.from_iterable(outputs.references):
+            counts.update(_words(one, lowercase))
     if of_predictions:
-        counts.update(_words(outputs.predictions))
+        counts.update(itertools.chain.from_iterable(predictions))
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
     common = set(ranked[:FREQUENT_WORDS])
-    repeats = [
-        100 * _repeats(one.lower().split(), common) for one in outputs.predictions
-    ]
-    signature = f"frequent:{FREQUENT_WORDS} of {frequent}|case:lc|tok:blanks"
+    repeats = [100 * _repeats(words, common) for words in predictions]
+    signature = (
+        f"frequent:{FREQUENT_WORDS} of {frequent}"
+        f"|case:{'lc' if lowercase else 'mixed'}|tok:blanks"
+    )
     return [measurement.mean(name, repeats, signature)]
 
 
 def measure_novelty(outputs: Outputs, *, name: str = "novelty") -> list[Measurement]:
     """The percentage of the predictions' n-grams that their sources do not have.
 
-    All predictions are pooled, and an n-gram counts as often as it stands there. It is
-    0 where no prediction has n-grams.
+    Case is ignored. All predictions are pooled, and an n-gram counts as often as it
+    stands there. It is 0 where no prediction has n-grams.
 
     Args:
       outputs: predictions and sources.
@@ -104,7 +112,7 @@ def measure_novelty(outputs: Outputs, *, name: str = "novelty") -> list[Measurem
     for row, (prediction, source) in enumerate(
         zip(outputs.predictions, sources, strict=True)
     ):
-        words, source_words = prediction.lower().split(), source.lower().split()
+        words, source_words = _words(prediction, True), _words(source, True)
         for order in range(1, NOVELTY_ORDERS + 1):
             known = set(_ngrams(source_words, order))
             own = list(_ngrams(words, order))
@@ -121,8 +129,8 @@ def measure_novelty(outputs: Outputs, *, name: str = "novelty") -> list[Measurem
     ]
 
 
-def _words(texts: Iterable[str]) -> Iterable[str]:
-    return itertools.chain.from_iterable(text.lower().split() for text in texts)
+def _words(text: str, lowercase: bool) -> list[str]:
+    return (text.lower() if lowercase else text).split()
 
 
 def _repeats(words: Sequence[str], common: set[str]) -> bool:

@@ -202,8 +202,9 @@ def operation_counts(
 
     With s, c and r the counts of an n-gram in source, prediction and all m references,
     kept is min(m s, m c), to be kept min(m s, r); deleted is max(0, m s - m c), to be
-    deleted max(0, m s - r); right is the smaller of the two. Added are n-grams, once,
-    that the source does not have.
+    deleted max(0, m s - r); right is the smaller of the two (of deletions, but for
+    "sums", max(0, m s - m c - r)). Added are n-grams, once, that the source does not
+    have.
 
     Args:
       sources, predictions: n texts.
@@ -231,12 +232,17 @@ def operation_counts(
 
     voices = np.repeat(found.voices, sizes[:, 0])
     source, prediction = voices * source, voices * prediction
-    for operation, done, wanted in (
-        (0, np.minimum(source, prediction), np.minimum(source, reference)),
-        (2, np.maximum(0, source - prediction), np.maximum(0, source - reference)),
+    kept, to_keep = np.minimum(source, prediction), np.minimum(source, reference)
+    gone, to_go = np.maximum(0, source - prediction), np.maximum(0, source - reference)
+    if counting == "sums":
+        rightly_gone = np.minimum(gone, to_go)
+    else:
+        rightly_gone = np.maximum(0, gone - reference)
+    for operation, right, *wholes in (
+        (0, np.minimum(kept, to_keep), kept, to_keep),
+        (2, rightly_gone, gone, to_go),
     ):
-        right = np.minimum(done, wanted)
-        for column, whole in enumerate((done, wanted)):
+        for column, whole in enumerate(wholes):
             if counting == "sums" or (counting == "mixed" and column == 1):
                 pair = _pair(found.total(right), found.total(whole))
             else:

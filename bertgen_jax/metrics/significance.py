@@ -10,6 +10,7 @@ from bertgen_jax.errors import DataError
 from bertgen_jax.metrics.bootstrap import Resamples
 from bertgen_jax.metrics.measurement import Measurement
 
+_ROUNDING = 1e-9  # of scores up to 100 whose sums are taken in different orders
 _TRIALS_AT_ONCE = 256  # megabytes, whatever the number of examples
 
 
@@ -58,7 +59,7 @@ def approximate_randomization(
 
 def _p_value(found: np.ndarray, difference: float) -> float:
     # Strictly larger: a system beside itself differs by 0, and never by chance.
-    return (np.sum(found > difference) + 1) / (len(found) + 1)
+    return float((np.sum(found > difference + _ROUNDING) + 1) / (len(found) + 1))
 
 
 def _check(system: Measurement, baseline: Measurement) -> None:

@@ -1,0 +1,463 @@
+"""BLEU against the programs whose numbers it gives, and what is done with odd input."""
+
+import itertools
+import math
+import warnings
+
+import numpy as np
+import pytest
+import sacrebleu
+from nltk.translate import bleu_score
+
+from bertgen_jax.errors import ConfigError
+from bertgen_jax.metrics import baselines, bleu
+from bertgen_jax.metrics.bootstrap import Resamples
+from bertgen_jax.metrics.outputs import Outputs
+
+
+def measured(predictions, references, measure=bleu.measure, **options):
+    (found,) = measure(Outputs.of(predictions, references), **options)
+    return found
+
+
+def value(predictions, references, measure=bleu.measure, **options):
+    return measured(predictions, references, measure, **options).value
+
+
+def of_counts(rows, value_of):
+    return float(value_of(np.sum([bleu.counts(*row) for row in rows], axis=0)))
+
+
+@pytest.fixture
+def three(cases):
+    """Three predictions with two references each."""
+    case = cases["bleu"]
+    return case["hypotheses"], list(zip(*case["reference_streams"], strict=True)), case
+
+
+def random_texts(seed=0, count=40):
+    """Predictions with one to three references each, some empty, some equal."""
+    random = np.random.default_rng(seed)
+    words = [
+        "The",
+        "the",
+        "dog",
+        "dog's",
+        "3.5",
+        "2014.",
+        "(a)",
+        "–",
+        "bit",
+        "bit",
+        ",",
+    ]
+
+    def text():
+        return " ".join(random.choice(words, random.integers(0, 12)))
+
+    references = [[text() for _ in range(random.integers(1, 4))] for _ in range(count)]
+    predictions = [
+        several[-1] if random.random() < 0.3 else text() for several in references
+    ]
+    return predictions, references
+
+
+# Our names of choices, and sacreBLEU's.
+SPELLINGS = {
+    "lowercase": "lowercase",
+    "tokenization": "tokenize",
+    "smoothing": "smooth_method",
+    "smoothing_value": "smooth_value",
+    "orders": "max_ngram_order",
+    "effective_order": "effective_order",
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"lowercase": True, "tokenization": "intl"},
+        {"tokenization": "none", "smoothing": "none"},
+        {"tokenization": "char", "orders": 2},
+        {"smoothing": "floor", "effective_order": True},
+        {"smoothing": "add-k", "smoothing_value": 2},
+        {"effective_order": True},
+        {"tokenization": "zh", "orders": 6},
+    ],
+)
+def test_the_scores_are_those_of_sacrebleu_itself(seed, options):
+    predictions, references = random_texts(seed)
+    found = measured(predictions, references, **options)
+    metric = sacrebleu.BLEU(**{SPELLINGS[key]: one for key, one in options.items()})
+    streams = list(itertools.zip_longest(*references))
+    expected = metric.corpus_score(predictions, streams)
+    assert expected.score > 0
+    assert found.value == pytest.approx(expected.score, rel=1e-12)
+    signature = found.signature.partition("|orders:")[0]
+    assert signature == str(metric.get_signature())
+    for row, score in enumerate(found.per_example):
+        counts = found.statistics[row].tolist()
+        alone = metric._compute_score_from_stats(counts).score
+        assert score == pytest.approx(alone, rel=1e-12, abs=1e-300)
+
+
+def test_three_sentences_of_sacrebleu(three):
+    predictions, references, case = three
+    golden = case["sacrebleu"]
+    expected = {
+        "default (13a)": {},
+        "tokenize none": {"tokenization": "none"},
+        "smoothing none": {"smoothing": "none"},
+    }
+    for key, options in expected.items():
+        found = value(predictions, references, **options)
+        assert found == pytest.approx(golden[key], abs=1e-6)
+    for orders in (1, 2, 3, 4):
+        found = value(predictions, references, orders=orders)
+        assert found == pytest.approx(golden[f"max order {orders}"], abs=0.005)
+    assert value(["", "", ""], references) == golden["empty hypotheses"] == 0
+    computed = case["sacrebleu, computed"]
+    for stream, key in enumerate(("first stream only", "second stream only")):
+        alone = [[several[stream]] for several in references]
+        assert value(predictions, alone) == pytest.approx(computed[key], rel=1e-9)
+
+
+def test_three_sentences_of_nltk(three):
+    predictions, references, case = three
+    expected = case["nltk_style, blanks as tokens"]
+    found = value(predictions, references, bleu.measure_nltk)
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_effective_order_leaves_out_what_is_too_long(cases):
+    for case in cases["bleu"]["effective order (scale 0 to 1)"]:
+        found = value(
+            [case["hypothesis"]],
+            [[case["reference"]]],
+            effective_order=True,
+            smoothing="floor",
+            smoothing_value=0.01,
+        )
+        assert found == pytest.approx(100 * case["bleu"], rel=1e-12)
+    assert value(["a test"], [["a test"]]) == 0
+
+
+def test_a_score_is_made_of_counts(cases):
+    case = cases["bleu"]["from counts"]
+    sums = np.array([*case["lengths"], *case["matches"], *case["totals"]], float)
+    for value_of in (bleu.sacrebleu_value, bleu.tfmodels_value, bleu.nltk_value):
+        expected = 100 * case["bleu (0 to 1)"]
+        assert value_of(sums) == pytest.approx(expected, rel=1e-9)
+
+
+def test_sentence_scores_with_effective_order(cases):
+    case = cases["bleu"]["sentence bleu, effective order"]
+    for key, options in {
+        "exp, 13a": {},
+        "none, 13a": {"smoothing": "none"},
+        "floor 0.1, 13a": {"smoothing": "floor", "smoothing_value": 0.1},
+        "add-k 1, 13a": {"smoothing": "add-k", "smoothing_value": 1},
+        "exp, no tokenisation": {"tokenization": "none"},
+    }.items():
+        found = value(
+            [case["hypothesis"]], [[case["reference"]]], effective_order=True, **options
+        )
+        assert found == pytest.approx(case[key], abs=1e-3)
+
+
+def test_tokens_of_tf_models(cases):
+    for case in cases["bleu"]["TF Models tokens"]:
+        assert bleu.tokenize_tfmodels(case["text"]) == case["tokens"]
+    tokens = bleu.tokenize_tfmodels("well-known (see p. 3)")
+    assert tokens == ["well", "-", "known", "(", "see", "p", ".", "3)"]
+
+
+def test_small_corpora_of_tensor2tensor(cases):
+    for case in cases["bleu"]["tensor2tensor / TF Models (scale 0 to 1)"]:
+        texts = [
+            [text.split() if isinstance(text, str) else text for text in case[side]]
+            for side in ("hypotheses", "references")
+        ]
+        rows = [(own, [other]) for own, other in zip(*texts, strict=True)]
+        found = of_counts(rows, bleu.tfmodels_value)
+        assert found == pytest.approx(100 * case["bleu"], abs=0.1)
+
+
+def test_a_file_of_tf_models(cases):
+    case = cases["bleu"]["TF Models file score"]
+    references = [[one] for one in case["references"]]
+    for lowercase, key in ((True, "uncased"), (False, "cased")):
+        found = value(
+            case["hypotheses"], references, bleu.measure_tfmodels, lowercase=lowercase
+        )
+        assert found == pytest.approx(case[key], rel=1e-12)
+    nothing_matches = ["Dog", "Cat"], [["Testing"], ["more tests!"]]
+    found = value(*nothing_matches, bleu.measure_tfmodels)
+    assert found == pytest.approx(26.01, abs=0.005)
+    assert value(*nothing_matches, tokenization="intl", lowercase=True) == 0
+
+
+def test_a_pair_of_tf_models():
+    # reference/paper.md, section 10.4.
+    references = [
+        ["The boat, built in 1950, sank near the port."],
+        ["Nobody was hurt in the accident."],
+    ]
+    predictions = [
+        "the boat built in 1950 sank near the port.",
+        "Nobody was hurt in that accident.",
+    ]
+    for lowercase, expected in ((True, 48.265162), (False, 46.374412)):
+        found = value(
+            predictions, references, bleu.measure_tfmodels, lowercase=lowercase
+        )
+        assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_quotes_of_unicode_are_those_of_ascii_where_asked_for():
+    prediction = "“a” „b“ «c» ‘d’ ‚e‘ f"
+    reference = '"a" "b" "c" \'d\' \'e\' f'
+    assert value([prediction], [[reference]], bleu.measure_tfmodels) == pytest.approx(
+        100
+    )
+    kept = value([prediction], [[reference]], bleu.measure_tfmodels, quotes="kept")
+    assert kept < 50
+
+
+def test_tf_models_knows_the_first_reference_only():
+    found = measured(["a b c d"], [["a b x d", "a b c d"]], bleu.measure_tfmodels)
+    alone = measured(["a b c d"], [["a b x d"]], bleu.measure_tfmodels)
+    assert found.value == alone.value
+    assert found.signature == (
+        "nrefs:first|case:lc|quotes:ascii|tok:tfmodels|smooth:exp"
+    )
+    assert alone.signature.startswith("nrefs:1|")
+
+
+def test_wikisplit_bleu(cases):
+    case = cases["bleu"]["wikisplit bleu"]
+    references = [
+        line.split("\t") for line in case["gold (tab separates alternatives)"]
+    ]
+    found = measured(case["predictions"], references, bleu.measure_nltk)
+    assert found.value == pytest.approx(case["corpus"], rel=1e-12)
+    mean = found.per_example.mean()
+    assert mean == pytest.approx(case["mean of sentence scores"], rel=1e-12)
+
+
+def test_nltk_scores_are_those_of_nltk_itself():
+    predictions, references = random_texts(seed=1)
+    found = measured(predictions, references, bleu.measure_nltk, separators="kept")
+    expected = bleu_score.corpus_bleu(
+        [[one.split() for one in several] for several in references],
+        [one.split() for one in predictions],
+    )
+    assert found.value == pytest.approx(100 * expected, rel=1e-12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of orders without a match
+        for row, score in enumerate(found.per_example):
+            alone = bleu_score.sentence_bleu(
+                [one.split() for one in references[row]], predictions[row].split()
+            )
+            assert score == pytest.approx(100 * alone, rel=1e-12, abs=1e-60)
+
+
+MEASURES = [
+    bleu.measure,
+    bleu.measure_tfmodels,
+    bleu.measure_nltk,
+]
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_empty_texts_score_0(measure):
+    for prediction, references in (
+        ("", ["a b c d e"]),
+        ("", [""]),
+        ("", ["", "a"]),
+        ("\0", [""]),
+        (" \n", ["a"]),
+    ):
+        found = value([prediction], [references], measure)
+        assert 0 <= found < 100
+        assert not math.isnan(found)
+        if not prediction.strip():
+            assert found == 0
+    whole = value(["", "a b c d e"], [["x"], ["a b c d e"]], measure)
+    assert 0 < whole < 100  # the brevity penalty
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_resamples_score_as_their_texts(measure):
+    predictions, references = random_texts(seed=2)
+    found = measured(predictions, references, measure)
+    resamples = Resamples(len(predictions), samples=5)
+    for sample, score in zip(
+        resamples.counts.astype(int), resamples.values(found), strict=True
+    ):
+        drawn = np.repeat(np.arange(len(predictions)), sample)
+        expected = value(
+            [predictions[row] for row in drawn],
+            [references[row] for row in drawn],
+            measure,
+        )
+        assert score == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        bleu.measure,
+        bleu.measure_nltk,
+        pytest.param(bleu.measure_tfmodels, marks=pytest.mark.slow),
+    ],
+)
+def test_nul_is_a_character_and_ten_megabytes_are_a_line(measure):
+    line = "a\0b c d " + "e" * 10_000_000
+    assert value([line], [[line]], measure) == pytest.approx(100)
+
+
+def test_unknown_choices_are_refused():
+    texts = ["a"], [["a"]]
+    with pytest.raises(ConfigError, match=r"tokenization is one of .* 'international'"):
+        value(*texts, tokenization="international")
+    with pytest.raises(ConfigError, match="smoothing is one of none, floor"):
+        value(*texts, smoothing="exponential")
+    with pytest.raises(ConfigError, match="'exp' has no smoothing_value"):
+        value(*texts, smoothing_value=0.1)
+    with pytest.raises(ConfigError, match="orders is 0"):
+        value(*texts, orders=0)
+    with pytest.raises(ConfigError, match="quotes is one of ascii, kept"):
+        value(*texts, bleu.measure_tfmodels, quotes="curly")
+    with pytest.raises(ConfigError, match="separators is one of removed, kept"):
+        value(*texts, bleu.measure_nltk, separators="stripped")
+
+
+def test_names_and_signatures_tell_the_choices():
+    found = measured(["a"], [["a"]], orders=2, name="bleu2", smoothing="floor")
+    assert found.name == "bleu2"
+    assert found.signature == (
+        f"nrefs:1|case:mixed|eff:no|tok:13a|smooth:floor[0.10]"
+        f"|version:{sacrebleu.__version__}|orders:2"
+    )
+    several = measured(["a", "b"], [["a"], ["b", "c"]])
+    assert several.signature.startswith("nrefs:var|")
+    nltk = measured(["a", "b"], [["a"], ["b", "c"]], bleu.measure_nltk)
+    assert nltk.name == "bleu-nltk"
+    assert nltk.signature == (
+        "nrefs:var|case:mixed|separators:removed|tok:blanks|smooth:none|program:nltk"
+    )
+
+
+# How the golden files call a variant, and how it is asked for.
+VARIANTS = {
+    "bleu_13a": (bleu.measure, {}),
+    "bleu_13a_lc": (bleu.measure, {"lowercase": True}),
+    "bleu_intl": (bleu.measure, {"tokenization": "intl"}),
+    "bleu_intl_lc": (bleu.measure, {"tokenization": "intl", "lowercase": True}),
+    "bleu_none": (bleu.measure, {"tokenization": "none"}),
+    "tfm_uncased": (bleu.measure_tfmodels, {"quotes": "kept"}),
+    "tfm_cased": (bleu.measure_tfmodels, {"quotes": "kept", "lowercase": False}),
+}
+
+
+def check(predictions, references, golden, variants=tuple(VARIANTS)):
+    """Against the values of a golden file, and the counts that they are made of."""
+    for variant in set(variants) & set(golden):
+        measure, options = VARIANTS[variant]
+        found = measured(predictions, references, measure, **options)
+        assert found.value == pytest.approx(golden[variant], abs=1e-6)
+        if variant == "bleu_13a":
+            assert list(found.statistics.sum(axis=0)) == [
+                golden["sys_len"],
+                golden["ref_len"],
+                *golden["counts"],
+                *golden["totals"],
+            ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "system",
+    ["LIUM", "FBK", "KIT", "LMU-reranked", "online-B", "online-G", "SYSTRAN", "uedin"],
+)
+def test_newstest2017(read_lines, read_json, system):
+    predictions = read_lines(f"wmt17_en_de/outputs.{system}.de.gz")
+    references = [[line] for line in read_lines("wmt17_en_de/references.de.gz")]
+    golden = read_json("wmt17_en_de/golden.json")[system]
+    assert set(VARIANTS) <= set(golden)
+    check(predictions, references, golden)
+    published = golden["published_mteval_v13a"]
+    assert golden["bleu_13a"] == pytest.approx(published, abs=0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("year", "letters"), [("wmt21_en_de", "ACD"), ("wmt22_en_de", "AB")]
+)
+def test_wmt_with_several_references(read_lines, read_json, year, letters):
+    streams = {one: read_lines(f"{year}/references.{one}.de.gz") for one in letters}
+    scores = read_json(f"{year}/golden.json")["scores"]
+    assert len(scores) == {"wmt21_en_de": 4, "wmt22_en_de": 6}[year]
+    for system, golden in scores.items():
+        predictions = read_lines(f"{year}/outputs.{system}.de.gz")
+        together = list(zip(*streams.values(), strict=True))
+        check(predictions, together, golden["all"])
+        for letter in letters:
+            # Of one reference alone what is not known from the others: time is short.
+            variants = ("bleu_13a", "tfm_uncased", "tfm_cased")
+            alone = [[line] for line in streams[letter]]
+            check(predictions, alone, golden[letter], variants)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("baseline", ["copy", "halve", "concatenate"])
+def test_baselines_on_wikisplit(read_lines, read_json, baseline):
+    rows = [line.split("\t") for line in read_lines("wikisplit/test.tsv.gz")]
+    task = "wikisplit"
+    if baseline == "concatenate":
+        task = "wikisplit_fusion"
+        rows = [(baselines.concatenate(right), left) for left, right in rows]
+    predictions = [baselines.BASELINES[baseline](left) for left, _ in rows]
+    joined = [baselines.concatenate(one) for one in predictions]
+    references = [[right] for _, right in rows]
+    golden = read_json("wikisplit/golden.json")["splits"][f"{task}/test/{baseline}"]
+    nltk = value(predictions, references, bleu.measure_nltk)
+    assert nltk == pytest.approx(golden["bleu_nltk_joined_cased"], abs=1e-6)
+    raw = value(predictions, references)
+    assert raw == pytest.approx(golden["bleu_13a_raw"], abs=1e-6)
+    blanks = value(predictions, references, tokenization="none")
+    assert blanks == pytest.approx(golden["bleu_none_raw"], abs=1e-6)
+    kept = value(predictions, references, bleu.measure_nltk, separators="kept")
+    assert kept == pytest.approx(golden["bleu_none_raw"], abs=1e-6)
+    found = value(
+        joined,
+        [[baselines.concatenate(one) for one in several] for several in references],
+        tokenization="none",
+    )
+    assert found == pytest.approx(golden["bleu_none_joined"], abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("references", ["asset", "turkcorpus"])
+def test_fourteen_systems_of_simplification(read_rows, read_json, references):
+    rows = read_rows(f"{references}/test.jsonl.gz")
+    golden = read_json(f"{references}/golden.json")
+    (computed,) = (
+        scores for key, scores in golden.items() if key in ("computed", COMPUTED)
+    )
+    published = golden.get("published (EASSE numbers on ASSET test: [BLEU, SARI])", {})
+    for system in read_rows("asset/test.outputs.jsonl.gz"):
+        name = system["system"]
+        found = value(system["outputs"], [row["refs"] for row in rows], lowercase=True)
+        assert found == pytest.approx(computed[name]["bleu_lc_13a"], abs=1e-6)
+        if name in published:
+            assert found == pytest.approx(published[name][0], abs=0.005)
+
+
+COMPUTED = (
+    "computed test (detokenised files; outputs are those of "
+    "asset/test.outputs.jsonl.gz)"
+)

@@ -1,0 +1,77 @@
+"""Metrics by name: all of them measure, and what cannot be is refused at once."""
+
+import numpy as np
+import pytest
+
+from bertgen_jax.errors import ConfigError, DataError
+from bertgen_jax.metrics import catalogue, measurement
+from bertgen_jax.metrics.bootstrap import Resamples
+from bertgen_jax.metrics.outputs import Outputs
+
+OUTPUTS = Outputs.of(
+    ["The cat sat .", "a dog ran , he said .", ""],
+    [["The cat sat down ."], ["A dog ran .", "a dog , he said ."], ["one word"]],
+    ["The cat sat .", "a dog ran away , he said .", "nothing"],
+)
+
+
+@pytest.fixture
+def exceptions(tmp_path):
+    path = tmp_path / "exceptions.txt"
+    path.write_text("ran|run\n")
+    return path
+
+
+@pytest.mark.parametrize("name", catalogue.METRICS)
+def test_every_metric_measures_examples_and_resamples(name, exceptions):
+    found = catalogue.measure([name], OUTPUTS, exceptions=exceptions)
+    assert found
+    resamples = Resamples(len(OUTPUTS), samples=50)
+    for one in found:
+        assert one.name.startswith(name)
+        assert one.statistics.shape[0] == one.per_example.shape[0] == len(OUTPUTS)
+        assert one.statistics.dtype == np.float64
+        assert np.isfinite([one.value, *one.per_example]).all()
+        assert np.isfinite(resamples.values(one)).all()
+        _, *choices = one.signature.split("|")  # ROUGE begins with its program
+        assert all(":" in choice for choice in choices)
+    assert "\n" not in catalogue.METRICS[name].description
+
+
+def test_all_metrics_together_have_names_of_their_own(exceptions):
+    found = catalogue.measure(list(catalogue.METRICS), OUTPUTS, exceptions=exceptions)
+    names = [one.name for one in found]
+    assert len(set(names)) == len(names)
+    assert {"rouge1", "rouge155_1", "sari", "sari-easse_delete"} <= set(names)
+    assert [one.name for one in catalogue.measure(["bleu", "exact"], OUTPUTS)] == [
+        "bleu",
+        "exact",
+    ]
+
+
+def test_an_unknown_name_is_answered_by_the_nearest():
+    with pytest.raises(ConfigError, match=r"no metric 'blue'\. Did you mean 'bleu'\?"):
+        catalogue.measure(["exact", "blue"], OUTPUTS)
+    with pytest.raises(ConfigError, match=r"no metric 'xyz'\. Known are rouge, "):
+        catalogue.metric("xyz")
+
+
+def test_what_a_metric_needs_is_asked_for_before_anything_is_measured(monkeypatch):
+    monkeypatch.setattr(measurement, "mean", None)  # whoever measures, fails
+    without_sources = Outputs.of(OUTPUTS.predictions, OUTPUTS.references)
+    for name, metric in catalogue.METRICS.items():
+        if metric.needs_sources:
+            with pytest.raises(DataError, match=f"{name} compares predictions"):
+                catalogue.measure(["exact", name], without_sources)
+        if metric.needs_exceptions:
+            with pytest.raises(ConfigError, match=f"{name} needs a list of irregular"):
+                catalogue.measure(["exact", name], OUTPUTS)
+
+
+def test_only_what_needs_sources_fails_without(exceptions):
+    without_sources = Outputs.of(OUTPUTS.predictions, OUTPUTS.references)
+    names = [name for name, one in catalogue.METRICS.items() if not one.needs_sources]
+    assert catalogue.measure(names, without_sources, exceptions=exceptions)
+    for name in set(catalogue.METRICS) - set(names):
+        with pytest.raises(DataError):
+            catalogue.METRICS[name].measure(without_sources)
