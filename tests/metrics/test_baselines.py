@@ -28,9 +28,17 @@ def test_concatenate_takes_separators_out():
 
 
 def test_every_baseline_turns_a_text_into_a_text():
-    assert set(baselines.BASELINES) == {"copy", "lead", "halve", "concatenate"}
+    assert set(baselines.BASELINES) == {
+        "copy",
+        "lead-1",
+        "lead-3",
+        "halve",
+        "concatenate",
+    }
     for answer in baselines.BASELINES.values():
         for source in ("", "\0", "One is here. Two is there."):
             assert isinstance(answer(source), str)
     assert baselines.BASELINES["copy"]("a  b") == "a  b"
-    assert baselines.BASELINES["lead"]("One is here. Two.") == "One is here."
+    text = "One is here. Two. Three. Four."
+    assert baselines.BASELINES["lead-1"](text) == "One is here."
+    assert baselines.BASELINES["lead-3"](text) == "One is here.\nTwo.\nThree."

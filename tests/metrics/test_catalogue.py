@@ -16,15 +16,15 @@ OUTPUTS = Outputs.of(
 
 
 @pytest.fixture
-def exceptions(tmp_path):
+def options(tmp_path):
     path = tmp_path / "exceptions.txt"
     path.write_text("ran|run\n")
-    return path
+    return {"rouge155": {"exceptions": path}}
 
 
 @pytest.mark.parametrize("name", catalogue.METRICS)
-def test_every_metric_measures_examples_and_resamples(name, exceptions):
-    found = catalogue.measure([name], OUTPUTS, exceptions=exceptions)
+def test_every_metric_measures_examples_and_resamples(name, options):
+    found = catalogue.measure([name], OUTPUTS, options)
     assert found
     resamples = Resamples(len(OUTPUTS), samples=50)
     for one in found:
@@ -38,8 +38,8 @@ def test_every_metric_measures_examples_and_resamples(name, exceptions):
     assert "\n" not in catalogue.METRICS[name].description
 
 
-def test_all_metrics_together_have_names_of_their_own(exceptions):
-    found = catalogue.measure(list(catalogue.METRICS), OUTPUTS, exceptions=exceptions)
+def test_all_metrics_together_have_names_of_their_own(options):
+    found = catalogue.measure(list(catalogue.METRICS), OUTPUTS, options)
     names = [one.name for one in found]
     assert len(set(names)) == len(names)
     assert {"rouge1", "rouge155_1", "sari", "sari-easse_delete"} <= set(names)
@@ -68,10 +68,33 @@ def test_what_a_metric_needs_is_asked_for_before_anything_is_measured(monkeypatc
                 catalogue.measure(["exact", name], OUTPUTS)
 
 
-def test_only_what_needs_sources_fails_without(exceptions):
+def test_a_metric_asked_for_twice_is_measured_once():
+    assert len(catalogue.measure(["exact", "exact"], OUTPUTS)) == 1
+
+
+def test_options_are_of_their_metric():
+    stemmed, plain = (
+        catalogue.measure(["rouge", "exact"], OUTPUTS, {"rouge": {"stemming": stem}})
+        for stem in (True, False)
+    )
+    assert "stem:yes" in stemmed[0].signature
+    assert "stem:no" in plain[0].signature
+
+
+def test_names_of_measurements_are_known_without_any():
+    assert catalogue.measured_names(["exact", "sari"]) == (
+        "exact",
+        "sari",
+        "sari_keep",
+        "sari_add",
+        "sari_delete",
+    )
+
+
+def test_only_what_needs_sources_fails_without(options):
     without_sources = Outputs.of(OUTPUTS.predictions, OUTPUTS.references)
     names = [name for name, one in catalogue.METRICS.items() if not one.needs_sources]
-    assert catalogue.measure(names, without_sources, exceptions=exceptions)
+    assert catalogue.measure(names, without_sources, options)
     for name in set(catalogue.METRICS) - set(names):
         with pytest.raises(DataError):
             catalogue.METRICS[name].measure(without_sources)
