@@ -11,7 +11,7 @@ from rich.table import Table
 
 from bertgen_jax import file_scoring
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.metrics import catalogue, rouge, significance
+from bertgen_jax.metrics import baselines, catalogue, rouge, significance
 from bertgen_jax.metrics.bootstrap import Resamples
 from bertgen_jax.metrics.measurement import Measurement
 from bertgen_jax.metrics.score import Score, scores
@@ -56,6 +56,11 @@ def define(parser: argparse.ArgumentParser) -> None:
         "--compare",
         metavar="FILE",
         help="another system's predictions: p-values of the differences",
+    )
+    parser.add_argument(
+        "--baseline",
+        choices=baselines.BASELINES,
+        help="what nobody had to learn, beside it; made of the sources",
     )
     parser.add_argument("--output", metavar="FILE", help="all of it as JSON")
     columns = parser.add_argument_group(
@@ -133,9 +138,28 @@ def run(options: argparse.Namespace) -> int:
         )
         their_own = catalogue.measure(names, others, choices)
         compared = _compared(measured, their_own, resamples)
+    trivial: dict[str, Score] = {}
+    if options.baseline:
+        answer = baselines.BASELINES[options.baseline]
+        sources = outputs.known_sources(f"The baseline {options.baseline}")
+        answers = outputs.replace_predictions([answer(source) for source in sources])
+        trivial = scores(catalogue.measure(names, answers, choices), resamples)
     if options.output:
-        _write(pathlib.Path(options.output), options, len(outputs), found, compared)
-    _show(options, len(outputs), list(found.values()), compared)
+        content: dict[str, Any] = {
+            "predictions": options.predictions,
+            "references": list(options.references) or [options.predictions],
+            "sources": options.sources,
+            "examples": len(outputs),
+            "scores": {name: vars(score) for name, score in found.items()},
+        }
+        if trivial:
+            content["baseline"] = options.baseline
+            content["baseline_scores"] = {n: vars(one) for n, one in trivial.items()}
+        if compared:
+            content |= {"compared_with": options.compare, "comparison": compared}
+        _write(pathlib.Path(options.output), content)
+    columns = {"score": found, **({options.baseline: trivial} if trivial else {})}
+    _show(options, len(outputs), columns, compared)
     return 0
 
 
@@ -148,6 +172,11 @@ def _choices(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
         "rouge": {**shared, "stemming": options.stemming},
         "rouge155": {**shared, "exceptions": options.wordnet_exceptions},
     }
+
+
+def _write(path: pathlib.Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _compared(
@@ -163,56 +192,36 @@ def _compared(
     }
 
 
-def _write(
-    path: pathlib.Path,
-    options: argparse.Namespace,
-    examples: int,
-    found: dict[str, Score],
-    compared: dict[str, Any],
-) -> None:
-    content: dict[str, Any] = {
-        "predictions": options.predictions,
-        "references": list(options.references) or [options.predictions],
-        "sources": options.sources,
-        "examples": examples,
-        "scores": {name: vars(score) for name, score in found.items()},
-    }
-    if compared:
-        content |= {"compared_with": options.compare, "comparison": compared}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
 def _show(
     options: argparse.Namespace,
     examples: int,
-    found: Sequence[Score],
+    columns: dict[str, dict[str, Score]],
     compared: dict[str, Any],
 ) -> None:
-    table = Table(
-        title=f"{options.predictions}, {examples:,} examples", title_justify="left"
-    )
+    found, *_ = columns.values()
+    print(f"{options.predictions}, {examples:,} examples")
+    table = Table()
     table.add_column("metric")
-    table.add_column("score", justify="right")
-    table.add_column("95% interval", justify="right")
+    for name in columns:
+        table.add_column(name, justify="right")
+        table.add_column("95% interval", justify="right")
     if compared:
         table.add_column(pathlib.Path(options.compare).name, justify="right")
         table.add_column("p", justify="right")
-    for score in found:
-        row = [
-            score.name,
-            f"{score.value:.2f}",
-            f"{score.low:.2f} to {score.high:.2f}",
-        ]
+    for name in found:
+        row = [name]
+        for column in columns.values():
+            score = column[name]
+            row += [f"{score.value:.2f}", f"{score.low:.2f} to {score.high:.2f}"]
         if compared:
-            other = compared[score.name]
+            other = compared[name]
             mark = "" if other["p_value"] >= _SIGNIFICANT else "*"
             row += [f"{other['value']:.2f}", f"{other['p_value']:.4f}{mark}"]
         table.add_row(*row)
     Console().print(table)
     by_signature: dict[str, list[str]] = {}
-    for score in found:
-        by_signature.setdefault(score.signature, []).append(score.name)
+    for name, score in found.items():
+        by_signature.setdefault(score.signature, []).append(name)
     for signature, names in by_signature.items():
         print(f"{', '.join(names)}: {signature}")
     if compared:

@@ -130,6 +130,19 @@ def test_another_system_is_compared(files, capsys):
     assert "0.0050*" in capsys.readouterr().out
 
 
+def test_a_baseline_is_made_of_the_sources(files, capsys):
+    folder = files(out_txt="a b\n", ref_txt="c d\n", src_txt="c d\n")
+    words = ("--predictions", "out.txt", "--references", "ref.txt", "--metrics=exact")
+    words += ("--baseline=copy",)
+    found = results(folder, *words, "--sources", "src.txt")
+    assert found["scores"]["exact"]["value"] == 0
+    assert found["baseline"] == "copy"
+    assert found["baseline_scores"]["exact"]["value"] == 100
+    assert "copy" in capsys.readouterr().out
+    assert score(folder, *words) == 2
+    assert "The baseline copy compares" in capsys.readouterr().err
+
+
 def test_odd_texts_have_scores(files):
     long = "word " * 20_000
     folder = files(out_txt=f"\n\x00\n{long}\n", ref_txt="a\n\n" + "word\n")
