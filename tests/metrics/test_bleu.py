@@ -441,23 +441,19 @@ def test_baselines_on_wikisplit(read_lines, read_json, baseline):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("references", ["asset", "turkcorpus"])
-def test_fourteen_systems_of_simplification(read_rows, read_json, references):
-    rows = read_rows(f"{references}/test.jsonl.gz")
-    golden = read_json(f"{references}/golden.json")
-    (computed,) = (
-        scores for key, scores in golden.items() if key in ("computed", COMPUTED)
-    )
-    published = golden.get("published (EASSE numbers on ASSET test: [BLEU, SARI])", {})
-    for system in read_rows("asset/test.outputs.jsonl.gz"):
-        name = system["system"]
-        found = value(system["outputs"], [row["refs"] for row in rows], lowercase=True)
-        assert found == pytest.approx(computed[name]["bleu_lc_13a"], abs=1e-6)
-        if name in published:
-            assert found == pytest.approx(published[name][0], abs=0.005)
+@pytest.mark.parametrize("corpus", ["asset", "turkcorpus"])
+def test_fourteen_systems_of_simplification(simplification, corpus):
+    _, references, systems = simplification(corpus)
+    for _, predictions, golden in systems:
+        found = value(predictions, references, lowercase=True)
+        assert found == pytest.approx(golden["bleu_lc_13a"], abs=1e-6)
 
 
-COMPUTED = (
-    "computed test (detokenised files; outputs are those of "
-    "asset/test.outputs.jsonl.gz)"
-)
+@pytest.mark.slow
+def test_published_scores_of_asset(simplification, published_on_asset):
+    _, references, systems = simplification("asset")
+    for system, predictions, _ in systems:
+        if system in published_on_asset:
+            expected, _ = published_on_asset[system]
+            found = value(predictions, references, lowercase=True)
+            assert found == pytest.approx(expected, abs=0.005)
