@@ -5,7 +5,9 @@ import importlib
 import json
 import math
 
+import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from bertgen_jax import experiment, tasks
 from bertgen_jax.evaluation import evaluator
@@ -37,6 +39,24 @@ RUNS = {
     "opennmt_ende reversed": ("wmt14_de_en", "train validation test", ".{en,de}", {}),
 }
 LINES = {"train": 120, "validation": 12, "test": 12}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_on_disk(tmp_path_factory):
+    """Each run has its own functions to compile, but they are the same programs."""
+    names = (
+        "jax_compilation_cache_dir",
+        "jax_persistent_cache_min_compile_time_secs",
+        "jax_persistent_cache_min_entry_size_bytes",
+    )
+    before = [getattr(jax.config, name) for name in names]
+    values = [str(tmp_path_factory.mktemp("programs")), 0.1, -1]
+    for name, value in zip(names, values, strict=True):
+        jax.config.update(name, value)
+    yield
+    for name, value in zip(names, before, strict=True):
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
 
 
 def shorten(original, copy, lines):
