@@ -1,0 +1,125 @@
+"""How long scoring takes, beside the libraries that compute the same numbers.
+
+    python -m benchmarks.score [--repeats=5] [--output=FILE]
+
+Published outputs of the size of whole test sets, from `BERTGEN_DATA_DIR`: ROUGE-1, -2
+and -L of 11,334 summaries (XSum), BLEU of 3,004 translations (WMT17), and SARI and BLEU
+of 5,000 split sentences (WikiSplit, cut in half). Ours come with 95% intervals, theirs
+without. There is no library that computes the paper's SARI.
+"""
+
+import argparse
+import gzip
+import os
+import pathlib
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import sacrebleu
+from rouge_score import rouge_scorer
+
+from benchmarks import record, timing, wikisplit
+from bertgen_jax.metrics import baselines, catalogue
+from bertgen_jax.metrics.bootstrap import Resamples
+from bertgen_jax.metrics.outputs import Outputs
+from bertgen_jax.metrics.score import scores
+
+OURS = "bertgen_jax"
+Runs = dict[str, Callable[[], list[float]]]
+
+
+def main() -> int:
+    """Prints and writes what is found."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--repeats", type=int, default=5, help="rounds that are timed")
+    parser.add_argument("--output", type=pathlib.Path, help="JSON; or one in results/")
+    options = parser.parse_args()
+    machine = record.machine("bertgen_jax", "numpy", "rouge-score", "sacrebleu")
+    load, rows = os.getloadavg()[0], []
+    for case, outputs, runs in (_rouge(), _bleu(), _splitting()):
+        measured = timing.race(runs, options.repeats)
+        compared = timing.compared(measured, OURS)
+        rows.append({"case": case, "examples": len(outputs), "systems": compared})
+        print(f"{case}, {len(outputs):,} examples")
+        for name, one in compared.items():
+            ratio = f"{one['ratio']:.2f}x" if "ratio" in one else ""
+            print(f"  {name:16}{one['median_s']:8.2f} s  {ratio}")
+        for name, one in compared.items():
+            if one.get("agreement", 1.0) < 1:
+                print(f"{name} finds other numbers; nothing is written")
+                return 1
+    record.write(
+        options.output or record.results_file("score", machine),
+        shlex.join(["python", "-m", "benchmarks.score", *sys.argv[1:]]),
+        machine,
+        {"load": round(load, 2), "repeats": options.repeats, "rows": rows},
+    )
+    return 0
+
+
+def _lines(name: str) -> list[str]:
+    path = wikisplit.folder() / name
+    with gzip.open(path, "rt", encoding="utf-8", newline="\n") as file:
+        return file.read().removesuffix("\n").split("\n")
+
+
+def _scored(names: Sequence[str], outputs: Outputs, shown: Sequence[str]):
+    def run() -> list[float]:
+        found = scores(catalogue.measure(names, outputs), Resamples(len(outputs)))
+        return [round(found[name].value, 9) for name in shown]
+
+    return run
+
+
+def _rouge() -> tuple[str, Outputs, Runs]:
+    names = ("rouge1", "rouge2", "rougeL")
+    references = _lines("xsum_outputs/references.txt.gz")
+    predictions = _lines("xsum_outputs/outputs.tconvs2s.txt.gz")
+    outputs = Outputs.of(predictions, [[one] for one in references])
+
+    def library() -> list[float]:
+        scorer = rouge_scorer.RougeScorer(names, use_stemmer=True)
+        found = [
+            scorer.score(reference, prediction)
+            for prediction, reference in zip(predictions, references, strict=True)
+        ]
+        means = [np.mean([one[name].fmeasure for one in found]) for name in names]
+        return [round(100 * float(mean), 9) for mean in means]
+
+    runs = {OURS: _scored(["rouge"], outputs, names), "rouge-score": library}
+    return "ROUGE", outputs, runs
+
+
+def _bleu() -> tuple[str, Outputs, Runs]:
+    references = _lines("wmt17_en_de/references.de.gz")
+    predictions = _lines("wmt17_en_de/outputs.LIUM.de.gz")
+    outputs = Outputs.of(predictions, [[one] for one in references])
+
+    def library() -> list[float]:
+        return [round(sacrebleu.corpus_bleu(predictions, [references]).score, 9)]
+
+    return (
+        "BLEU",
+        outputs,
+        {
+            OURS: _scored(["bleu"], outputs, ["bleu"]),
+            "sacrebleu": library,
+        },
+    )
+
+
+def _splitting() -> tuple[str, Outputs, Runs]:
+    rows = [line.split("\t") for line in _lines("wikisplit/test.tsv.gz")]
+    outputs = Outputs.of(
+        [baselines.halve(source) for source, _ in rows],
+        [[target] for _, target in rows],
+        [source for source, _ in rows],
+    )
+    names = ["sari", "bleu"]
+    return "SARI and BLEU", outputs, {OURS: _scored(names, outputs, names)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
