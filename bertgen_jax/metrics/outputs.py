@@ -84,6 +84,28 @@ class Outputs:
             )
         return self.sources
 
+    def check_size(self, metric: str, most: int) -> None:
+        """Refuses texts that a metric would compare word by word for hours.
+
+        Args:
+          metric: its name.
+          most: words of a prediction times words of a reference of it.
+
+        Raises:
+          DataError: an example has more.
+        """
+        for index, (prediction, references) in enumerate(
+            zip(self.predictions, self.references, strict=True)
+        ):
+            words = len(prediction.split())
+            longest = max(len(one.split()) for one in references)
+            if words * longest > most:
+                raise DataError(
+                    f"{metric} compares every word of a prediction with every word of "
+                    f"its reference; example {index} (counted from 0) has {words:,} "
+                    f"and {longest:,}. Expected shorter texts: are line ends missing?"
+                )
+
     def replace_predictions(self, predictions: Sequence[str]) -> "Outputs":
         """Other answers to the same examples, such as a baseline's."""
         return dataclasses.replace(self, predictions=tuple(predictions))

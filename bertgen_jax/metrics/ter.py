@@ -7,6 +7,8 @@ from bertgen_jax.metrics import sacrebleu_counts
 from bertgen_jax.metrics.measurement import Measurement
 from bertgen_jax.metrics.outputs import Outputs
 
+_MOST_CELLS = 1_000_000  # words of both, multiplied: half a minute for one example
+
 
 def measure(outputs: Outputs, *, name: str = "ter") -> list[Measurement]:
     """Edits, of words and moved blocks, in percent of the reference.
@@ -19,7 +21,11 @@ def measure(outputs: Outputs, *, name: str = "ter") -> list[Measurement]:
     Args:
       outputs: predictions and references; slow on texts of more than some 200 words.
       name: of the measurement.
+
+    Raises:
+      DataError: a text so long that this would take minutes.
     """
+    outputs.check_size("TER", _MOST_CELLS)
     metric = TER()
     statistics = sacrebleu_counts.statistics(metric, outputs)
     return [Measurement(name, sacrebleu_counts.signature(metric), statistics, _value)]

@@ -3,6 +3,7 @@
 import pytest
 
 from bertgen_jax.errors import DataError
+from bertgen_jax.metrics import rouge, ter
 from bertgen_jax.metrics.outputs import Outputs
 
 
@@ -27,6 +28,18 @@ def test_other_predictions_meet_the_same_references():
     assert other == Outputs.of(["e"], [["b", "c"]], ["d"])
     with pytest.raises(DataError, match="2 predictions"):
         outputs.replace_predictions(["e", "f"])
+
+
+def test_texts_that_would_take_hours_are_refused():
+    words = "word " * 2_000
+    outputs = Outputs.of(["a", words], [["b"], ["c", words]])
+    outputs.check_size("ROUGE", 4_000_000)
+    with pytest.raises(DataError, match=r"ROUGE .* example 1 .* 2,000 and 2,000"):
+        outputs.check_size("ROUGE", 3_999_999)
+    with pytest.raises(DataError, match="TER compares"):
+        ter.measure(outputs)
+    with pytest.raises(DataError, match="ROUGE compares"):
+        rouge.measure(Outputs.of([words * 6], [[words * 6]]))
 
 
 def test_uniform_is_as_many_references_for_all():
