@@ -237,17 +237,14 @@ class Pipeline:
 
     def _results(self, found: Found) -> list[Result]:
         places = range(len(found.scores))
-        texts = self.tokenizers.target.batch_decode(
-            [found.tokens(place) for place in places], skip_special_tokens=True
-        )
+        texts = [self._decode(found.tokens(place)) for place in places]
         return [
-            {"generated_text": self._spelled(text), "score": float(score)}
+            {"generated_text": text, "score": float(score)}
             for text, score in zip(texts, found.scores, strict=True)
         ]
 
     def _decode(self, tokens: Sequence[int]) -> str:
-        text = self.tokenizers.target.decode(tokens, skip_special_tokens=True)
-        return self._spelled(text)
+        return self._spelled(self.tokenizers.generated_text(tokens))
 
     def _sure_text(self, tokens: Sequence[int]) -> str:
         """What the text of these tokens and any others begins with: whole words."""

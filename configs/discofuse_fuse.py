@@ -58,8 +58,8 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant == "demo":
         config.task = "discofuse"
         common.make_small(config, corpus="fusions")
-        config.total_steps = 1_000
-        common.set_lengths(config, source=64, target=64)
+        config.total_steps = 500
+        common.set_lengths(config, source=48, target=48)
         return config
     if variant not in _VARIANTS:
         common.refuse("discofuse_fuse", variant, "demo", *filter(None, _VARIANTS))

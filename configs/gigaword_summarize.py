@@ -42,8 +42,8 @@ def get_config(variant: str = "") -> ConfigDict:
 
     if variant == "demo":
         common.make_small(config, corpus="headlines")
-        config.total_steps = 600
-        common.set_lengths(config, source=64, target=24)
+        config.total_steps = 300
+        common.set_lengths(config, source=56, target=24)
     elif variant:
         common.refuse("gigaword_summarize", variant, "demo")
     return config

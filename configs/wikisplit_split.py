@@ -45,8 +45,8 @@ def get_config(variant: str = "") -> ConfigDict:
 
     if variant == "demo":
         common.make_small(config, corpus="splits")
-        config.total_steps = 1_000
-        common.set_lengths(config, source=64, target=64)
+        config.total_steps = 400
+        common.set_lengths(config, source=48, target=48)
     elif variant:
         common.refuse("wikisplit_split", variant, "demo")
     return config

@@ -43,8 +43,8 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant == "demo":
         year = "newstest2014"
         common.make_small(config, corpus="english_german")
-        config.total_steps = 1_000
-        common.set_lengths(config, source=48, target=48)
+        config.total_steps = 600
+        common.set_lengths(config, source=32, target=32)
     elif variant in ("", "newstest2014", "newstest2016"):
         year = variant or "newstest2014"
         config.data.test = f"wmt14/{year}.{{en,de}}"

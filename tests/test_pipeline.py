@@ -217,7 +217,7 @@ def test_a_tokenizer_with_more_ids_than_the_model(draw_params, tmp_path):
 def test_the_separator_of_sentences_is_spelled_as_wikisplit_spells_it(
     directory, monkeypatch
 ):
-    decoded = "it sank .<::::> who cared ?"
+    decoded = "it sank .< : : : : > who cared ?"  # by BERT's tokenizer
     split = bertgen_jax.pipeline("sentence-splitting", model=directory)
     plain = bertgen_jax.pipeline("text2text-generation", model=directory)
     for pipe, expected in (
@@ -225,12 +225,7 @@ def test_the_separator_of_sentences_is_spelled_as_wikisplit_spells_it(
         (plain, decoded),
     ):
         monkeypatch.setattr(
-            type(pipe.tokenizers.target),
-            "batch_decode",
-            lambda self, rows, **options: [decoded for _ in rows],
-        )
-        monkeypatch.setattr(
-            type(pipe.tokenizers.target), "decode", lambda self, ids, **options: decoded
+            type(pipe.tokenizers), "generated_text", lambda self, ids: decoded
         )
         (result,) = pipe("rain")
         assert result["generated_text"] == expected

@@ -55,11 +55,8 @@ def decode_split(
         )
         real = index >= 0
         scores[index[real]] = row_scores[real]
-        decoded = tokenizers.target.batch_decode(
-            rows[real].tolist(), skip_special_tokens=True
-        )
-        for i, text in zip(index[real], decoded, strict=True):
-            texts[i] = text
+        for i, row in zip(index[real], rows[real].tolist(), strict=True):
+            texts[i] = tokenizers.generated_text(row)
     return [
         Prediction(
             example.id, example.source, example.references, texts[i], float(scores[i])

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Self
 
 from bertgen_jax.tokenizers.auto import AutoTokenizer
@@ -55,6 +56,27 @@ class TokenizerPair:
             if inner.is_dir():
                 return cls(source, AutoTokenizer.from_pretrained(inner))
         return cls(source, source)
+
+    def generated_text(self, ids: Sequence[int]) -> str:
+        """What a model has written: no special strings, but the one between sentences.
+
+        In the published vocabulary " <::::> " is a special string, and a part of the
+        texts of WikiSplit as well; Hugging Face leaves it out. In BERT's and RoBERTa's
+        the string that separates is the one that ends a text.
+
+          [2, 30996, 865, 33, 609, 1] -> "sank . <::::> who"
+        """
+        special = self.target.special_ids
+        if special.sep in (None, special.eos):
+            return self.target.decode(ids, skip_special_tokens=True)
+        parts: list[list[int]] = [[]]
+        for id_ in ids:
+            if id_ == special.sep:
+                parts.append([])
+            else:
+                parts[-1].append(int(id_))
+        texts = [self.target.decode(part, skip_special_tokens=True) for part in parts]
+        return f" {self.target.decode([special.sep])} ".join(texts).strip(" ")
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
         """Writes the files; a second tokenizer to a folder of its own.
