@@ -4,8 +4,16 @@ from collections.abc import Iterator
 
 from bertgen_jax.data.demo_draw import Draw
 from bertgen_jax.data.demo_news import article
-from bertgen_jax.data.demo_news_stories import STORIES
+from bertgen_jax.data.demo_news_stories import (
+    election,
+    match,
+    rescue,
+    strike,
+    weather,
+)
 
+# Few kinds: each article has several stories, and a demo little time.
+STORIES = (election, match, rescue, strike, weather)
 # Between the stories of one article.
 TURNS = (
     "That was not all.",
@@ -13,7 +21,7 @@ TURNS = (
     "Elsewhere the talk was of something else.",
     "And there was other news.",
 )
-WORDS = range(80, 161)  # of an article
+WORDS = range(80, 131)  # of an article
 
 
 def highlights(draw: Draw) -> Iterator[tuple[str, str]]:
@@ -22,7 +30,7 @@ def highlights(draw: Draw) -> Iterator[tuple[str, str]]:
     An article tells two or three stories, and each has its highlight, in their order.
     """
     while True:
-        stories = [tell(draw) for tell in draw.several(STORIES, draw.number(2, 3))]
+        stories = [tell(draw) for tell in draw.several(STORIES, draw.one((2, 2, 3)))]
         first, *others = [article(draw, story, asides=(0, 1)) for story in stories]
         turns = draw.several(TURNS, len(others))
         text = " ".join([first, *map(" ".join, zip(turns, others, strict=True))])
