@@ -45,8 +45,10 @@ def get_config(variant: str = "") -> ConfigDict:
 
     if variant == "demo":
         common.make_small(config, corpus="highlights")
-        config.total_steps = 600
-        common.set_lengths(config, source=192, target=64)
+        config.update(total_steps=1_000, batch_size=8)
+        config.optim.learning_rate = 2e-3
+        config.eval.every_steps = 500
+        common.set_lengths(config, source=160, target=64)
     elif variant:
         common.refuse("cnndm_summarize", variant, "demo")
     return config

@@ -58,8 +58,9 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant == "demo":
         config.task = "discofuse"
         common.make_small(config, corpus="fusions")
-        config.total_steps = 500
-        common.set_lengths(config, source=48, target=48)
+        config.update(total_steps=400, batch_size=16)
+        config.optim.learning_rate = 2e-3
+        common.set_lengths(config, source=40, target=40)
         return config
     if variant not in _VARIANTS:
         common.refuse("discofuse_fuse", variant, "demo", *filter(None, _VARIANTS))

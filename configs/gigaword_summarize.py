@@ -43,7 +43,7 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant == "demo":
         common.make_small(config, corpus="headlines")
         config.total_steps = 300
-        common.set_lengths(config, source=56, target=24)
+        common.set_lengths(config, source=40, target=16)
     elif variant:
         common.refuse("gigaword_summarize", variant, "demo")
     return config

@@ -45,8 +45,9 @@ def get_config(variant: str = "") -> ConfigDict:
 
     if variant == "demo":
         common.make_small(config, corpus="splits")
-        config.total_steps = 400
-        common.set_lengths(config, source=48, target=48)
+        config.update(total_steps=400, batch_size=16)
+        config.optim.learning_rate = 2e-3
+        common.set_lengths(config, source=40, target=40)
     elif variant:
         common.refuse("wikisplit_split", variant, "demo")
     return config

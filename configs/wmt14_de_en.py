@@ -43,7 +43,9 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant == "demo":
         year = "newstest2014"
         common.make_small(config, corpus="german_english")
-        config.total_steps = 600
+        config.update(total_steps=800, batch_size=16)
+        config.optim.learning_rate = 2e-3
+        config.eval.every_steps = 400
         common.set_lengths(config, source=32, target=32)
     elif variant in ("", "newstest2014", "newstest2016"):
         year = variant or "newstest2014"
