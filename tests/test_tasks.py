@@ -60,7 +60,7 @@ def test_a_demo_says_all_that_it_is_not():
     assert "2 layers of width" in text
     assert "a vocabulary of 900 pieces" in text
     assert "steps, not 300,000" in text
-    assert "32 examples a step, not 256" in text
+    assert "16 examples a step, not 256" in text
     assert "source tokens, not 128" in text
 
 

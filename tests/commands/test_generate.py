@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import os
 import pathlib
 import signal
@@ -50,14 +49,9 @@ def directory(tmp_path_factory, draw_params):
 
 
 @pytest.fixture(autouse=True)
-def _a_process_of_its_own(monkeypatch):
-    """What a command sets up for its process, the next test does not see."""
+def _no_programs_on_disk(monkeypatch):
+    """What a command compiles, it does not keep for the next test."""
     monkeypatch.setattr(generate, "_keep_programs", lambda: None)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 @pytest.fixture
