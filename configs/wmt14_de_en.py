@@ -33,12 +33,14 @@ def get_config(variant: str = "") -> ConfigDict:
     config.label_smoothing = 0.1  # the paper does not say; as its lineage
     config.init.recipe = "bert2rnd"
     config.init.encoder = "bert-base-multilingual-cased"  # a directory
+    config.tokenizer.normalization = "auto,quotes"  # the paper's data are ASCII there
 
     config.data.train = "wmt14/train.{en,de}"
     config.data.validation = "wmt14/newstest2013.{en,de}"
     config.data.columns.update(source="de", target="en")
     common.set_lengths(config, source=128, target=128)
     config.eval.metric = "bleu-tfmodels"
+    config.eval.normalization = "quotes"
 
     if variant == "demo":
         year = "newstest2014"

@@ -11,6 +11,7 @@ from bertgen_jax.evaluation.prediction import Prediction
 from bertgen_jax.metrics import catalogue
 from bertgen_jax.metrics.baselines import BASELINES
 from bertgen_jax.metrics.bootstrap import Resamples
+from bertgen_jax.metrics.measurement import Measurement
 from bertgen_jax.metrics.outputs import Outputs
 from bertgen_jax.metrics.score import Score, scores
 from bertgen_jax.tasks import Task, Yardstick
@@ -47,15 +48,22 @@ class Measure:
         )
         baseline = BASELINES[self.task.baseline]
         answers = outputs.replace_predictions([baseline(source) for _, source in texts])
-        rouge = {"stemming": self.stemming, "sentence_ends": self.sentence_ends}
         resamples = Resamples(len(outputs))
-        model, trivial = (
-            scores(
-                catalogue.measure(self.task.metrics, of, {"rouge": rouge}), resamples
-            )
-            for of in (outputs, answers)
+        return (
+            scores(self._measured(outputs), resamples),
+            scores(self._measured(answers), resamples),
         )
-        return model, trivial
+
+    def _measured(self, outputs: Outputs) -> list[Measurement]:
+        rouge = {"stemming": self.stemming, "sentence_ends": self.sentence_ends}
+        found = catalogue.measure(self.task.metrics, outputs, {"rouge": rouge})
+        if not self.normalization:
+            return found
+        steps = "+".join(self.normalization)
+        return [
+            dataclasses.replace(one, signature=f"{one.signature}|texts:{steps}")
+            for one in found
+        ]
 
     def _text(self, text: str) -> str:
         return normalize(text, self.normalization)

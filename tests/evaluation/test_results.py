@@ -106,6 +106,7 @@ def test_texts_are_normalized_before_they_are_scored():
     measure = results.Measure(tasks.get("discofuse"), ("backticks",))
     model, copy = measure.scores([one])
     assert model["exact"].value == 100
+    assert "|texts:backticks|" in model["exact"].signature
     assert copy["exact"].value == 0
 
 
