@@ -1,22 +1,31 @@
 """`bertgen score`: texts that anyone has made, compared with references."""
 
 import argparse
+import errno
 import json
+import os
 import pathlib
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import markup
 from rich.console import Console
 from rich.table import Table
 
 from bertgen_jax import file_scoring
-from bertgen_jax.errors import ConfigError
-from bertgen_jax.metrics import baselines, catalogue, rouge, significance
+from bertgen_jax.commands.speech import several
+from bertgen_jax.errors import ConfigError, DataError
+from bertgen_jax.metrics import baselines, catalogue, measurement, rouge, significance
 from bertgen_jax.metrics.bootstrap import Resamples
 from bertgen_jax.metrics.measurement import Measurement
-from bertgen_jax.metrics.score import Score, scores
+from bertgen_jax.metrics.outputs import Outputs
+from bertgen_jax.metrics.score import Score, scores, signatures
+from bertgen_jax.tokenizers import normalization
+from bertgen_jax.tokenizers.normalization import normalize
 
-_SIGNIFICANT = 0.05
+_SAME = 1e-9  # two scores that differ by less do so by rounding
+_WIDE = 160  # characters
 
 
 def define(parser: argparse.ArgumentParser) -> None:
@@ -53,14 +62,21 @@ def define(parser: argparse.ArgumentParser) -> None:
         help="joined by commas, of those listed below (rouge)",
     )
     parser.add_argument(
+        "--normalization",
+        default="",
+        metavar="STEPS",
+        help="of all texts before, joined by commas: quotes, separator, ...; as "
+        "eval.normalization in a config",
+    )
+    parser.add_argument(
         "--compare",
         metavar="FILE",
-        help="another system's predictions: p-values of the differences",
+        help="another system's predictions, beside these, with p-values",
     )
     parser.add_argument(
         "--baseline",
         choices=baselines.BASELINES,
-        help="what nobody had to learn, beside it; made of the sources",
+        help="an answer that needs no model, beside these: made of the sources",
     )
     parser.add_argument("--output", metavar="FILE", help="all of it as JSON")
     columns = parser.add_argument_group(
@@ -73,7 +89,7 @@ def define(parser: argparse.ArgumentParser) -> None:
         "--stemming",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="compare stems of words (yes)",
+        help="compare stems of words (the default)",
     )
     group.add_argument(
         "--sentence-ends",
@@ -117,9 +133,16 @@ def run(options: argparse.Namespace) -> int:
     names = [name for name in options.metrics.replace(" ", "").split(",") if name]
     if not names:
         raise ConfigError("--metrics names none; expected some, such as rouge,bleu.")
-    choices = _choices(options)
-    for name in names:  # before files are read
+    for name in names:
         catalogue.metric(name)
+    if options.wordnet_exceptions and "rouge155" not in names:
+        raise ConfigError(
+            "--wordnet-exceptions is for rouge155, which is not asked for."
+        )
+    steps = normalization.parse_steps(options.normalization)
+    if options.output:
+        _check_output(options)
+
     outputs = file_scoring.read(
         options.predictions,
         options.references,
@@ -128,39 +151,64 @@ def run(options: argparse.Namespace) -> int:
         reference_column=options.reference_column,
         source_column=options.source_column,
     )
-    measured = catalogue.measure(names, outputs, choices)
-    resamples = Resamples(len(outputs), options.samples, options.seed)
-    found = scores(measured, resamples)
-    compared: dict[str, Any] = {}
+    rivals: dict[str, Outputs] = {}
     if options.compare:
-        others = file_scoring.read_predictions(
+        rivals[options.compare] = file_scoring.read_predictions(
             options.compare, options.prediction_column, outputs
         )
-        their_own = catalogue.measure(names, others, choices)
-        compared = _compared(measured, their_own, resamples)
-    trivial: dict[str, Score] = {}
     if options.baseline:
-        answer = baselines.BASELINES[options.baseline]
-        sources = outputs.known_sources(f"The baseline {options.baseline}")
-        answers = outputs.replace_predictions([answer(source) for source in sources])
-        trivial = scores(catalogue.measure(names, answers, choices), resamples)
+        if outputs.sources is None:
+            raise DataError(
+                f"The baseline {options.baseline} is made of the sources, which are "
+                "not known; expected --sources."
+            )
+        answers = map(baselines.BASELINES[options.baseline], outputs.sources)
+        rivals[options.baseline] = outputs.replace_predictions(tuple(answers))
+    resamples = Resamples(len(outputs), options.samples, options.seed)
+
+    def measured(texts: Outputs) -> list[Measurement]:
+        texts = texts.map(lambda text: normalize(text, steps))
+        found = catalogue.measure(names, texts, _choices(options))
+        return measurement.sign(found, f"texts:{'+'.join(steps)}") if steps else found
+
+    own = measured(outputs)
+    found = scores(own, resamples)
+    others = {
+        name: _compared(own, measured(texts), resamples)
+        for name, texts in rivals.items()
+    }
+    _show(options, len(outputs), found, others)
     if options.output:
-        content: dict[str, Any] = {
+        content = {
             "predictions": options.predictions,
             "references": list(options.references) or [options.predictions],
             "sources": options.sources,
             "examples": len(outputs),
             "scores": {name: vars(score) for name, score in found.items()},
+            "compared_with": others,
         }
-        if trivial:
-            content["baseline"] = options.baseline
-            content["baseline_scores"] = {n: vars(one) for n, one in trivial.items()}
-        if compared:
-            content |= {"compared_with": options.compare, "comparison": compared}
-        _write(pathlib.Path(options.output), content)
-    columns = {"score": found, **({options.baseline: trivial} if trivial else {})}
-    _show(options, len(outputs), columns, compared)
+        path = pathlib.Path(options.output)
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
     return 0
+
+
+def _check_output(options: argparse.Namespace) -> None:
+    """Refuses, before any work is done, a file that cannot be written."""
+    path = pathlib.Path(options.output)
+    read = [options.predictions, options.sources, options.compare, *options.references]
+    if any(name and path.resolve() == pathlib.Path(name).resolve() for name in read):
+        raise ConfigError(f"--output is {path}, which is read; expected another file.")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}.") from None
 
 
 def _choices(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -174,55 +222,47 @@ def _choices(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     }
 
 
-def _write(path: pathlib.Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
 def _compared(
     ours: Sequence[Measurement], theirs: Sequence[Measurement], resamples: Resamples
-) -> dict[str, dict[str, float]]:
-    """The other system's value of each metric, and the p-value of the difference."""
-    return {
-        our.name: {
-            "value": their.value,
-            "p_value": significance.paired_bootstrap(our, their, resamples),
-        }
-        for our, their in zip(ours, theirs, strict=True)
-    }
+) -> dict[str, dict[str, float | None]]:
+    """The other's value of each metric, and the p-value of the difference, if any."""
+    found: dict[str, dict[str, float | None]] = {}
+    for our, their in zip(ours, theirs, strict=True):
+        p_value = None
+        if abs(our.value - their.value) > _SAME:
+            p_value = significance.paired_bootstrap(our, their, resamples)
+        found[our.name] = {"value": their.value, "p_value": p_value}
+    return found
 
 
 def _show(
     options: argparse.Namespace,
     examples: int,
-    columns: dict[str, dict[str, Score]],
-    compared: dict[str, Any],
+    found: Mapping[str, Score],
+    others: Mapping[str, Mapping[str, Mapping[str, float | None]]],
 ) -> None:
-    found, *_ = columns.values()
-    print(f"{options.predictions}, {examples:,} examples")
+    print(f"{options.predictions}, {several(examples, 'example')}")
     table = Table()
-    table.add_column("metric")
-    for name in columns:
-        table.add_column(name, justify="right")
-        table.add_column("95% interval", justify="right")
-    if compared:
-        table.add_column(pathlib.Path(options.compare).name, justify="right")
-        table.add_column("p", justify="right")
-    for name in found:
-        row = [name]
-        for column in columns.values():
-            score = column[name]
-            row += [f"{score.value:.2f}", f"{score.low:.2f} to {score.high:.2f}"]
-        if compared:
-            other = compared[name]
-            mark = "" if other["p_value"] >= _SIGNIFICANT else "*"
-            row += [f"{other['value']:.2f}", f"{other['p_value']:.4f}{mark}"]
-        table.add_row(*row)
-    Console().print(table)
-    by_signature: dict[str, list[str]] = {}
+    table.add_column("metric", no_wrap=True)
+    table.add_column("score", justify="right")
+    table.add_column("95% interval", justify="right", no_wrap=True)
+    for name in others:
+        table.add_column(markup.escape(pathlib.Path(name).name), justify="right")
+        table.add_column("p", justify="right", no_wrap=True)
     for name, score in found.items():
-        by_signature.setdefault(score.signature, []).append(name)
-    for signature, names in by_signature.items():
-        print(f"{', '.join(names)}: {signature}")
-    if compared:
-        print(f"p: paired bootstrap; * below {_SIGNIFICANT}")
+        row = [
+            name,
+            f"{score.value:.2f}",
+            f"{score.low:.2f} to {score.high:.2f}",
+        ]
+        for other in others.values():
+            p_value = other[name]["p_value"]
+            row.append(f"{other[name]['value']:.2f}")
+            row.append("=" if p_value is None else f"{p_value:.4f}")
+        table.add_row(*row)
+    # What is piped into a file or a pager is as wide as it must be.
+    console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
+    console.print(table)
+    print("\n".join(signatures(found)))
+    if others:
+        print("p: of the difference, by paired bootstrap")

@@ -1,18 +1,23 @@
 """A file in, what stands in one column of it out: for each row a text, or several.
 
-For texts that are to be compared: row n of one file belongs to row n of another, so
-nothing is left out, and an empty line is an empty text.
+For texts that are to be compared: row n of one file belongs to row n of another, so an
+empty line is an empty text, and a row that cannot be read is an error.
 """
 
 import json
 import pathlib
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from bertgen_jax import errors, suggest
 from bertgen_jax.data import byte_file, decompression, mapping, table, text_files
 
-_SUFFIX = re.compile(r"\.(?P<format>jsonl|json|csv|tsv)(\.gz)?$", re.IGNORECASE)
+_SUFFIX = re.compile(
+    r"(\.(?P<format>jsonl|json|csv|tsv))?(?P<gz>\.gz)?$", re.IGNORECASE
+)
+# What `bertgen generate` writes in the place of a text that failed.
+_FAILED = "error"
+_TEXT = "text"  # the one column of an array of texts
 
 Row = tuple[str, ...]
 
@@ -29,59 +34,69 @@ def read(name: str, names: Sequence[str], column: str | None = None) -> list[Row
           of a row are none; else as .csv;
         - any other: a text a line.
       names: the columns to look for where `column` is None; the first that is there.
-      column: its name; or "0", "1", ... in csv and tsv without a line of names.
+      column: its name, or two that are joined: "a+b"; "0", "1", ... in csv and tsv
+        without a line of names.
 
     Returns:
-      One tuple a row; an empty one for an empty list, or where the column is null.
+      One tuple a row; an empty one for an empty list, or where the column is null; one
+      empty text for an object that says "error" instead.
 
     Raises:
-      DataError: no such file or column, or a row that is no text, with its line.
+      DataError: no such file or column, or a row that is no text, with its number.
       ConfigError: a column is named, and the rows are texts.
     """
+    kind = _kind(name)
     file = _opened(name)
-    suffix = _SUFFIX.search(name)
-    kind = suffix["format"].lower() if suffix else "text"
-    if kind == "text" and column is not None:
-        raise errors.ConfigError(
-            f"the column {column!r} is asked for, and each line of {name} is a text; "
-            "expected no column, or a file whose name ends in .jsonl, .json, .csv or "
-            ".tsv."
-        )
-    if kind == "text":
+    if kind == "lines":
+        if column is not None:
+            raise errors.ConfigError(
+                f"the column {column!r} is asked for, and each line of {name} is a "
+                "text; expected no column, or a file whose name ends in .jsonl, .json, "
+                ".csv or .tsv."
+            )
         return [(line,) for line in _lines(file)]
     if kind == "tsv" and column is None:
-        return [_fields(line) for line in _lines(file)]
-    if kind == "json":
-        return list(_array(file, names, column))
-    if kind == "jsonl":
-        records = text_files.JsonLines(file).scan(_undigested)
-    else:
-        records = _delimited(file, names, column, quoted=kind == "csv")
-    return [_row(file.name, record, names, column) for record in records]
+        rows = [_fields(line) for line in _lines(file)]
+        if rows and set(rows[0]) <= set(names):
+            raise errors.DataError(
+                f"{name}: the first row holds {', '.join(map(repr, rows[0]))}, which "
+                "look like names of columns; expected one of them to be asked for, or "
+                "rows of texts alone."
+            )
+        return rows
+    records = _records(file, kind, names, column)
+    return list(_texts_of(file.name, records, names, column))
 
 
 def has_column(name: str, names: Sequence[str]) -> bool:
-    """Whether the first row of a .jsonl or .json file has one of these columns."""
-    suffix = _SUFFIX.search(name)
-    if not suffix or suffix["format"].lower() not in ("jsonl", "json"):
+    """Whether a .jsonl, .json or .csv file has one of these columns."""
+    kind = _kind(name)
+    if kind not in ("jsonl", "json", "csv"):
         return False
-    file = _opened(name)
-    if suffix["format"].lower() == "json":
-        first = next(iter(_parsed(file)), None)
-    else:
-        record = next(text_files.JsonLines(file).scan(_undigested), None)
-        first = record.values if record else None
-    return isinstance(first, Mapping) and any(column in first for column in names)
+    # By position, so that no column is missed.
+    column = "0" if kind == "csv" else None
+    first = next(iter(_records(_opened(name), kind, names, column)), None)
+    if first is None or isinstance(first.values, table.BadRow):
+        return False
+    found = first.values.values() if kind == "csv" else first.values
+    return any(one in found for one in names)
+
+
+def _kind(name: str) -> str:
+    return (_SUFFIX.search(name)["format"] or "lines").lower()
 
 
 def _opened(name: str) -> byte_file.ByteFile:
     path = pathlib.Path(name).expanduser()
-    if not path.is_file():
+    if not path.exists():
         beside = path.parent.iterdir() if path.parent.is_dir() else ()
         near = suggest.nearest(path.name, [entry.name for entry in beside])
         raise errors.DataError(f"{name} cannot be read: there is no such file.{near}")
+    if not path.is_file():
+        kind = "folder" if path.is_dir() else "pipe or a device"
+        raise errors.DataError(f"{name} is a {kind}; expected a file.")
     file = byte_file.ByteFile(path, name)
-    return decompression.decompressed(file) if name.endswith(".gz") else file
+    return decompression.decompressed(file) if _SUFFIX.search(name)["gz"] else file
 
 
 def _undigested(content: bytes) -> None:
@@ -89,13 +104,12 @@ def _undigested(content: bytes) -> None:
 
 
 def _lines(file: byte_file.ByteFile) -> Iterator[str]:
-    """Splits at line feeds only: U+2028 and the like are text."""
     with file.stream() as stream:
-        for number, line in enumerate(stream, 1):
+        for line in text_files.lines(stream, file.name):
             try:
-                yield table.decode(line.removesuffix(b"\n").removesuffix(b"\r"))
+                yield text_files.line_text(line.content)
             except table.BadRow as bad:
-                raise _error(file.name, number, bad) from None
+                raise _error(file.name, line.number, bad) from None
 
 
 def _fields(line: str) -> Row:
@@ -105,7 +119,17 @@ def _fields(line: str) -> Row:
     return tuple(fields)
 
 
-def _parsed(file: byte_file.ByteFile) -> Sequence[object]:
+def _records(
+    file: byte_file.ByteFile, kind: str, names: Sequence[str], column: str | None
+) -> Iterable[table.Record]:
+    if kind == "json":
+        return _array(file)
+    if kind == "jsonl":
+        return text_files.JsonLines(file).scan(_undigested)
+    return _delimited(file, names, column, quoted=kind == "csv")
+
+
+def _array(file: byte_file.ByteFile) -> Iterator[table.Record]:
     with file.stream() as stream:
         try:
             content = json.loads(stream.read())
@@ -119,17 +143,9 @@ def _parsed(file: byte_file.ByteFile) -> Sequence[object]:
             f"{file.name} holds a JSON {type(content).__name__}; expected an array of "
             "objects or of texts."
         )
-    return content
-
-
-def _array(
-    file: byte_file.ByteFile, names: Sequence[str], column: str | None
-) -> Iterator[Row]:
-    for number, item in enumerate(_parsed(file), 1):
-        values = item if isinstance(item, dict) else {"": item}
-        wanted = column if isinstance(item, dict) else ""
-        record = table.Record((0, 0), number, values)
-        yield _row(file.name, record, names, wanted)
+    for number, item in enumerate(content, 1):
+        values = item if isinstance(item, dict) else {_TEXT: item}
+        yield table.Record((0, 0), number, values)
 
 
 def _delimited(
@@ -138,19 +154,21 @@ def _delimited(
     # Read by position: which columns there are need not be known before.
     positions = mapping.Columns("0", ("0",))
     records = text_files.Delimited(file, positions, quoted=quoted).scan(_undigested)
-    if column is not None and column.isdecimal():
+    if column is not None and all(map(str.isdecimal, mapping.joined(column))):
         yield from records
         return
     first = next(records)
     if isinstance(first.values, table.BadRow):
         raise _error(file.name, first.number, first.values)
     header = list(first.values.values())
-    wanted = mapping.joined(column) if column else (_first(names, header),)
-    for name in wanted:
-        if name in header:
-            continue
-        missing = mapping.no_such_column(name, header)
-        raise errors.DataError(f"{file.name}: {missing}")
+    for name in mapping.joined(column or _first(names, header)):
+        if name not in header:
+            missing = mapping.no_such_column(name, header)
+            raise errors.DataError(f"{file.name}: {missing}")
+        if header.count(name) > 1:
+            raise errors.DataError(
+                f"{file.name} has {header.count(name)} columns {name!r}; expected one."
+            )
     for record in records:
         if not isinstance(record.values, table.BadRow):
             values = dict(zip(header, record.values.values(), strict=True))
@@ -158,18 +176,30 @@ def _delimited(
         yield record
 
 
-def _row(
-    name: str, record: table.Record, names: Sequence[str], column: str | None
-) -> Row:
-    values = record.values
-    try:
-        if isinstance(values, table.BadRow):
-            raise values
-        if column is None:
-            column = _first(names, values)
-        return tuple(mapping.texts(values, column))
-    except table.BadRow as bad:
-        raise _error(name, record.number, bad) from None
+def _texts_of(
+    name: str,
+    records: Iterable[table.Record],
+    names: Sequence[str],
+    column: str | None,
+) -> Iterator[Row]:
+    for record in records:
+        values = record.values
+        try:
+            if isinstance(values, table.BadRow):
+                raise values
+            if column is None and _FAILED not in values:
+                # The first row decides for all: no other column takes its place.
+                column = _TEXT if set(values) == {_TEXT} else _first(names, values)
+            if _FAILED in values and not _has_all(values, column):
+                yield ("",)
+                continue
+            yield tuple(mapping.texts(values, column))
+        except table.BadRow as bad:
+            raise _error(name, record.number, bad) from None
+
+
+def _has_all(values: Mapping[str, object], column: str | None) -> bool:
+    return column is not None and all(one in values for one in mapping.joined(column))
 
 
 def _first(names: Sequence[str], found: Collection[str]) -> str:

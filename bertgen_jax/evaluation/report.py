@@ -7,6 +7,7 @@ from rich.table import Table
 
 from bertgen_jax.evaluation.prediction import Prediction
 from bertgen_jax.evaluation.results import Results
+from bertgen_jax.metrics.score import signatures
 
 
 def table(results: Results) -> Table:
@@ -37,16 +38,12 @@ def table(results: Results) -> Table:
 
 def footnotes(results: Results) -> str:
     """What fixes the numbers of the table, and what the paper's were measured on."""
-    lines = []
-    by_signature: dict[str, list[str]] = {}
-    for name, score in results.scores.items():
-        by_signature.setdefault(score.signature, []).append(name)
-    for signature, names in by_signature.items():
-        lines.append(f"{', '.join(names)}: {signature}")
+    lines = signatures(results.scores)
     if results.paper:
         row = results.paper
-        lines.append(f"paper: {row.source}, {row.setup}, {row.layers} layers. Here:")
-        lines += [f"  {difference}" for difference in row.differences]
+        lines.append(f"paper: {row.source}, {row.setup}, {row.layers} layers")
+        if row.differences:
+            lines += ["Here there are:", *(f"  {one}" for one in row.differences)]
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.evaluation.prediction import Prediction
-from bertgen_jax.metrics import catalogue
+from bertgen_jax.metrics import catalogue, measurement
 from bertgen_jax.metrics.baselines import BASELINES
 from bertgen_jax.metrics.bootstrap import Resamples
 from bertgen_jax.metrics.measurement import Measurement
@@ -38,16 +38,15 @@ class Measure:
         self, predictions: Sequence[Prediction]
     ) -> tuple[dict[str, Score], dict[str, Score]]:
         """The scores of the predictions, and of the baseline on the same examples."""
-        texts = [
-            (self._text(one.prediction), self._text(one.source)) for one in predictions
-        ]
         outputs = Outputs.of(
-            [prediction for prediction, _ in texts],
-            [[self._text(text) for text in one.references] for one in predictions],
-            [source for _, source in texts],
-        )
+            [one.prediction for one in predictions],
+            [one.references for one in predictions],
+            [one.source for one in predictions],
+        ).map(lambda text: normalize(text, self.normalization))
         baseline = BASELINES[self.task.baseline]
-        answers = outputs.replace_predictions([baseline(source) for _, source in texts])
+        answers = outputs.replace_predictions(
+            [baseline(source) for source in outputs.known_sources("A baseline")]
+        )
         resamples = Resamples(len(outputs))
         return (
             scores(self._measured(outputs), resamples),
@@ -57,16 +56,8 @@ class Measure:
     def _measured(self, outputs: Outputs) -> list[Measurement]:
         rouge = {"stemming": self.stemming, "sentence_ends": self.sentence_ends}
         found = catalogue.measure(self.task.metrics, outputs, {"rouge": rouge})
-        if not self.normalization:
-            return found
         steps = "+".join(self.normalization)
-        return [
-            dataclasses.replace(one, signature=f"{one.signature}|texts:{steps}")
-            for one in found
-        ]
-
-    def _text(self, text: str) -> str:
-        return normalize(text, self.normalization)
+        return measurement.sign(found, f"texts:{steps}") if steps else found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.metrics.measurement import Measurement
 
+_MOST_COUNTS = 1 << 31  # 8 GiB
 _DRAWN_AT_ONCE = 1 << 20  # indices: 8 MiB, whatever the number of samples and examples
 
 
@@ -21,7 +22,7 @@ class Resamples:
       seed: of the draws.
 
     Raises:
-      ConfigError: there is no example or no sample.
+      ConfigError: there is no example or no sample, or too many; a negative seed.
     """
 
     def __init__(self, examples: int, samples: int = 1_000, seed: int = 0):
@@ -30,6 +31,13 @@ class Resamples:
                 f"A bootstrap needs examples and samples; found {examples} examples "
                 f"and {samples} samples."
             )
+        if seed < 0:
+            raise ConfigError(f"the seed is {seed}; expected 0 or more.")
+        if examples * samples > _MOST_COUNTS:
+            raise ConfigError(
+                f"{samples:,} samples of {examples:,} examples are too many to be "
+                f"held; expected {_MOST_COUNTS // examples:,} samples at most."
+            )
         self.seed = seed
         self.counts = np.empty((samples, examples), np.float32)
         for sample, drawn in enumerate(_draws(examples, samples, seed)):
@@ -37,7 +45,12 @@ class Resamples:
 
     def values(self, measurement: Measurement) -> np.ndarray:
         """The score of each sample: f64[samples]."""
-        return measurement.value_of(self.counts @ measurement.statistics)
+        rows = max(1, _DRAWN_AT_ONCE // self.counts.shape[1])
+        sums = [  # in blocks, as each becomes f64
+            self.counts[start : start + rows] @ measurement.statistics
+            for start in range(0, len(self.counts), rows)
+        ]
+        return measurement.value_of(np.concatenate(sums))
 
     def interval(
         self, measurement: Measurement, confidence: float = 0.95

@@ -6,7 +6,7 @@ is scored without looking at a text again.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -38,6 +38,14 @@ class Measurement:
         return self.value_of(self.statistics)
 
 
+def sign(measurements: Sequence[Measurement], choice: str) -> list[Measurement]:
+    """The same with one more choice in their signatures, such as "texts:quotes"."""
+    return [
+        dataclasses.replace(one, signature=f"{one.signature}|{choice}")
+        for one in measurements
+    ]
+
+
 def mean(name: str, values: np.ndarray, signature: str) -> Measurement:
     """The mean of scores f64[n] of single examples."""
     values = np.asarray(values, np.float64)
@@ -46,7 +54,9 @@ def mean(name: str, values: np.ndarray, signature: str) -> Measurement:
     )
 
 
-def ratio(name: str, parts: np.ndarray, wholes: np.ndarray, signature: str):
+def ratio(
+    name: str, parts: np.ndarray, wholes: np.ndarray, signature: str
+) -> Measurement:
     """The percentage that the parts f64[n] are of the wholes f64[n], corpus-wide."""
     statistics = np.stack([np.asarray(parts), np.asarray(wholes)], axis=1)
     return Measurement(name, signature, statistics.astype(np.float64), _percentage)

@@ -1,7 +1,7 @@
 """`Outputs`: what metrics look at, predictions beside their references and sources."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bertgen_jax.errors import DataError
 
@@ -105,6 +105,14 @@ class Outputs:
                     f"its reference; example {index} (counted from 0) has {words:,} "
                     f"and {longest:,}. Expected shorter texts: are line ends missing?"
                 )
+
+    def map(self, change: Callable[[str], str]) -> "Outputs":
+        """Every text changed, such as normalised."""
+        return Outputs(
+            tuple(map(change, self.predictions)),
+            tuple(tuple(map(change, several)) for several in self.references),
+            None if self.sources is None else tuple(map(change, self.sources)),
+        )
 
     def replace_predictions(self, predictions: Sequence[str]) -> "Outputs":
         """Other answers to the same examples, such as a baseline's."""

@@ -1,7 +1,7 @@
 """`Score`: one number about a set of predictions, and what is needed to trust it."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from bertgen_jax.metrics.bootstrap import Resamples
 from bertgen_jax.metrics.measurement import Measurement
@@ -27,6 +27,14 @@ class Score:
 
     def __str__(self) -> str:
         return f"{self.name} {self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+def signatures(found: Mapping[str, Score]) -> list[str]:
+    """Lines "rouge1, rouge2: rouge-score 0.1.2|...", one for each signature."""
+    names: dict[str, list[str]] = {}
+    for name, score in found.items():
+        names.setdefault(score.signature, []).append(name)
+    return [f"{', '.join(these)}: {signature}" for signature, these in names.items()]
 
 
 def scores(

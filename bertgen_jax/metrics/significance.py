@@ -11,7 +11,7 @@ from bertgen_jax.metrics.bootstrap import Resamples
 from bertgen_jax.metrics.measurement import Measurement
 
 _ROUNDING = 1e-9  # of scores up to 100 whose sums are taken in different orders
-_TRIALS_AT_ONCE = 256  # megabytes, whatever the number of examples
+_TRIALS_AT_ONCE = 256  # a part of the trials: each number takes eight bytes
 
 
 def paired_bootstrap(

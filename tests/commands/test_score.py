@@ -124,10 +124,20 @@ def test_another_system_is_compared(files, capsys):
     folder = files(out_txt=lines, other_txt="nothing\n" * 60, ref_txt=lines)
     words = ("--predictions", "out.txt", "--references", "ref.txt", "--metrics=exact")
     found = results(folder, *words, "--compare", "other.txt", "--samples=200")
-    assert found["comparison"]["exact"]["value"] == 0
-    assert found["comparison"]["exact"]["p_value"] == pytest.approx(1 / 201)
+    (other,) = found["compared_with"].values()
+    assert other["exact"]["value"] == 0
+    assert other["exact"]["p_value"] == pytest.approx(1 / 201)
     assert found["scores"]["exact"]["signature"].endswith("bootstrap:200|seed:0|n:60")
-    assert "0.0050*" in capsys.readouterr().out
+    assert "│ 0.0050 │" in capsys.readouterr().out
+
+
+def test_equal_scores_have_no_p_value(files, capsys):
+    folder = files(out_txt="a\nb\n", other_txt="a\nb\n", ref_txt="a\nc\n")
+    words = ("--predictions", "out.txt", "--references", "ref.txt", "--metrics=exact")
+    found = results(folder, *words, "--compare", "other.txt")
+    (other,) = found["compared_with"].values()
+    assert other["exact"] == {"value": 50.0, "p_value": None}
+    assert "│ = │" in capsys.readouterr().out
 
 
 def test_a_baseline_is_made_of_the_sources(files, capsys):
@@ -136,11 +146,42 @@ def test_a_baseline_is_made_of_the_sources(files, capsys):
     words += ("--baseline=copy",)
     found = results(folder, *words, "--sources", "src.txt")
     assert found["scores"]["exact"]["value"] == 0
-    assert found["baseline"] == "copy"
-    assert found["baseline_scores"]["exact"]["value"] == 100
+    assert found["compared_with"]["copy"]["exact"]["value"] == 100
     assert "copy" in capsys.readouterr().out
     assert score(folder, *words) == 2
-    assert "The baseline copy compares" in capsys.readouterr().err
+    assert "The baseline copy is made of the sources" in capsys.readouterr().err
+
+
+def test_texts_are_normalized_as_a_config_says(files):
+    folder = files(
+        out_txt="it sank .< : : : : > who cared ?\n",
+        ref_txt="it sank . <::::> who cared ?\n",
+    )
+    words = ("--predictions", "out.txt", "--references", "ref.txt", "--metrics=exact")
+    assert results(folder, *words)["scores"]["exact"]["value"] == 0
+    found = results(folder, *words, "--normalization=separator")["scores"]["exact"]
+    assert found["value"] == 100
+    assert "|texts:separator|" in found["signature"]
+
+
+def test_names_are_shown_whole_and_as_they_are(files, capsys):
+    folder = files(ref_txt="a\n", **{"x[red]y_txt": "a\n"})
+    words = ("--references", "ref.txt", "--sources", "ref.txt", "--baseline=copy")
+    words += ("--metrics=sari-easse-legacy", "--compare", "x[red]y.txt")
+    assert score(folder, "--predictions", "x[red]y.txt", *words) == 0
+    said = capsys.readouterr().out
+    assert "sari-easse-legacy_delete" in said
+    assert said.count("x[red]y.txt") == 2
+
+
+@pytest.mark.parametrize("output", ["{folder}", "{folder}/out.txt/x.json"])
+def test_an_output_that_cannot_be_written_is_refused_first(files, capsys, output):
+    folder = files(out_txt="a\n", ref_txt="a\n")
+    words = ("--predictions", "out.txt", "--references", "ref.txt")
+    assert score(folder, *words, f"--output={output.format(folder=folder)}") == 2
+    said = capsys.readouterr()
+    assert "cannot be written" in said.err
+    assert said.out == ""
 
 
 def test_odd_texts_have_scores(files):
@@ -168,6 +209,10 @@ def test_odd_texts_have_scores(files):
         (["--references", "ref.txt", "--sources", "two.txt"], "two.txt 2;"),
         (["--references", "ref.txt", "--compare", "two.txt"], "has 2 predictions"),
         (["--references", "ref.txt", "--samples=0"], "needs examples and samples"),
+        (["--references", "ref.txt", "--seed=-1"], "the seed is -1"),
+        (["--references", "ref.txt", "--wordnet-exceptions=x"], "is for rouge155"),
+        (["--references", "ref.txt", "--normalization=quote"], "'quotes'"),
+        (["--references", "ref.txt", "--output=ref.txt"], "which is read"),
     ],
 )
 def test_mistakes(files, capsys, words, message):
@@ -179,6 +224,7 @@ def test_mistakes(files, capsys, words, message):
         none_jsonl='{"target": "a"}\n{"target": []}\n{"target": "c"}\n',
     )
     words = [f"{folder}/rfe.txt" if word == "rfe.txt" else word for word in words]
+    words = [word.replace("=ref.txt", f"={folder}/ref.txt") for word in words]
     assert score(folder, "--predictions", "out.txt", *words) == 2
     said = capsys.readouterr()
     assert said.err.startswith("bertgen: ")

@@ -65,6 +65,29 @@ def test_a_column_of_a_table(written, name, comma):
     assert text_lists.read(path, NAMES, "1") == [("text",), ("a",), ("b",)]
 
 
+def test_a_byte_order_mark_is_no_text(written):
+    for name in ("a.txt", "a.tsv"):
+        assert text_lists.read(written(name, b"\xef\xbb\xbfone\n"), NAMES) == [("one",)]
+
+
+def test_what_failed_to_be_generated_is_an_empty_text(written):
+    path = written("a.jsonl", '{"error": "x", "text": "a"}\n{"prediction": "b"}\n')
+    assert text_lists.read(path, NAMES) == [("",), ("b",)]
+
+
+def test_two_columns_are_joined(written):
+    path = written("a.csv", "a,b\none,two\n")
+    assert text_lists.read(path, NAMES, "a+b") == [("one two",)]
+    assert text_lists.read(path, NAMES, "0+1") == [("a b",), ("one two",)]
+
+
+def test_which_columns_there_are(written):
+    path = written("a.csv", "id,reference\n1,a\n")
+    assert text_lists.has_column(path, ("references", "reference"))
+    assert not text_lists.has_column(path, ("source",))
+    assert not text_lists.has_column(written("a.jsonl", ""), ("source",))
+
+
 def test_csv_has_names(written):
     path = written("a.csv", 'id,text\n1,"a, b"\n')
     assert text_lists.read(path, NAMES) == [("a, b",)]
@@ -75,8 +98,17 @@ def test_csv_has_names(written):
     [
         ("a.txt", b"good\n\xff\n", None, r"a\.txt, row 2: byte 1 .* is not UTF-8"),
         ("a.jsonl", b'{"text": "a"}\n{"text": 1}\n', None, "row 2: column 'text' hold"),
-        ("a.jsonl", b'{"text": "a"}\n{"txt": ""}\n', None, "row 2.*no column 'predict"),
+        ("a.jsonl", b'{"text": "a"}\n{"txt": ""}\n', None, "row 2.*no column 'text'"),
         ("a.jsonl", b"{\n", None, "row 1: .*one JSON object a line"),
+        (
+            "a.jsonl",
+            b'{"prediction": "a"}\n{"text": "b"}\n',
+            None,
+            "row 2.*'prediction'",
+        ),
+        ("a.csv", b"text,text\na,b\n", None, "2 columns 'text'"),
+        ("a.tsv", b"text\nb\n", None, "look like names of columns"),
+        ("a.txt", b"\xff\xfea\x00", None, "UTF-16"),
         ("a.json", b"[1]", None, "row 1: .*of type int"),
         ("a.json", b"{}", None, r"JSON dict; expected an array"),
         ("a.json", b'{"a": 1}\n{"a": 2}\n', None, "Extra data.*jsonl"),
@@ -87,6 +119,11 @@ def test_csv_has_names(written):
 def test_what_is_no_text_is_named(written, name, content, column, message):
     with pytest.raises(DataError, match=message):
         text_lists.read(written(name, content), NAMES, column)
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(DataError, match="is a folder; expected a file"):
+        text_lists.read(str(tmp_path), NAMES)
 
 
 def test_a_file_that_is_not_there_and_a_column_of_lines(written):

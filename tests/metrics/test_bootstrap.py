@@ -88,6 +88,13 @@ def test_what_gives_no_interval_is_refused(examples, samples):
         Resamples(examples, samples)
 
 
+def test_what_cannot_be_drawn_is_refused():
+    with pytest.raises(ConfigError, match="the seed is -1"):
+        Resamples(3, seed=-1)
+    with pytest.raises(ConfigError, match="too many to be held"):
+        Resamples(1_000, samples=10**14)
+
+
 def test_a_confidence_is_a_share():
     with pytest.raises(ConfigError, match=r"confidence is 1\.0"):
         interval([1.0], confidence=1.0)
