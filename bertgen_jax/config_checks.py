@@ -21,7 +21,14 @@ DTYPES = ("float32", "bfloat16")
 # What an evaluation measures of any task, beside the metrics of its own; all of them
 # may decide what is best.
 _MEASURED = ("loss", "nll", "perplexity", "accuracy")
-_LESS_IS_BETTER = ("loss", "nll", "perplexity", "ter")
+_LESS_IS_BETTER = ("loss", "nll", "perplexity")
+# What is measured, but neither more nor less of it is better.
+_DESCRIPTIVE = (
+    "length",
+    "length_ratio",
+    "repetition",
+    *(f"novelty{n}" for n in "1234"),
+)
 
 # The least value of each number, and what it counts.
 _LEAST = {
@@ -129,7 +136,8 @@ def best_mode(metric: str) -> str:
 
 
 def _measured_texts(config: ConfigDict) -> tuple[str, ...]:
-    return catalogue.measured_names(tasks.get(config.task).metrics)
+    names = catalogue.measured_names(tasks.get(config.task).metrics)
+    return tuple(name for name in names if name not in _DESCRIPTIVE)
 
 
 def _value(config: ConfigDict, field: str) -> Any:

@@ -293,7 +293,7 @@ def drawn(
         return examples
     count = max(1, round(fraction * len(examples)))
     order = np.random.default_rng(seed).permutation(len(examples))
-    label = f"{fraction:.4g} of all, drawn with seed {seed}"
+    label = f"drawn with seed {seed}, {count}"
     return Part(examples, np.sort(order[:count]), label)
 
 

@@ -4,7 +4,7 @@ A new task is an entry here, and a config that names it.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -196,14 +196,13 @@ def _differences(
     model: ModelConfig,
     split: str,
     examples: int,
-):
+) -> Iterator[str]:
     """Yields "600 steps, not 200,000" and the like."""
     data = config.data
-    if split != "test" or examples != task.test_examples:
-        theirs = f"the test set of {task.test_examples:,}"
-        if not task.test_examples:
-            theirs = "the paper's test set"
-        yield f"{examples:,} examples of {data[split]}, not {theirs}"
+    is_whole = examples == task.test_examples or not task.test_examples
+    if split != "test" or not is_whole or data[split].startswith("demo:"):
+        size = f" of {task.test_examples:,}" if task.test_examples else ""
+        yield f"{examples:,} examples of {data[split]}, not the test set{size}"
     ours = model.decoder.num_hidden_layers, model.decoder.hidden_size
     preset = SIZES["large" if row.layers == 24 else "base"]
     theirs = preset["num_hidden_layers"], preset["hidden_size"]

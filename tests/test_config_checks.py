@@ -32,6 +32,7 @@ def test_the_shipped_configs_pass(variant):
         ("decode.max_new_tokens", 600, r"decode\.max_new_tokens is 600"),
         ("data.buckets", ((64, 0),), "64"),
         ("data.validation", "same.jsonl", "are both 'same.jsonl'"),
+        ("eval.metric", "repetition", "expected one of loss"),
         ("data.fraction", 0.0, r"0 < data\.fraction <= 1"),
         ("data.fraction", 1.5, r"data\.fraction is 1\.5"),
     ],

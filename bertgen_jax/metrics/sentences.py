@@ -5,7 +5,7 @@ import re
 SEPARATOR = "<::::>"  # stands between the sentences of a target of WikiSplit
 
 # Where a sentence may end: its mark, closing quotes or brackets, a blank.
-_END = re.compile(r"""[.!?…]+["'”’»)\]]*\s+""")
+_END = re.compile(r"""(?<![.!?…])[.!?…]+["'”’»)\]]*\s+""")
 # What stands before a "." that more often belongs to the word than ends a sentence.
 _ABBREVIATION = re.compile(
     r"[^\W\d_](\.[^\W\d_])*"  # single letters: J. or U.S. or e.g.

@@ -25,7 +25,7 @@ def measure(outputs: Outputs, *, name: str = "ter") -> list[Measurement]:
     Raises:
       DataError: a text so long that this would take minutes.
     """
-    outputs.check_size("TER", _MOST_CELLS)
+    outputs.check_size("TER", _MOST_CELLS, lambda text: len(text.split()))
     metric = TER()
     statistics = sacrebleu_counts.statistics(metric, outputs)
     return [Measurement(name, sacrebleu_counts.signature(metric), statistics, _value)]

@@ -33,13 +33,15 @@ def test_other_predictions_meet_the_same_references():
 def test_texts_that_would_take_hours_are_refused():
     words = "word " * 2_000
     outputs = Outputs.of(["a", words], [["b"], ["c", words]])
-    outputs.check_size("ROUGE", 4_000_000)
+    outputs.check_size("ROUGE", 4_000_000, lambda text: len(text.split()))
     with pytest.raises(DataError, match=r"ROUGE .* example 1 .* 2,000 and 2,000"):
-        outputs.check_size("ROUGE", 3_999_999)
+        outputs.check_size("ROUGE", 3_999_999, lambda text: len(text.split()))
     with pytest.raises(DataError, match="TER compares"):
         ter.measure(outputs)
     with pytest.raises(DataError, match="ROUGE compares"):
-        rouge.measure(Outputs.of([words * 6], [[words * 6]]))
+        rouge.measure(Outputs.of([words * 3], [[words * 3]]))
+    with pytest.raises(DataError, match="ROUGE compares"):  # no blanks, many words
+        rouge.measure(Outputs.of(["a," * 6_000], [["a," * 6_000]]))
 
 
 def test_uniform_is_as_many_references_for_all():
