@@ -188,7 +188,8 @@ def counts(
     Args:
       prediction: its tokens.
       references: tokens of one or several.
-      least: n-grams of an order that a prediction has at least: 1 in NLTK.
+      least: how many n-grams of an order even a shorter prediction counts as having; 1
+        as in NLTK, or 0.
 
     Returns:
       f64[10]: tokens of the prediction; of the reference nearest in length, the shorter

@@ -19,8 +19,8 @@ class Metric:
     """One way to score outputs.
 
     Attributes:
-      measure: outputs to measurements. Their names begin with the metric's own, so
-        those of several metrics can stand in one table; only ROUGE's are rouge1 etc.
+      measure: outputs to measurements, whose names begin with the metric's: those of
+        several metrics can stand in one table.
       description: one line.
       needs_sources: whether outputs without sources are refused.
       needs_exceptions: whether `measure` must have `exceptions`, the path of a list of

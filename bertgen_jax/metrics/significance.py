@@ -1,4 +1,4 @@
-"""Two systems' measurements of the same examples in, how likely chance explains out.
+"""Two systems' measurements of the same examples in, p-values of the difference out.
 
 Both tests are those of sacreBLEU 2, to the same random numbers, for any metric that is
 a `Measurement`.
