@@ -79,6 +79,11 @@ def define(parser: argparse.ArgumentParser) -> None:
         help="an answer that needs no model, beside these: made of the sources",
     )
     parser.add_argument("--output", metavar="FILE", help="all of it as JSON")
+    parser.add_argument(
+        "--per-example",
+        metavar="FILE",
+        help="the scores of each example alone: a JSON object a line",
+    )
     columns = parser.add_argument_group(
         "columns", description="of objects and tables, where they have other names"
     )
@@ -140,8 +145,8 @@ def run(options: argparse.Namespace) -> int:
             "--wordnet-exceptions is for rouge155, which is not asked for."
         )
     steps = normalization.parse_steps(options.normalization)
-    if options.output:
-        _check_output(options)
+    for written in filter(None, (options.output, options.per_example)):
+        _check_output(pathlib.Path(written), options)
 
     outputs = file_scoring.read(
         options.predictions,
@@ -187,19 +192,32 @@ def run(options: argparse.Namespace) -> int:
             "scores": {name: vars(score) for name, score in found.items()},
             "compared_with": others,
         }
-        path = pathlib.Path(options.output)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        _write(options.output, json.dumps(content, indent=2) + "\n")
+    if options.per_example:
+        columns = {one.name: one.per_example.tolist() for one in own}
+        rows = [
+            dict(zip(columns, row, strict=True))
+            for row in zip(*columns.values(), strict=True)
+        ]
+        _write(options.per_example, "".join(f"{json.dumps(row)}\n" for row in rows))
     return 0
 
 
-def _check_output(options: argparse.Namespace) -> None:
+def _write(name: str, content: str) -> None:
+    """Writes a file, whole or not at all."""
+    path = pathlib.Path(name)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(content, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _check_output(path: pathlib.Path, options: argparse.Namespace) -> None:
     """Refuses, before any work is done, a file that cannot be written."""
-    path = pathlib.Path(options.output)
     read = [options.predictions, options.sources, options.compare, *options.references]
     if any(name and path.resolve() == pathlib.Path(name).resolve() for name in read):
-        raise ConfigError(f"--output is {path}, which is read; expected another file.")
+        raise ConfigError(
+            f"{path} is to be written, and is read as well; expected another file."
+        )
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

@@ -126,6 +126,9 @@ METRICS: Mapping[str, Metric] = {
     "bleu": _bleu("bleu", "sacreBLEU, 13a, cased"),
     "bleu-intl": _bleu("bleu-intl", "sacreBLEU, intl, cased", tokenization="intl"),
     "bleu-lc": _bleu("bleu-lc", "sacreBLEU, 13a, lower-cased", lowercase=True),
+    "bleu-none": _bleu(
+        "bleu-none", "sacreBLEU, of words as they are", tokenization="none"
+    ),
     "bleu-tfmodels": Metric(
         bleu.measure_tfmodels,
         "uncased BLEU of the TF Models script, quotes in ASCII: the paper's on WMT",
@@ -135,6 +138,10 @@ METRICS: Mapping[str, Metric] = {
         "BLEU of NLTK, cased, separators removed: the paper's on WikiSplit",
     ),
     "chrf": Metric(chrf.measure, "chrF2 by sacrebleu"),
+    "chrf++": Metric(
+        functools.partial(chrf.measure, word_orders=2, name="chrf++"),
+        "chrF2++ by sacrebleu, with words and pairs of them",
+    ),
     "ter": Metric(ter.measure, "translation edit rate by sacrebleu; less is better"),
     "sari": _sari(
         "sari", "SARI of LaserTagger, beta 1: most likely the paper's", "lasertagger"

@@ -164,6 +164,19 @@ def test_texts_are_normalized_as_a_config_says(files):
     assert "|texts:separator|" in found["signature"]
 
 
+def test_each_example_has_its_scores(files):
+    folder = files(out_txt="a b\nc\n", ref_txt="a b\nd\n")
+    words = ("--predictions", "out.txt", "--references", "ref.txt")
+    words += ("--metrics=exact,rouge", f"--per-example={folder}/each.jsonl")
+    found = results(folder, *words)["scores"]
+    rows = [
+        json.loads(line)
+        for line in (folder / "each.jsonl").read_text().split("\n")[:-1]
+    ]
+    assert [row["exact"] for row in rows] == [100, 0]
+    assert list(rows[0]) == list(found)
+
+
 def test_names_are_shown_whole_and_as_they_are(files, capsys):
     folder = files(ref_txt="a\n", **{"x[red]y_txt": "a\n"})
     words = ("--references", "ref.txt", "--sources", "ref.txt", "--baseline=copy")
@@ -212,7 +225,7 @@ def test_odd_texts_have_scores(files):
         (["--references", "ref.txt", "--seed=-1"], "the seed is -1"),
         (["--references", "ref.txt", "--wordnet-exceptions=x"], "is for rouge155"),
         (["--references", "ref.txt", "--normalization=quote"], "'quotes'"),
-        (["--references", "ref.txt", "--output=ref.txt"], "which is read"),
+        (["--references", "ref.txt", "--output=ref.txt"], "is read as well"),
     ],
 )
 def test_mistakes(files, capsys, words, message):
