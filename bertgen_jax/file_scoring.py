@@ -32,7 +32,8 @@ def read(
         predictions, as in WORKDIR/predictions/SPLIT-STEP.jsonl.
       sources: file of the input texts; None: beside the predictions, if at all.
       prediction_column, reference_column, source_column: other columns than the first
-        of `PREDICTIONS`, `REFERENCES` and `SOURCES` that is there.
+        of `PREDICTIONS`, `REFERENCES` and `SOURCES` that is there; of references
+        several: "a,b".
 
     Raises:
       DataError: a file that is missing or damaged; files of different lengths; a row
@@ -41,11 +42,9 @@ def read(
     """
     found = _singles(predictions, PREDICTIONS, prediction_column)
     if references:
-        columns = [
-            text_lists.read(name, REFERENCES, reference_column) for name in references
-        ]
+        columns = [_references(name, reference_column) for name in references]
     elif text_lists.has_column(predictions, _named(reference_column, REFERENCES)):
-        columns = [text_lists.read(predictions, REFERENCES, reference_column)]
+        columns = [_references(predictions, reference_column)]
         references = (predictions,)
     else:
         raise errors.DataError(
@@ -56,9 +55,9 @@ def read(
     for name, column in zip(references, columns, strict=True):
         _check_length(predictions, len(found), name, len(column))
     texts = None
-    if sources is None and text_lists.has_column(
-        predictions, _named(source_column, SOURCES[:-1])
-    ):
+    # "text" of a file of predictions is the prediction.
+    beside = _named(source_column, [one for one in SOURCES if one not in PREDICTIONS])
+    if sources is None and text_lists.has_column(predictions, beside):
         sources = predictions
     if sources is not None:
         texts = _joined(sources, SOURCES, source_column)
@@ -89,7 +88,14 @@ def read_predictions(name: str, column: str | None, outputs: Outputs) -> Outputs
 
 
 def _named(column: str | None, names: Sequence[str]) -> Sequence[str]:
-    return names if column is None else (column,)
+    return names if column is None else column.split(",")
+
+
+def _references(name: str, column: str | None) -> list[text_lists.Row]:
+    """The references of each row, from one column or from several: "a,b"."""
+    names = [None] if column is None else column.split(",")
+    columns = [text_lists.read(name, REFERENCES, one) for one in names]
+    return [sum(row, ()) for row in zip(*columns, strict=True)]
 
 
 def _singles(name: str, names: Sequence[str], column: str | None) -> list[str]:

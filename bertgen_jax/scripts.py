@@ -109,10 +109,13 @@ def _parse(
         raise
     except flags.Error as error:
         # A config file that raised is quoted with its traceback: its last line will do.
-        raise ConfigError(f"{error}".strip().split("\n")[-1]) from error
+        line = f"{error}".strip().split("\n")[-1]
+        raise ConfigError(re.sub(r"^\w+Error: ", "", line)) from error
     except (AttributeError, KeyError) as error:
         # What ml_collections says of an unknown field names the nearest one.
-        raise ConfigError(f"no such field in the config: {error.args[0]}") from error
+        # It may come as the repr of a repr of two lines.
+        said = re.sub(r"[\\']*(\\n|\n)", ". ", str(error.args[0])).strip("'\\")
+        raise ConfigError(f"no such field in the config: {said}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"a value does not fit the config: {error}") from error
     if words:

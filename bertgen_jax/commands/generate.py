@@ -184,7 +184,11 @@ _SETTINGS: Mapping[str, Mapping[str, tuple[Any, str, str]]] = {
         "repetition_penalty": (float, "X", "above 1: tokens seldom come again"),
     },
     "sampling": {
-        "do_sample": (bool, "", "draw tokens instead of taking the likeliest"),
+        "do_sample": (
+            bool,
+            "",
+            "draw tokens; of one beam (--num-beams=1) for texts that differ much",
+        ),
         "temperature": (float, "X", "below 1 for likelier texts, above 1 for others"),
         "top_k": (int, "N", "draw among the N likeliest tokens; 0: among all"),
         "top_p": (float, "P", "draw among the likeliest that have P together"),

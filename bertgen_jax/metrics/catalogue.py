@@ -70,8 +70,8 @@ def measure(
             outputs.known_sources(name)
         if one.needs_exceptions and not options.get(name, {}).get("exceptions"):
             raise ConfigError(
-                f"{name} needs a list of irregular forms; ROUGE-1.5.5 brings one in "
-                "data/WordNet-2.0-Exceptions."
+                f"{name} needs a list of irregular forms (--wordnet-exceptions); "
+                "ROUGE-1.5.5 brings one in data/WordNet-2.0-Exceptions."
             )
     return [
         measured

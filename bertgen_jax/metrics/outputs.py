@@ -80,7 +80,7 @@ class Outputs:
         if self.sources is None:
             raise DataError(
                 f"{metric} compares predictions with their sources, which are not "
-                "known here; give them as well."
+                "known here; give them as well (--sources)."
             )
         return self.sources
 

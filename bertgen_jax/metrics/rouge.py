@@ -117,11 +117,13 @@ def read_exceptions(path: str | pathlib.Path) -> dict[str, str]:
             opened = gzip.open if file.suffix == ".gz" else open
             with opened(file, "rt", encoding="utf-8") as lines:
                 for line in lines:
-                    form, base = re.split(r"[| ]", line.strip())[:2]
+                    # A form may have several bases, of which the first counts.
+                    form, base, *_ = re.split(r"[| ]", line.strip())
                     bases.setdefault(form, base)
     except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise DataError(
-            f"{path}: no list of irregular forms: {error}. ROUGE-1.5.5 brings one in "
+            f"{path}: no list of irregular forms: {reason}. ROUGE-1.5.5 brings one in "
             "data/WordNet-2.0-Exceptions."
         ) from None
     if not bases:

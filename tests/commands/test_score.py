@@ -101,6 +101,12 @@ def test_columns_have_any_name(files):
     assert results(folder, *words, "--metrics=exact")["scores"]["exact"]["value"] == 100
 
 
+def test_several_columns_are_several_references(files):
+    folder = files(out_csv="prediction,one,two\nb,a,b\n")
+    words = ("--predictions", "out.csv", "--reference-column=one,two")
+    assert results(folder, *words, "--metrics=exact")["scores"]["exact"]["value"] == 100
+
+
 def test_settings_of_rouge_are_its_own(files):
     folder = files(
         out_txt="It runs. A dog barked.\n",
