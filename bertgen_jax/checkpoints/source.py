@@ -108,7 +108,8 @@ class Source:
             if info.shape != expected[name] or not _is_floating(info.dtype):
                 problems.append(
                     f"~ {shown(in_file)} {info.dtype}{list(info.shape)}, expected "
-                    f"floating-point numbers {list(expected[name])}"
+                    # A configuration may say numbers of a thousand digits.
+                    f"floating-point numbers {shown(str(list(expected[name])))}"
                 )
         if problems:
             raise CheckpointError(
