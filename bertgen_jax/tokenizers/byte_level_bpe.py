@@ -8,13 +8,13 @@ import tokenizers
 
 from bertgen_jax import errors
 from bertgen_jax.tokenizers import (
+    fast_tokenizer,
     interface,
     json_files,
-    library_tokenizer,
     tokenizer_json,
 )
+from bertgen_jax.tokenizers.fast_tokenizer import FastOptions, FastTokenizer
 from bertgen_jax.tokenizers.json_files import field
-from bertgen_jax.tokenizers.library_tokenizer import LibraryOptions, LibraryTokenizer
 from bertgen_jax.tokenizers.pretrained_tokenizer import complete
 from bertgen_jax.tokenizers.tokenizer_json import TokenizerJson
 from bertgen_jax.tokenizers.vocabulary_files import Files
@@ -34,7 +34,7 @@ ROBERTA = {
 GPT2 = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
 
 
-class ByteLevelBPETokenizer(LibraryTokenizer):
+class ByteLevelBPETokenizer(FastTokenizer):
     """GPT-2's and RoBERTa's tokenizer; an `interface.Tokenizer`.
 
     Text is cut into words, numbers and signs, each with the space before it. Their
@@ -52,7 +52,7 @@ class ByteLevelBPETokenizer(LibraryTokenizer):
         merges: str | os.PathLike[str] | Merges,
         *,
         add_prefix_space: bool = False,
-        **options: Unpack[LibraryOptions],
+        **options: Unpack[FastOptions],
     ):
         """Makes a tokenizer of a vocabulary and its merges.
 
@@ -60,7 +60,7 @@ class ByteLevelBPETokenizer(LibraryTokenizer):
           vocab: path of a vocab.json or encoder.json, or each piece with its row.
           merges: path of a merges.txt or vocab.bpe, or pairs of pieces.
           add_prefix_space: whether a text begins as if there were a space before it.
-          **options: see `LibraryOptions`. The usual special strings are <s>, </s>,
+          **options: see `FastOptions`. The usual special strings are <s>, </s>,
             <unk>, <pad> and <mask> where the vocabulary has <s> and </s>; elsewhere
             <|endoftext|> begins and ends a text.
 
@@ -68,7 +68,7 @@ class ByteLevelBPETokenizer(LibraryTokenizer):
           TokenizerError: vocabulary or merges cannot be read, or do not fit.
           ConfigError: an option that is unknown, or that cannot be meant.
         """
-        options = complete(options, library_tokenizer.LIBRARY_DEFAULTS)
+        options = complete(options, fast_tokenizer.LIBRARY_DEFAULTS)
         vocab_name, pieces = "The vocabulary", vocab
         if not isinstance(vocab, Mapping):
             vocab_name, pieces = os.fspath(vocab), json_files.read_object(vocab)
@@ -88,7 +88,7 @@ class ByteLevelBPETokenizer(LibraryTokenizer):
 
         known = {*pieces, *(token.content for token in options["added_tokens"])}
         usual = ROBERTA if {"<s>", "</s>"} <= known else GPT2
-        roles = library_tokenizer.usual_roles(options, usual, known)
+        roles = fast_tokenizer.usual_roles(options, usual, known)
         if roles["eos_token"] is None:
             raise errors.TokenizerError(
                 f"{vocab_name} has {len(pieces):,} pieces, and neither </s> nor "
@@ -127,7 +127,7 @@ class ByteLevelBPETokenizer(LibraryTokenizer):
         else:
             vocab, merges = files.paths
         fields = {"add_prefix_space": bool}
-        options |= library_tokenizer.saved_options(files, fields, {})
+        options |= fast_tokenizer.saved_options(files, fields, {})
         # Version 4 of the peer wrote True here too; 5 does not heed it. Pieces have the
         # spaces of the text: there is none to clean up.
         options.pop("clean_up_tokenization_spaces", None)
@@ -186,7 +186,7 @@ def _check_whole(
         for piece in pieces
         if len(piece) > 1
         and piece not in made
-        and not library_tokenizer.looks_special(piece)
+        and not fast_tokenizer.looks_special(piece)
     ]
     if unmade:
         raise errors.TokenizerError(

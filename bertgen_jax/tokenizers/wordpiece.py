@@ -8,13 +8,13 @@ import tokenizers
 
 from bertgen_jax import errors
 from bertgen_jax.tokenizers import (
+    fast_tokenizer,
     interface,
     json_files,
-    library_tokenizer,
     tokenizer_json,
 )
+from bertgen_jax.tokenizers.fast_tokenizer import FastOptions, FastTokenizer
 from bertgen_jax.tokenizers.json_files import field
-from bertgen_jax.tokenizers.library_tokenizer import LibraryOptions, LibraryTokenizer
 from bertgen_jax.tokenizers.pretrained_tokenizer import complete
 from bertgen_jax.tokenizers.tokenizer_json import TokenizerJson
 from bertgen_jax.tokenizers.vocabulary_files import Files
@@ -32,7 +32,7 @@ ON_PURPOSE = "lower_case_on_purpose"  # a cased vocabulary; saved, so as to ask 
 FIELDS = {"do_lower_case": bool, "strip_accents": bool, "tokenize_chinese_chars": bool}
 
 
-class WordPieceTokenizer(LibraryTokenizer):
+class WordPieceTokenizer(FastTokenizer):
     """BERT's tokenizer; an `interface.Tokenizer`.
 
     Text is rid of control characters, lower-cased or not, cut at spaces, punctuation
@@ -51,7 +51,7 @@ class WordPieceTokenizer(LibraryTokenizer):
         do_lower_case: bool | None = None,
         strip_accents: bool | None = None,
         tokenize_chinese_chars: bool = True,
-        **options: Unpack[LibraryOptions],
+        **options: Unpack[FastOptions],
     ):
         """Makes a tokenizer of a vocabulary.
 
@@ -61,7 +61,7 @@ class WordPieceTokenizer(LibraryTokenizer):
             has one: a cased vocabulary is not lower-cased unasked.
           strip_accents: whether accents are removed; as `do_lower_case` if None.
           tokenize_chinese_chars: whether each Chinese character is a word of its own.
-          **options: see `LibraryOptions`. The usual special strings are [UNK], [SEP],
+          **options: see `FastOptions`. The usual special strings are [UNK], [SEP],
             [PAD], [CLS] and [MASK]; the usual `bos_token` and `eos_token` are those of
             `cls_token` and `sep_token`.
 
@@ -69,14 +69,14 @@ class WordPieceTokenizer(LibraryTokenizer):
           TokenizerError: there is no vocabulary of word pieces.
           ConfigError: an option that is unknown, or that cannot be meant.
         """
-        options = complete(options, library_tokenizer.LIBRARY_DEFAULTS)
+        options = complete(options, fast_tokenizer.LIBRARY_DEFAULTS)
         if isinstance(vocab, Mapping):
             where, pieces = "The vocabulary", vocab
         else:
             where, pieces = os.fspath(vocab), read_vocabulary(vocab)
         pieces = tokenizer_json.check_vocabulary(pieces, where)
         known = {*pieces, *(token.content for token in options["added_tokens"])}
-        roles = library_tokenizer.usual_roles(options, USUAL, known)
+        roles = fast_tokenizer.usual_roles(options, USUAL, known)
         roles["bos_token"] = roles["bos_token"] or roles["cls_token"]
         roles["eos_token"] = roles["eos_token"] or roles["sep_token"]
         for role, missing in (
@@ -133,7 +133,7 @@ class WordPieceTokenizer(LibraryTokenizer):
         vocab, options = files.paths[0], {}
         if files.parsed:
             vocab, options = _read_json(files.parsed)
-        options |= library_tokenizer.saved_options(files, FIELDS, {ON_PURPOSE: bool})
+        options |= fast_tokenizer.saved_options(files, FIELDS, {ON_PURPOSE: bool})
         on_purpose = options.pop(ON_PURPOSE, "do_lower_case" in overrides)
         tokenizer = cls(vocab, **(options | overrides))
         unused = tokenizer._unused()
@@ -178,7 +178,7 @@ def capitals(pieces: Iterable[str]) -> list[str]:
     return [
         piece
         for piece in pieces
-        if piece != piece.lower() and not library_tokenizer.looks_special(piece)
+        if piece != piece.lower() and not fast_tokenizer.looks_special(piece)
     ]
 
 

@@ -1,4 +1,4 @@
-"""`LibraryTokenizer`: what runs through the `tokenizers` library, text in, ids out."""
+"""`FastTokenizer`: what runs through the `tokenizers` library, text in, ids out."""
 
 import functools
 import hashlib
@@ -28,7 +28,7 @@ PEER_CLASS = "PreTrainedTokenizerFast"
 PEER_INPUTS = ["input_ids", "attention_mask"]  # the models know no segments
 
 
-class LibraryOptions(Options, total=False):
+class FastOptions(Options, total=False):
     """`Options`, and the special strings.
 
     Attributes:
@@ -51,10 +51,10 @@ class LibraryOptions(Options, total=False):
     mask_token: str | None
 
 
-LIBRARY_DEFAULTS = LibraryOptions(**DEFAULTS, **dict.fromkeys(ROLES))
+LIBRARY_DEFAULTS = FastOptions(**DEFAULTS, **dict.fromkeys(ROLES))
 
 
-class LibraryTokenizer(PretrainedTokenizer):
+class FastTokenizer(PretrainedTokenizer):
     """What WordPiece and byte-level BPE share.
 
     The library sees only what was checked here: its own complaints about a file range
