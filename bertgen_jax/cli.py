@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(str(error))
         return 2
     except KeyboardInterrupt:
-        if getattr(options, "output", None):
+        if options.command == "generate" and options.output:
             say("interrupted; without --overwrite the command goes on from here")
         return 130  # as a shell reports a process that SIGINT ended
     except BrokenPipeError:  # `bertgen ... | head`: the reader has seen enough

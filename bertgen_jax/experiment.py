@@ -16,7 +16,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
@@ -25,8 +24,7 @@ from bertgen_jax.checkpoints.formats.own_runs import MODEL_CONFIG
 from bertgen_jax.checkpoints.source import Source
 from bertgen_jax.checkpoints.state import CheckpointStore
 from bertgen_jax.config_checks import SPLITS
-from bertgen_jax.data import batching, encoding, readers
-from bertgen_jax.data.example import Example
+from bertgen_jax.data import batching, encoding, parts, readers
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.initialization import Model, ModelConfig
@@ -83,7 +81,7 @@ def open_examples(config: ConfigDict, split: str) -> readers.Examples:
     for message in examples.skipped.messages:
         _log.warning("%s: skipped, among others: %s", split, message)
     if split == "train":
-        examples = drawn(examples, config.data.fraction, config.seed)
+        examples = parts.drawn(examples, config.data.fraction, config.seed)
     return examples
 
 
@@ -243,58 +241,6 @@ def _tokenization_log(split: str) -> Callable[[int, int], None]:
             )
 
     return log
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Part:
-    """Some examples of a split, as a split of their own.
-
-    Attributes:
-      examples: all of them.
-      numbers: i64[n], which of them, ascending.
-      label: what sets the part apart from others of the same split.
-    """
-
-    examples: readers.Examples
-    numbers: np.ndarray
-    label: str
-
-    @property
-    def fingerprint(self) -> str:
-        """That of the whole, and which part of it this is."""
-        return f"{self.examples.fingerprint}[{self.label}]"
-
-    @property
-    def description(self) -> str:
-        """One line for the log."""
-        return f"{len(self):,} ({self.label}) of {self.examples.description}"
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, index: int) -> Example:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        return self.examples[int(self.numbers[index])]
-
-
-def first(examples: readers.Examples, count: int) -> readers.Examples | Part:
-    """The first `count` examples; all of them for 0."""
-    if not 0 < count < len(examples):
-        return examples
-    return Part(examples, np.arange(count), f"the first {count}")
-
-
-def drawn(
-    examples: readers.Examples, fraction: float, seed: int
-) -> readers.Examples | Part:
-    """A share of the examples, drawn at random (paper, section 4.1), in their order."""
-    if fraction == 1:
-        return examples
-    count = max(1, round(fraction * len(examples)))
-    order = np.random.default_rng(seed).permutation(len(examples))
-    label = f"drawn with seed {seed}, {count}"
-    return Part(examples, np.sort(order[:count]), label)
 
 
 def model_config(

@@ -22,37 +22,9 @@ Data: lines of a pair of files; test sets also as they are published, in .sgm.
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import wmt14_en_de
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The paper's run, tested on either year, or with "demo" a small one."""
-    config = common.get_config()
-    config.total_steps = 527_000
-    config.batch_size = 256
-    config.label_smoothing = 0.1  # the paper does not say; as its lineage
-    config.init.recipe = "bert2rnd"
-    config.init.encoder = "bert-base-multilingual-cased"  # a directory
-    config.tokenizer.normalization = "auto,quotes"  # the paper's data are ASCII there
-
-    config.data.train = "wmt14/train.{en,de}"
-    config.data.validation = "wmt14/newstest2013.{en,de}"
-    config.data.columns.update(source="de", target="en")
-    common.set_lengths(config, source=128, target=128)
-    config.eval.metric = "bleu-tfmodels"
-    config.eval.normalization = "quotes"
-
-    if variant == "demo":
-        year = "newstest2014"
-        common.make_small(config, corpus="german_english")
-        config.update(total_steps=800, batch_size=16)
-        config.optim.learning_rate = 2e-3
-        config.eval.every_steps = 400
-        common.set_lengths(config, source=32, target=32)
-    elif variant in ("", "newstest2014", "newstest2016"):
-        year = variant or "newstest2014"
-        config.data.test = f"wmt14/{year}.{{en,de}}"
-    else:
-        common.refuse("wmt14_de_en", variant, "demo", "newstest2016")
-    config.task = f"{year}-de-en"
-    return config
+    """The run of the other direction, from the same files."""
+    return wmt14_en_de.get_config(variant, source="de", target="en")

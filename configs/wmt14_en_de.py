@@ -24,8 +24,10 @@ from ml_collections import ConfigDict
 
 from configs import common
 
+_CORPORA = {"en": "english_german", "de": "german_english"}  # by language of the source
 
-def get_config(variant: str = "") -> ConfigDict:
+
+def get_config(variant: str = "", source: str = "en", target: str = "de") -> ConfigDict:
     """The paper's run, tested on either year, or with "demo" a small one."""
     config = common.get_config()
     config.total_steps = 527_000
@@ -37,14 +39,14 @@ def get_config(variant: str = "") -> ConfigDict:
 
     config.data.train = "wmt14/train.{en,de}"
     config.data.validation = "wmt14/newstest2013.{en,de}"
-    config.data.columns.update(source="en", target="de")
+    config.data.columns.update(source=source, target=target)
     common.set_lengths(config, source=128, target=128)
     config.eval.metric = "bleu-tfmodels"
     config.eval.normalization = "quotes"
 
     if variant == "demo":
         year = "newstest2014"
-        common.make_small(config, corpus="english_german")
+        common.make_small(config, corpus=_CORPORA[source])
         config.update(total_steps=800, batch_size=16)
         config.optim.learning_rate = 2e-3
         config.eval.every_steps = 400
@@ -53,6 +55,6 @@ def get_config(variant: str = "") -> ConfigDict:
         year = variant or "newstest2014"
         config.data.test = f"wmt14/{year}.{{en,de}}"
     else:
-        common.refuse("wmt14_en_de", variant, "demo", "newstest2016")
-    config.task = f"{year}-en-de"
+        common.refuse(f"wmt14_{source}_{target}", variant, "demo", "newstest2016")
+    config.task = f"{year}-{source}-{target}"
     return config

@@ -1,9 +1,7 @@
 """`bertgen score`: texts that anyone has made, compared with references."""
 
 import argparse
-import errno
 import json
-import os
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,16 +11,15 @@ from rich import markup
 from rich.console import Console
 from rich.table import Table
 
-from bertgen_jax import file_scoring
+from bertgen_jax import file_scoring, measuring, whole_files
 from bertgen_jax.commands.speech import several
 from bertgen_jax.errors import ConfigError, DataError
-from bertgen_jax.metrics import baselines, catalogue, measurement, rouge, significance
+from bertgen_jax.metrics import baselines, catalogue, rouge, significance
 from bertgen_jax.metrics.bootstrap import Resamples
 from bertgen_jax.metrics.measurement import Measurement
 from bertgen_jax.metrics.outputs import Outputs
 from bertgen_jax.metrics.score import Score, scores, signatures
 from bertgen_jax.tokenizers import normalization
-from bertgen_jax.tokenizers.normalization import normalize
 
 _SAME = 1e-9  # two scores that differ by less do so by rounding
 _WIDE = 160  # characters
@@ -146,7 +143,7 @@ def run(options: argparse.Namespace) -> int:
         )
     steps = normalization.parse_steps(options.normalization)
     for written in filter(None, (options.output, options.per_example)):
-        _check_output(pathlib.Path(written), options)
+        _check_written(pathlib.Path(written), options)
 
     outputs = file_scoring.read(
         options.predictions,
@@ -172,9 +169,7 @@ def run(options: argparse.Namespace) -> int:
     resamples = Resamples(len(outputs), options.samples, options.seed)
 
     def measured(texts: Outputs) -> list[Measurement]:
-        texts = texts.map(lambda text: normalize(text, steps))
-        found = catalogue.measure(names, texts, _choices(options))
-        return measurement.sign(found, f"texts:{'+'.join(steps)}") if steps else found
+        return measuring.measure(names, texts, steps, _choices(options))
 
     own = measured(outputs)
     found = scores(own, resamples)
@@ -192,41 +187,27 @@ def run(options: argparse.Namespace) -> int:
             "scores": {name: vars(score) for name, score in found.items()},
             "compared_with": others,
         }
-        _write(options.output, json.dumps(content, indent=2) + "\n")
+        whole_files.write(
+            pathlib.Path(options.output), [json.dumps(content, indent=2) + "\n"]
+        )
     if options.per_example:
         columns = {one.name: one.per_example.tolist() for one in own}
-        rows = [
-            dict(zip(columns, row, strict=True))
-            for row in zip(*columns.values(), strict=True)
-        ]
-        _write(options.per_example, "".join(f"{json.dumps(row)}\n" for row in rows))
+        rows = zip(*columns.values(), strict=True)
+        whole_files.write(
+            pathlib.Path(options.per_example),
+            (f"{json.dumps(dict(zip(columns, row, strict=True)))}\n" for row in rows),
+        )
     return 0
 
 
-def _write(name: str, content: str) -> None:
-    """Writes a file, whole or not at all."""
-    path = pathlib.Path(name)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(content, encoding="utf-8")
-    temporary.replace(path)
-
-
-def _check_output(path: pathlib.Path, options: argparse.Namespace) -> None:
+def _check_written(path: pathlib.Path, options: argparse.Namespace) -> None:
     """Refuses, before any work is done, a file that cannot be written."""
     read = [options.predictions, options.sources, options.compare, *options.references]
     if any(name and path.resolve() == pathlib.Path(name).resolve() for name in read):
         raise ConfigError(
             f"{path} is to be written, and is read as well; expected another file."
         )
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.touch()
-        temporary.unlink()
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}.") from None
+    whole_files.check(path)
 
 
 def _choices(options: argparse.Namespace) -> dict[str, dict[str, Any]]:

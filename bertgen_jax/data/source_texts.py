@@ -79,7 +79,15 @@ def read(
         return _lines(file)
     if format == "jsonl":
         return _rows(text_files.JsonLines(file).scan(_undigested), column)
-    return _delimited(file, format == "csv", column)
+    column, records = text_files.read_column(
+        file,
+        column,
+        _default_column,
+        quoted=format == "csv",
+        hint="--column names another; by its position, from 0, where no line names the "
+        "columns.",
+    )
+    return _rows(records, column)
 
 
 def _opened(
@@ -169,43 +177,6 @@ def _lines(file: "byte_file.ByteFile | _Pipe") -> Iterator[SourceText]:
             except table.BadRow as bad:
                 text = bad
             yield SourceText(number, text)
-
-
-def _delimited(
-    file: "byte_file.ByteFile | _Pipe", quoted: bool, column: str | None
-) -> Iterator[SourceText]:
-    """Rows with a header, or without one where the column is a position."""
-    # Read by position, so that the header is a row, and which columns there are need
-    # not be known before.
-    positions = mapping.Columns("0", ("0",))
-    records = text_files.Delimited(file, positions, quoted=quoted).scan(_undigested)
-    first = next(records, None)
-    if first is None or isinstance(first.values, table.BadRow):
-        raise errors.DataError(f"{file.name}, line 1: a row is expected; found none.")
-    if column and all(name.isdecimal() for name in mapping.joined(column)):
-        names = list(first.values)
-        records = itertools.chain([first], records)
-    else:
-        names = list(first.values.values())
-        column = column or _default_column(names)
-    for name in mapping.joined(column):
-        if name not in names:
-            raise errors.DataError(
-                f"{file.name}: {mapping.no_such_column(name, names)} --column names "
-                "another; by its position, from 0, where no line names the columns."
-            )
-        if names.count(name) > 1:
-            raise errors.DataError(
-                f"{file.name} has {names.count(name)} columns {name!r}; expected one."
-            )
-    return _rows((_named(record, names) for record in records), column)
-
-
-def _named(record: table.Record, names: Sequence[str]) -> table.Record:
-    if isinstance(record.values, table.BadRow):
-        return record
-    values = zip(names, record.values.values(), strict=True)
-    return record._replace(values=dict(values))
 
 
 def _rows(records: Iterator[table.Record], column: str | None) -> Iterator[SourceText]:

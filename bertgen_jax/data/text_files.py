@@ -2,8 +2,9 @@
 
 import csv
 import io
+import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from bertgen_jax import errors
@@ -112,6 +113,61 @@ class Delimited:
                     'position, as in {"source": "0", "target": "1"}.'
                 )
         return header
+
+
+def read_column(
+    file: byte_file.ByteFile,
+    column: str | None,
+    default: Callable[[Sequence[str]], str],
+    *,
+    quoted: bool,
+    hint: str,
+) -> tuple[str, Iterator[table.Record]]:
+    """Rows of CSV or TSV in one pass, for who does not know what columns there are.
+
+    Args:
+      file: of these rows.
+      column: its name in the first line, or several joined by "+"; or positions, from
+        "0", where the first line is a row like the others; None: `default` decides.
+      default: names of all columns -> the column.
+      quoted: see `Delimited`.
+      hint: a sentence on how another column is named.
+
+    Returns:
+      The column, and the rows, their columns by name or by position.
+
+    Raises:
+      DataError: there is no row or no such column, or it stands there twice.
+    """
+    # By position, so that the header is a row as well.
+    positions = mapping.Columns("0", ("0",))
+    records = Delimited(file, positions, quoted=quoted).scan(lambda content: None)
+    first = next(records, None)
+    if first is None or isinstance(first.values, table.BadRow):
+        raise errors.DataError(f"{file.name}, line 1: a row is expected; found none.")
+    if column and all(map(str.isdecimal, mapping.joined(column))):
+        names = list(first.values)
+        records = itertools.chain([first], records)
+    else:
+        names = list(first.values.values())
+        column = column or default(names)
+    for name in mapping.joined(column):
+        if name not in names:
+            raise errors.DataError(
+                f"{file.name}: {mapping.no_such_column(name, names)} {hint}"
+            )
+        if names.count(name) > 1:
+            raise errors.DataError(
+                f"{file.name} has {names.count(name)} columns {name!r}; expected one."
+            )
+    return column, (_named(record, names) for record in records)
+
+
+def _named(record: table.Record, names: Sequence[str]) -> table.Record:
+    if isinstance(record.values, table.BadRow):
+        return record
+    values = zip(names, record.values.values(), strict=True)
+    return record._replace(values=dict(values))
 
 
 def _parse_object(content: bytes) -> Mapping[str, object]:

@@ -4,6 +4,7 @@ For texts that are to be compared: row n of one file belongs to row n of another
 empty line is an empty text, and a row that cannot be read is an error.
 """
 
+import functools
 import json
 import pathlib
 import re
@@ -126,7 +127,14 @@ def _records(
         return _array(file)
     if kind == "jsonl":
         return text_files.JsonLines(file).scan(_undigested)
-    return _delimited(file, names, column, quoted=kind == "csv")
+    _, records = text_files.read_column(
+        file,
+        column,
+        functools.partial(_first, names),
+        quoted=kind == "csv",
+        hint="Columns go by positions, from 0, where no line names them.",
+    )
+    return records
 
 
 def _array(file: byte_file.ByteFile) -> Iterator[table.Record]:
@@ -146,34 +154,6 @@ def _array(file: byte_file.ByteFile) -> Iterator[table.Record]:
     for number, item in enumerate(content, 1):
         values = item if isinstance(item, dict) else {_TEXT: item}
         yield table.Record((0, 0), number, values)
-
-
-def _delimited(
-    file: byte_file.ByteFile, names: Sequence[str], column: str | None, *, quoted: bool
-) -> Iterator[table.Record]:
-    # Read by position: which columns there are need not be known before.
-    positions = mapping.Columns("0", ("0",))
-    records = text_files.Delimited(file, positions, quoted=quoted).scan(_undigested)
-    if column is not None and all(map(str.isdecimal, mapping.joined(column))):
-        yield from records
-        return
-    first = next(records)
-    if isinstance(first.values, table.BadRow):
-        raise _error(file.name, first.number, first.values)
-    header = list(first.values.values())
-    for name in mapping.joined(column or _first(names, header)):
-        if name not in header:
-            missing = mapping.no_such_column(name, header)
-            raise errors.DataError(f"{file.name}: {missing}")
-        if header.count(name) > 1:
-            raise errors.DataError(
-                f"{file.name} has {header.count(name)} columns {name!r}; expected one."
-            )
-    for record in records:
-        if not isinstance(record.values, table.BadRow):
-            values = dict(zip(header, record.values.values(), strict=True))
-            record = record._replace(values=values)
-        yield record
 
 
 def _texts_of(

@@ -14,12 +14,13 @@ from jax.sharding import NamedSharding
 from ml_collections import ConfigDict
 
 from bertgen_jax import config_checks, experiment, losses, sharding, tasks, workdirs
-from bertgen_jax.data import batching, loading, readers
+from bertgen_jax.data import batching, loading, parts, readers
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError
 from bertgen_jax.evaluation import prediction, results
 from bertgen_jax.evaluation.decoding import decode_split
 from bertgen_jax.initialization import Model, ModelConfig
+from bertgen_jax.metrics.score import Score
 from bertgen_jax.tokenizers import normalization
 from bertgen_jax.tokenizers.pair import TokenizerPair
 
@@ -105,7 +106,7 @@ class Evaluator:
         """
         split = experiment.open_split(config, name, examples, tokenizers)
         decoded = split
-        part = experiment.first(examples, num_examples)
+        part = parts.first(examples, num_examples)
         if part is not examples:
             decoded = experiment.open_split(config, name, part, tokenizers)
         plan = functools.partial(batching.EvalPlan, batch_size=config.eval.batch_size)
@@ -127,6 +128,12 @@ class Evaluator:
             sharding=sharding,
         )
 
+    @functools.cached_property
+    def _baseline(self) -> dict[str, Score]:
+        """It is the same at each evaluation."""
+        examples = self.decoded.examples
+        return self.measure.baseline([examples[i] for i in range(len(examples))])
+
     def evaluate(self, model: Model, params: Any, step: int) -> Evaluation:
         """Measures loss and accuracy, generates texts and scores them."""
         metrics = self._losses(model, params)
@@ -144,6 +151,7 @@ class Evaluator:
             split=self.split.name,
             step=step,
             measure=self.measure,
+            baseline=self._baseline,
             search=self.config,
             paper=self.paper,
         )

@@ -5,6 +5,8 @@ import json
 import pathlib
 from collections.abc import Iterable
 
+from bertgen_jax import whole_files
+
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
@@ -27,10 +29,5 @@ class Prediction:
 
 def write(path: pathlib.Path, predictions: Iterable[Prediction]) -> None:
     """Writes one JSON object a line, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        for prediction in predictions:
-            line = json.dumps(dataclasses.asdict(prediction), ensure_ascii=False)
-            file.write(line + "\n")
-    temporary.replace(path)
+    rows = map(dataclasses.asdict, predictions)
+    whole_files.write(path, (json.dumps(r, ensure_ascii=False) + "\n" for r in rows))

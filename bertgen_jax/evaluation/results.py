@@ -6,16 +6,15 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bertgen_jax import measuring, whole_files
+from bertgen_jax.data.example import Example
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.evaluation.prediction import Prediction
-from bertgen_jax.metrics import catalogue, measurement
 from bertgen_jax.metrics.baselines import BASELINES
 from bertgen_jax.metrics.bootstrap import Resamples
-from bertgen_jax.metrics.measurement import Measurement
 from bertgen_jax.metrics.outputs import Outputs
 from bertgen_jax.metrics.score import Score, scores
 from bertgen_jax.tasks import Task, Yardstick
-from bertgen_jax.tokenizers.normalization import normalize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,30 +33,20 @@ class Measure:
     stemming: bool = True
     sentence_ends: str = "newline"
 
-    def scores(
-        self, predictions: Sequence[Prediction]
-    ) -> tuple[dict[str, Score], dict[str, Score]]:
-        """The scores of the predictions, and of the baseline on the same examples."""
-        outputs = Outputs.of(
-            [one.prediction for one in predictions],
-            [one.references for one in predictions],
-            [one.source for one in predictions],
-        ).map(lambda text: normalize(text, self.normalization))
-        baseline = BASELINES[self.task.baseline]
-        answers = outputs.replace_predictions(
-            [baseline(source) for source in outputs.known_sources("A baseline")]
-        )
-        resamples = Resamples(len(outputs))
-        return (
-            scores(self._measured(outputs), resamples),
-            scores(self._measured(answers), resamples),
-        )
-
-    def _measured(self, outputs: Outputs) -> list[Measurement]:
+    def scores(self, outputs: Outputs) -> dict[str, Score]:
+        """The scores of texts as they are, by name."""
         rouge = {"stemming": self.stemming, "sentence_ends": self.sentence_ends}
-        found = catalogue.measure(self.task.metrics, outputs, {"rouge": rouge})
-        steps = "+".join(self.normalization)
-        return measurement.sign(found, f"texts:{steps}") if steps else found
+        found = measuring.measure(
+            self.task.metrics, outputs, self.normalization, {"rouge": rouge}
+        )
+        return scores(found, Resamples(len(outputs)))
+
+    def baseline(self, examples: Sequence[Example]) -> dict[str, Score]:
+        """The scores of the task's baseline."""
+        answer = BASELINES[self.task.baseline]
+        sources = [one.source for one in examples]
+        references = [one.references for one in examples]
+        return self.scores(Outputs.of([*map(answer, sources)], references, sources))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,17 +84,22 @@ def score(
     split: str,
     step: int,
     measure: Measure,
+    baseline: Mapping[str, Score],
     search: GenerationConfig,
     paper: Yardstick | None = None,
 ) -> Results:
-    """Scores predictions and the task's baseline on the same examples."""
-    model, baseline = measure.scores(predictions)
+    """Scores predictions; the baseline is that of the same examples."""
+    outputs = Outputs.of(
+        [one.prediction for one in predictions],
+        [one.references for one in predictions],
+        [one.source for one in predictions],
+    )
     return Results(
         split=split,
         step=step,
         examples=len(predictions),
         search=search.to_dict(),
-        scores=model,
+        scores=measure.scores(outputs),
         baseline_name=measure.task.baseline,
         baseline=baseline,
         paper=paper,
@@ -114,9 +108,4 @@ def score(
 
 def write(path: pathlib.Path, results: Results) -> None:
     """Writes results as JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(
-        json.dumps(results.to_dict(), indent=2) + "\n", encoding="utf-8"
-    )
-    temporary.replace(path)
+    whole_files.write(path, [json.dumps(results.to_dict(), indent=2) + "\n"])

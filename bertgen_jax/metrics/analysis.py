@@ -6,13 +6,14 @@ predictions: `outputs.replace_predictions`.
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
 from bertgen_jax.metrics import choices, measurement
 from bertgen_jax.metrics.measurement import Measurement
+from bertgen_jax.metrics.ngrams import ngrams
 from bertgen_jax.metrics.outputs import Outputs
 
 FREQUENT_WORDS = 500  # the paper removes as many
@@ -114,8 +115,8 @@ def measure_novelty(outputs: Outputs, *, name: str = "novelty") -> list[Measurem
     ):
         words, source_words = _words(prediction, True), _words(source, True)
         for order in range(1, NOVELTY_ORDERS + 1):
-            known = set(_ngrams(source_words, order))
-            own = list(_ngrams(words, order))
+            known = set(ngrams(source_words, order))
+            own = list(ngrams(words, order))
             novel = sum(gram not in known for gram in own)
             counts[row, order - 1] = novel, len(own)
     return [
@@ -136,7 +137,3 @@ def _words(text: str, lowercase: bool) -> list[str]:
 def _repeats(words: Sequence[str], common: set[str]) -> bool:
     rare = [word for word in words if word not in common]
     return len(set(rare)) < len(rare)
-
-
-def _ngrams(words: Sequence[str], order: int) -> Iterable[tuple[str, ...]]:
-    return zip(*(words[start:] for start in range(order)), strict=False)

@@ -17,6 +17,7 @@ from sacrebleu.metrics import BLEU
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.metrics import choices, sacrebleu_counts
 from bertgen_jax.metrics.measurement import Measurement
+from bertgen_jax.metrics.ngrams import ngrams
 from bertgen_jax.metrics.outputs import Outputs
 from bertgen_jax.metrics.sentences import SEPARATOR
 
@@ -202,9 +203,9 @@ def counts(
     )
     matches = []
     for order in range(1, ORDERS + 1):
-        own = _ngrams(prediction, order)
+        own = Counter(ngrams(prediction, order))
         allowed = functools.reduce(
-            Counter.__or__, (_ngrams(one, order) for one in references)
+            Counter.__or__, (Counter(ngrams(one, order)) for one in references)
         )
         matches.append(sum(min(count, allowed[gram]) for gram, count in own.items()))
     totals = [max(least, length - order) for order in range(ORDERS)]
@@ -274,10 +275,6 @@ _PUNCTUATION = r"((?!\\)\p{P})"
 _AFTER_NO_DIGIT = regex.compile(rf"([^\d]){_PUNCTUATION}")
 _BEFORE_NO_DIGIT = regex.compile(rf"{_PUNCTUATION}([^\d])")
 _SYMBOL = regex.compile(r"(\p{S})")
-
-
-def _ngrams(tokens: Sequence[Hashable], order: int) -> Counter:
-    return Counter(zip(*(tokens[start:] for start in range(order)), strict=False))
 
 
 def _parts(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -25,13 +25,13 @@ Quantity = Literal["fmeasure", "precision", "recall"]
 
 MULTI_REFERENCE = ("best", "mean", "first")
 _QUANTITIES = ("precision", "recall", "fmeasure")  # in rouge-score's order
-SENTENCE_ENDS = ("newline", "split")
 _SENTENCES: Mapping[str, Callable[[str], str]] = {
     "newline": lambda text: text,
     "split": lambda text: "\n".join(sentences.split(text)),
 }
 # Of a table of the longest common subsequence: a gigabyte, and five seconds.
 _MOST_CELLS = 25_000_000
+SENTENCE_ENDS = tuple(_SENTENCES)
 _LIBRARY = f"rouge-score {importlib.metadata.version('rouge-score')}"
 
 

@@ -18,6 +18,7 @@ from sacrebleu.tokenizers import tokenizer_13a
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.metrics import choices, measurement
 from bertgen_jax.metrics.measurement import Measurement
+from bertgen_jax.metrics.ngrams import ngrams
 from bertgen_jax.metrics.outputs import Outputs
 from bertgen_jax.metrics.sentences import SEPARATOR
 
@@ -307,9 +308,9 @@ def _find(
         sources, predictions, references, strict=True
     ):
         for order in range(1, ORDERS + 1):
-            own = count(_ngrams(source, order))
-            predicted = count(_ngrams(prediction, order))
-            wanted = _count_all([_ngrams(one, order) for one in several], is_multiset)
+            own = count(ngrams(source, order))
+            predicted = count(ngrams(prediction, order))
+            wanted = _count_all([ngrams(one, order) for one in several], is_multiset)
             grams[0].extend(own.values())
             grams[1].extend(map(predicted.get, own, _ZEROS))
             grams[2].extend(map(wanted.get, own, _ZEROS))
@@ -322,10 +323,6 @@ def _find(
                 else sum(len(one) >= order for one in several) or 1
             )
     return _Found(np.array(grams, np.float64), np.array(sizes), np.array(voices))
-
-
-def _ngrams(tokens: Tokens, order: int) -> Iterable[tuple[Hashable, ...]]:
-    return zip(*(tokens[start:] for start in range(order)), strict=False)
 
 
 def _count_once(grams: Iterable[Hashable]) -> dict[Hashable, int]:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 import jax
 from tensorboardX import SummaryWriter
 
+from bertgen_jax import whole_files
+
 _log = logging.getLogger(__name__)
 
 METRICS = "metrics.jsonl"
@@ -69,9 +71,7 @@ def _drop_after(path: pathlib.Path, step: int) -> None:
         _log.info(
             "%s: dropped %d lines after step %d", path, len(lines) - len(kept), step
         )
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        temporary.replace(path)
+        whole_files.write(path, kept)
 
 
 def _step_of(line: str) -> float:

@@ -11,6 +11,7 @@ from bertgen_jax import tasks
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.evaluation import prediction, report, results
 from bertgen_jax.evaluation.prediction import Prediction
+from bertgen_jax.metrics.outputs import Outputs
 
 PREDICTIONS = [
     Prediction("a", "A dog ran. It was late.", ("it was late",), "it was late", -0.5),
@@ -21,11 +22,13 @@ PREDICTIONS = [
 
 @pytest.fixture
 def scored():
+    measure = results.Measure(tasks.get(""))
     return results.score(
         PREDICTIONS,
         split="test",
         step=7,
-        measure=results.Measure(tasks.get("")),
+        measure=measure,
+        baseline=measure.baseline(PREDICTIONS),
         search=GenerationConfig(num_beams=4),
     )
 
@@ -98,22 +101,29 @@ def test_the_paper_stands_beside_what_it_has_measured(scored):
     assert compared.to_dict()["paper"]["metrics"] == {"rouge1": 38.52}
 
 
+def outputs_of(prediction, reference, source=""):
+    return Outputs.of([prediction], [[reference]], [source])
+
+
 def test_texts_are_normalized_before_they_are_scored():
-    one = Prediction("a", "the Duke sank", ('the "Duke" sank',), "the `Duke` sank", 0.0)
-    plain = results.Measure(tasks.get("discofuse"))
-    model, copy = plain.scores([one])
-    assert model["exact"].value == 0
+    outputs = outputs_of("the `Duke` sank", 'the "Duke" sank')
+    task = tasks.get("discofuse")
+    assert results.Measure(task).scores(outputs)["exact"].value == 0
+    found = results.Measure(task, ("backticks",)).scores(outputs)["exact"]
+    assert found.value == 100
+    assert "|texts:backticks|" in found.signature
+
+
+def test_a_baseline_is_normalized_as_well():
+    one = Prediction("a", "the `Duke` sank", ('the "Duke" sank',), "", 0.0)
     measure = results.Measure(tasks.get("discofuse"), ("backticks",))
-    model, copy = measure.scores([one])
-    assert model["exact"].value == 100
-    assert "|texts:backticks|" in model["exact"].signature
-    assert copy["exact"].value == 0
+    assert measure.baseline([one])["exact"].value == 100
 
 
 def test_rouge_is_measured_as_it_is_told():
-    one = Prediction("a", "", ("A dog ran.\nIt rained.",), "It rains. A dog ran.", 0.0)
-    (split, _), (unstemmed, _) = (
-        results.Measure(tasks.get(""), **options).scores([one])
+    outputs = outputs_of("It rains. A dog ran.", "A dog ran.\nIt rained.")
+    split, unstemmed = (
+        results.Measure(tasks.get(""), **options).scores(outputs)
         for options in ({"sentence_ends": "split"}, {"stemming": False})
     )
     assert split["rougeLsum"].value == 100
