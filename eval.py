@@ -13,8 +13,8 @@ from absl import flags
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from bertgen_jax import scripts
 from bertgen_jax.evaluation import evaluator, report
+from bertgen_jax.experiment import flags as flags_lib
 
 SPLIT = flags.DEFINE_enum("split", "test", ["validation", "test"], "what to decode")
 STEP = flags.DEFINE_string("step", "best", "best, latest or a number")
@@ -37,5 +37,5 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> int:
 
 
 if __name__ == "__main__":
-    scripts.define_flags()
-    sys.exit(scripts.run(main, sys.argv, __doc__, workdir_is_enough=True))
+    flags_lib.define_flags()
+    sys.exit(flags_lib.run(main, sys.argv, __doc__, workdir_is_enough=True))

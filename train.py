@@ -11,8 +11,8 @@ import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from bertgen_jax import scripts
 from bertgen_jax.evaluation import evaluator, report
+from bertgen_jax.experiment import flags
 from bertgen_jax.training import trainer
 
 
@@ -47,5 +47,5 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> int:
 
 
 if __name__ == "__main__":
-    scripts.define_flags()
-    sys.exit(scripts.run(main, sys.argv, __doc__))
+    flags.define_flags()
+    sys.exit(flags.run(main, sys.argv, __doc__))

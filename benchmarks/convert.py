@@ -26,10 +26,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from benchmarks import record
-from bertgen_jax import crc32c
-from bertgen_jax.checkpoints import safetensors_files
-from bertgen_jax.checkpoints.tensor_files import TensorInfo
-from tests.checkpoints import tf_bundle_files, torch_files
+from bertgen_jax.files import crc32c
+from bertgen_jax.pretrained.containers import safetensors_file
+from bertgen_jax.pretrained.containers.tensor_file import TensorInfo
+from tests.fixtures import tf_bundle_files, torch_files
 
 WORDS, WIDTH, FILTER, POSITIONS, HEADS = 30_522, 1024, 4096, 512, 16
 _POLL_S = 0.02  # between two looks at a process
@@ -131,7 +131,7 @@ def write_safetensors(
     shapes = in_their_words(variables(layers))
     infos = {n: TensorInfo(shape, np.dtype(dtype)) for n, shape in shapes.items()}
     path = directory / "model.safetensors"
-    safetensors_files.write(path, infos, lambda name: draw(shapes[name], dtype))
+    safetensors_file.write(path, infos, lambda name: draw(shapes[name], dtype))
     (directory / "config.json").write_text(json.dumps(config(layers)))
 
 

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import peer_torch, system, timing
-from bertgen_jax import pretrained
 from bertgen_jax.decoding.config import GenerationConfig
+from bertgen_jax.generation.pipeline import Pipeline
 from bertgen_jax.models.config import EncoderDecoderConfig
-from bertgen_jax.pipeline import Pipeline
+from bertgen_jax.pretrained import loading
 from bertgen_jax.tokenizers.pair import TokenizerPair
 
 BATCH_SIZE, NUM_BEAMS = 16, 4
@@ -82,7 +82,7 @@ def _with_same_settings(
     """
     config = EncoderDecoderConfig.from_pretrained(model)
     search = dataclasses.replace(
-        pretrained.generation_config(model),
+        loading.generation_config(model),
         num_beams=NUM_BEAMS,
         length_penalty=1.0,
         length_penalty_form="power",
@@ -94,7 +94,7 @@ def _with_same_settings(
     directory.mkdir()
     for path in model.resolve().iterdir():
         (directory / path.name).symlink_to(path)
-    file = directory / pretrained.GENERATION_CONFIG
+    file = directory / loading.GENERATION_CONFIG
     file.unlink(missing_ok=True)
     file.write_text(json.dumps(search.to_dict()), encoding="utf-8")
     return search

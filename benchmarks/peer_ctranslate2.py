@@ -8,9 +8,9 @@ from typing import Any
 import ctranslate2
 
 from benchmarks import record, system
-from bertgen_jax.checkpoints import ctranslate2_export
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.models.config import EncoderDecoderConfig
+from bertgen_jax.pretrained.ctranslate2 import export
 
 ctranslate2.set_log_level(logging.ERROR)
 
@@ -33,7 +33,7 @@ class CTranslate2:
     ):
         """Writes the model to `directory`, and loads it."""
         self.name = f"CTranslate2 {quantization}"
-        ctranslate2_export.save(
+        export.save(
             directory,
             config,
             params,

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from bertgen_jax.checkpoints import ctranslate2_maps, trees
+from bertgen_jax import trees
 from bertgen_jax.models import presets
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.pretrained.ctranslate2 import name_map
 
 WORDS = 30_522  # BERT's vocabulary
 PAD, EOS, START = 0, 102, 101  # [PAD], [SEP] and [CLS] in it
@@ -33,7 +34,7 @@ def create_config(size: str) -> EncoderDecoderConfig:
 def draw_params(config: EncoderDecoderConfig, seed: int = 0) -> dict[str, Any]:
     """Normal weights, LayerNorms that do nothing, no biases."""
     rng, params = np.random.default_rng(seed), {}
-    for path, shape in ctranslate2_maps.parameter_shapes(config).items():
+    for path, shape in name_map.parameter_shapes(config).items():
         if path.endswith(("kernel", "embedding")):
             weights = rng.standard_normal(shape, np.float32)
             params[path] = np.float32(_stddev(path, config)) * weights

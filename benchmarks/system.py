@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bertgen_jax import generation, pretrained
 from bertgen_jax.decoding.config import GenerationConfig
+from bertgen_jax.generation import generator
 from bertgen_jax.models.config import EncoderDecoderConfig
+from bertgen_jax.pretrained import loading
 
 Rows = Sequence[Sequence[int]]  # ids of one batch
 Run = Callable[[], list[list[int]]]  # the best ids of each source, up to EOS
@@ -63,14 +64,14 @@ class System(Protocol):
 
 
 class Ours:
-    """`generation.Generator`."""
+    """`generator.Generator`."""
 
     name = "bertgen_jax"
 
     def __init__(self, config: EncoderDecoderConfig, params: Any, dtype: str):
-        model = pretrained.create_model(config, dtype=jnp.dtype(dtype))
+        model = loading.create_model(config, dtype=jnp.dtype(dtype))
         params = jax.tree.map(jnp.asarray, params)  # or each call would send them
-        self._generator = generation.Generator(model, params)
+        self._generator = generator.Generator(model, params)
 
     def prepare(self, batches: Sequence[Rows], search: GenerationConfig) -> Run:
         """See `System`."""

@@ -3,7 +3,7 @@
 import gzip
 import pathlib
 
-from bertgen_jax import paths
+from bertgen_jax.files import paths
 from bertgen_jax.tokenizers.wordpiece import WordPieceTokenizer
 
 _PAIRS = "wikisplit/validation.tsv.gz"

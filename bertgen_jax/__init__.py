@@ -6,12 +6,14 @@ The system of 'Leveraging Pre-trained Checkpoints for Sequence Generation Tasks'
 
 import importlib.util
 
-from bertgen_jax.version import __version__
+__version__ = "0.1.0"
 
 # Scoring works without: `bertgen score`, and what is in metrics/.
 if importlib.util.find_spec("jax") is not None:
     from bertgen_jax.decoding.config import GenerationConfig
-    from bertgen_jax.generation import Generator, generate
+    from bertgen_jax.generation.generator import Generator, generate
+    from bertgen_jax.generation.likelihood import score
+    from bertgen_jax.generation.pipeline import pipeline
     from bertgen_jax.models.bert_generation import (
         BertGenerationDecoder,
         BertGenerationEncoder,
@@ -23,15 +25,13 @@ if importlib.util.find_spec("jax") is not None:
     )
     from bertgen_jax.models.encoder_decoder import EncoderDecoder
     from bertgen_jax.models.prefix_lm import PrefixLanguageModel
-    from bertgen_jax.pipeline import pipeline
-    from bertgen_jax.pretrained import from_pretrained, save_pretrained
-    from bertgen_jax.resizing import resize_embeddings
-    from bertgen_jax.scoring import score
+    from bertgen_jax.models.resizing import resize_embeddings
+    from bertgen_jax.pretrained.loading import from_pretrained, save_pretrained
     from bertgen_jax.tokenizers.auto import AutoTokenizer
     from bertgen_jax.tokenizers.byte_level_bpe import ByteLevelBPETokenizer
     from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
     from bertgen_jax.tokenizers.wordpiece import WordPieceTokenizer
-    from bertgen_jax.warm_start import warm_start
+    from bertgen_jax.warm_start.warm_start import warm_start
 
 __all__ = [
     "AutoTokenizer",

@@ -2,7 +2,7 @@
 
 import sys
 
-from bertgen_jax import cli
+from bertgen_jax.commands import main
 
 if __name__ == "__main__":
-    sys.exit(cli.main())
+    sys.exit(main.main())

@@ -1,8 +1,13 @@
-"""The errors a user can cause. Each message says what was found, expected, and next.
+"""The errors that users can cause, and the parts of messages that they share.
+
+A message says what was found, what was expected, and what to do next.
 
 Commands catch `BertgenError`, print its message as one paragraph and exit with status
 2; any other exception is a bug and keeps its traceback.
 """
+
+import difflib
+from collections.abc import Iterable
 
 
 class BertgenError(Exception):
@@ -10,7 +15,7 @@ class BertgenError(Exception):
 
 
 class ConfigError(BertgenError, ValueError):
-    """A configuration or an argument that cannot be meant."""
+    """An invalid configuration or argument."""
 
 
 class DataError(BertgenError, ValueError):
@@ -27,3 +32,27 @@ class CheckpointError(BertgenError, ValueError):
 
 class TrainingError(BertgenError, RuntimeError):
     """A run that must not go on, such as one whose loss is no longer finite."""
+
+
+def nearest(name: object, valid: Iterable[object]) -> str:
+    """Returns a sentence that suggests the valid name most like `name`.
+
+    Returns:
+      " Did you mean 'x'?" with its leading space, or "" when nothing is similar.
+    """
+    matches = difflib.get_close_matches(str(name), [str(v) for v in valid], n=1)
+    return f" Did you mean {matches[0]!r}?" if matches else ""
+
+
+def check_choice(name: str, value: object, valid: Iterable[object]) -> None:
+    """Checks that a value is one of the valid ones.
+
+    Raises:
+      ConfigError: it is not; the message lists the valid values and the nearest one.
+    """
+    valid = list(valid)
+    if value not in valid:
+        raise ConfigError(
+            f"{name} is one of {', '.join(map(str, valid))}; found {value!r}."
+            f"{nearest(value, valid)}"
+        )

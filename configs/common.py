@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     """The defaults: those of the paper where it states them (reference in brackets)."""
     config = ConfigDict()
-    config.task = ""  # what is measured: bertgen_jax/tasks.py; "": ROUGE
+    config.task = ""  # what is measured: bertgen_jax/experiment/tasks.py; "": ROUGE
     config.seed = 0  # of weights, order and dropout: the same seed, the same run
     config.total_steps = 200_000  # updates
     config.batch_size = 128  # examples an update, over all devices [section 4]
@@ -34,7 +34,9 @@ def get_config() -> ConfigDict:
     model.remat = "none"  # "dots" or "full": compute activations again, keep fewer
 
     config.init = init = ConfigDict()
-    init.recipe = "rnd2rnd"  # a row of the paper's Table 1: bertgen_jax/recipes.py
+    init.recipe = (
+        "rnd2rnd"  # a row of the paper's Table 1: bertgen_jax/warm_start/recipes.py
+    )
     init.encoder = ""  # checkpoint of any format; the recipe says if it is needed
     init.decoder = ""  # as above
     init.parts = "all"  # "embeddings" or "layers" of the checkpoints only [section 5]

@@ -5,9 +5,10 @@ import pathlib
 
 import pytest
 
-from bertgen_jax import config_checks, recipes
 from bertgen_jax.decoding.config import LENGTH_PENALTY_FORMS
+from bertgen_jax.experiment import checks
 from bertgen_jax.training import optimizers, schedules
+from bertgen_jax.warm_start import recipes
 
 ROOT = pathlib.Path(__file__).parents[1]
 NAMES = sorted(
@@ -23,7 +24,7 @@ def config(request):
 
 
 def test_every_value_of_it_is_allowed(config):
-    config_checks.check(config)
+    checks.check(config)
 
 
 def test_every_name_in_it_exists(config):

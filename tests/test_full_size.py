@@ -8,9 +8,11 @@ import jax
 import numpy as np
 import pytest
 
-from bertgen_jax import config_checks, experiment, losses, recipes
+from bertgen_jax.experiment import build, checks
+from bertgen_jax.models import losses
 from bertgen_jax.tokenizers.auto import AutoTokenizer
 from bertgen_jax.tokenizers.pair import TokenizerPair
+from bertgen_jax.warm_start import recipes
 
 ROOT = pathlib.Path(__file__).parents[1]
 CARDS = sorted(
@@ -39,16 +41,16 @@ def test_every_config_is_among_them():
 def test_a_config_builds_at_full_size(name, size, column, data_dir, tmp_path):
     config = importlib.import_module(f"configs.{name}").get_config()
     config.model.size = size
-    config_checks.check(config)
+    checks.check(config)
     file = data_dir / "vocab" / EXPECTED[name][0]
     if file.suffix == ".txt":  # as it lies beside a checkpoint
         (tmp_path / "vocab.txt").symlink_to(file)
         file = tmp_path
     tokenizers = TokenizerPair.of(AutoTokenizer.from_pretrained(file))
-    pair = experiment.model_config(config, {}, tokenizers)
+    pair = build.model_config(config, {}, tokenizers)
     shared = recipes.get(config.init.recipe).share_stacks
     assert pair.share_encoder_decoder == shared
-    model = experiment.create_model(config, pair)
+    model = build.create_model(config, pair)
 
     rows = config.batch_size
     source = jax.ShapeDtypeStruct((rows, config.data.max_source_tokens), np.int32)

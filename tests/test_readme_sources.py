@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 import bertgen_jax as bg
-from bertgen_jax import cli
-from bertgen_jax.checkpoints.formats.own_runs import MODEL_CONFIG
-from bertgen_jax.checkpoints.state import CheckpointStore
+from bertgen_jax.checkpoints.store import CheckpointStore
+from bertgen_jax.commands import main
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.pretrained.formats.own_runs import MODEL_CONFIG
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
 
 pytestmark = pytest.mark.parity
@@ -135,7 +135,7 @@ def test_a_command_runs_as_written(command, sources, tmp_path, monkeypatch, caps
         (tmp_path / source.name).symlink_to(source)
     monkeypatch.chdir(tmp_path)
     _, *arguments = shlex.split(command)
-    assert cli.main(arguments) == 0, capsys.readouterr().err
+    assert main.main(arguments) == 0, capsys.readouterr().err
     output = capsys.readouterr().out
     assert "no tokenizer" not in output
     result = pathlib.Path(arguments[2])

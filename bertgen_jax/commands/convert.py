@@ -2,8 +2,8 @@
 
 import argparse
 
-from bertgen_jax import conversion
-from bertgen_jax.checkpoints.checkpoint import ARCHITECTURES
+from bertgen_jax.pretrained import conversion
+from bertgen_jax.pretrained.checkpoint import ARCHITECTURES
 
 
 def define(parser: argparse.ArgumentParser) -> None:

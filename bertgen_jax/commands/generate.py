@@ -12,13 +12,13 @@ import jax.numpy as jnp
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bertgen_jax import bulk_generation, paths, result_files
-from bertgen_jax.commands.speech import say, several
+from bertgen_jax.commands.messages import say, several
 from bertgen_jax.data import source_texts
-from bertgen_jax.errors import ConfigError
-from bertgen_jax.pipeline import pipeline
-from bertgen_jax.result_files import Result, ResultWriter
-from bertgen_jax.suggest import nearest
+from bertgen_jax.errors import ConfigError, nearest
+from bertgen_jax.files import paths
+from bertgen_jax.generation import bulk, result_files
+from bertgen_jax.generation.pipeline import pipeline
+from bertgen_jax.generation.result_files import Result, ResultWriter
 
 _WARNINGS = 10  # texts that failed are named, at most
 
@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
         for name in names
         if (value := getattr(options, name)) is not None
     }
-    bulk_generation.check(pipe, options.batch_size, settings)
+    bulk.check(pipe, options.batch_size, settings)
     if at_keyboard:
         say("a line is a text; Ctrl-D ends")
     warnings = _Warnings("standard input" if is_piped else options.file)
@@ -111,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
                 f"{writer.name} has {several(writer.count, 'result')} already "
                 "(--overwrite begins anew)"
             )
-        tally = bulk_generation.generate(
+        tally = bulk.generate(
             pipe,
             texts,
             writer,

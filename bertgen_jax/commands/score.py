@@ -11,15 +11,16 @@ from rich import markup
 from rich.console import Console
 from rich.table import Table
 
-from bertgen_jax import file_scoring, measuring, whole_files
-from bertgen_jax.commands.speech import several
+from bertgen_jax import normalization
+from bertgen_jax.commands import score_files
+from bertgen_jax.commands.messages import several
 from bertgen_jax.errors import ConfigError, DataError
-from bertgen_jax.metrics import baselines, catalogue, rouge, significance
+from bertgen_jax.files import atomic
+from bertgen_jax.metrics import baselines, catalogue, measuring, rouge, significance
 from bertgen_jax.metrics.bootstrap import Resamples
 from bertgen_jax.metrics.measurement import Measurement
 from bertgen_jax.metrics.outputs import Outputs
 from bertgen_jax.metrics.score import Score, scores, signatures
-from bertgen_jax.tokenizers import normalization
 
 _SAME = 1e-9  # two scores that differ by less do so by rounding
 _WIDE = 160  # characters
@@ -145,7 +146,7 @@ def run(options: argparse.Namespace) -> int:
     for written in filter(None, (options.output, options.per_example)):
         _check_written(pathlib.Path(written), options)
 
-    outputs = file_scoring.read(
+    outputs = score_files.read(
         options.predictions,
         options.references,
         options.sources,
@@ -155,7 +156,7 @@ def run(options: argparse.Namespace) -> int:
     )
     rivals: dict[str, Outputs] = {}
     if options.compare:
-        rivals[options.compare] = file_scoring.read_predictions(
+        rivals[options.compare] = score_files.read_predictions(
             options.compare, options.prediction_column, outputs
         )
     if options.baseline:
@@ -187,13 +188,13 @@ def run(options: argparse.Namespace) -> int:
             "scores": {name: vars(score) for name, score in found.items()},
             "compared_with": others,
         }
-        whole_files.write(
+        atomic.write(
             pathlib.Path(options.output), [json.dumps(content, indent=2) + "\n"]
         )
     if options.per_example:
         columns = {one.name: one.per_example.tolist() for one in own}
         rows = zip(*columns.values(), strict=True)
-        whole_files.write(
+        atomic.write(
             pathlib.Path(options.per_example),
             (f"{json.dumps(dict(zip(columns, row, strict=True)))}\n" for row in rows),
         )
@@ -207,7 +208,7 @@ def _check_written(path: pathlib.Path, options: argparse.Namespace) -> None:
         raise ConfigError(
             f"{path} is to be written, and is read as well; expected another file."
         )
-    whole_files.check(path)
+    atomic.check(path)
 
 
 def _choices(options: argparse.Namespace) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,8 @@ import pathlib
 import tempfile
 from collections.abc import Iterator, Sequence
 
-from bertgen_jax import errors, paths
+from bertgen_jax import errors
+from bertgen_jax.files import paths
 
 
 def folder_of(kind: str, key: Sequence[object]) -> pathlib.Path:

@@ -8,7 +8,8 @@ import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
-from bertgen_jax import errors, paths, suggest
+from bertgen_jax import errors
+from bertgen_jax.files import paths
 
 _THREE_WAYS = (
     "Data can be local files (BERTGEN_DATA_DIR names the folder of relative names), a "
@@ -187,7 +188,7 @@ def _near(path: pathlib.Path) -> str:
     folder = missing.parent
     if not folder.is_dir():
         return ""
-    return suggest.nearest(missing.name, [entry.name for entry in folder.iterdir()])
+    return errors.nearest(missing.name, [entry.name for entry in folder.iterdir()])
 
 
 def _listed(names: list[str], most: int = 10) -> str:

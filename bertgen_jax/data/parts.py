@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from bertgen_jax.data.example import Example
-from bertgen_jax.data.readers import Examples
+from bertgen_jax.data.examples import Examples
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -22,7 +22,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from bertgen_jax import errors
-from bertgen_jax.data import cache, mapping, table
+from bertgen_jax.data import cache
+from bertgen_jax.data.columns import Columns
+from bertgen_jax.data.formats import table
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ class RecordIndex:
     skipped: Skipped
 
 
-def build(one: table.Table, columns: mapping.Columns, on_bad_row: str) -> RecordIndex:
+def build(one: table.Table, columns: Columns, on_bad_row: str) -> RecordIndex:
     """The index of a table, from the cache if it is there and sound.
 
     Args:
@@ -97,7 +99,7 @@ def build(one: table.Table, columns: mapping.Columns, on_bad_row: str) -> Record
     return index
 
 
-def _scan(one: table.Table, columns: mapping.Columns, on_bad_row: str) -> RecordIndex:
+def _scan(one: table.Table, columns: Columns, on_bad_row: str) -> RecordIndex:
     _log.info("Indexing %s (%s bytes).", one.name, f"{one.size:,}")
     content = hashlib.blake2b(digest_size=16)
     rows = array.array("q")

@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bertgen_jax import errors, suggest
-from bertgen_jax.data import byte_file, decompression, mapping, table, text_files
+from bertgen_jax import errors
+from bertgen_jax.data import columns
+from bertgen_jax.data.formats import byte_file, gzip_file, table, text_files
 
 FORMATS = ("text", "jsonl", "csv", "tsv")
 DEFAULT_COLUMNS = ("source", "text")  # the first that is there
@@ -63,7 +64,7 @@ def read(
     if format not in (None, *FORMATS):
         raise errors.ConfigError(
             f"format is {format!r}; expected {', '.join(FORMATS)}."
-            f"{suggest.nearest(format, FORMATS)}"
+            f"{errors.nearest(format, FORMATS)}"
         )
     suffix = _SUFFIX.search(source) if isinstance(source, str) else None
     if format is None:
@@ -98,12 +99,12 @@ def _opened(
     path = pathlib.Path(source).expanduser()
     if not path.exists():
         beside = path.parent.iterdir() if path.parent.is_dir() else ()
-        near = suggest.nearest(path.name, [entry.name for entry in beside])
+        near = errors.nearest(path.name, [entry.name for entry in beside])
         raise errors.DataError(f"{source} cannot be read: there is no such file.{near}")
     if path.is_fifo() or path.is_char_device():  # as in `generate MODEL <(command)`
         return _Pipe(path.open("rb"), source)
     file = byte_file.ByteFile(path, source)
-    return decompression.decompressed(file) if is_compressed else file
+    return gzip_file.decompressed(file) if is_compressed else file
 
 
 class _Pipe:
@@ -196,12 +197,12 @@ def _default_column(names: Sequence[str] | Mapping[str, object]) -> str:
 
 
 def _text(values: Mapping[str, object], column: str) -> str:
-    names = mapping.joined(column)
+    names = columns.joined(column)
     for name in names:
         if name not in values:
-            missing = mapping.no_such_column(name, values)
+            missing = columns.no_such_column(name, values)
             raise table.BadRow("missing column", f"{missing} --column names another.")
     texts = [values[name] for name in names]
     if all(isinstance(text, str) and not text.strip() for text in texts):
         return " ".join(texts)  # no example to learn from, but a text
-    return mapping.Columns(column, (column,)).to_example(values, "").source
+    return columns.Columns(column, (column,)).to_example(values, "").source

@@ -10,8 +10,9 @@ import pathlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from bertgen_jax import errors, suggest
-from bertgen_jax.data import byte_file, decompression, mapping, table, text_files
+from bertgen_jax import errors
+from bertgen_jax.data import columns
+from bertgen_jax.data.formats import byte_file, gzip_file, table, text_files
 
 _SUFFIX = re.compile(
     r"(\.(?P<format>jsonl|json|csv|tsv))?(?P<gz>\.gz)?$", re.IGNORECASE
@@ -91,13 +92,13 @@ def _opened(name: str) -> byte_file.ByteFile:
     path = pathlib.Path(name).expanduser()
     if not path.exists():
         beside = path.parent.iterdir() if path.parent.is_dir() else ()
-        near = suggest.nearest(path.name, [entry.name for entry in beside])
+        near = errors.nearest(path.name, [entry.name for entry in beside])
         raise errors.DataError(f"{name} cannot be read: there is no such file.{near}")
     if not path.is_file():
         kind = "folder" if path.is_dir() else "pipe or a device"
         raise errors.DataError(f"{name} is a {kind}; expected a file.")
     file = byte_file.ByteFile(path, name)
-    return decompression.decompressed(file) if _SUFFIX.search(name)["gz"] else file
+    return gzip_file.decompressed(file) if _SUFFIX.search(name)["gz"] else file
 
 
 def _undigested(content: bytes) -> None:
@@ -173,13 +174,13 @@ def _texts_of(
             if _FAILED in values and not _has_all(values, column):
                 yield ("",)
                 continue
-            yield tuple(mapping.texts(values, column))
+            yield tuple(columns.texts(values, column))
         except table.BadRow as bad:
             raise _error(name, record.number, bad) from None
 
 
 def _has_all(values: Mapping[str, object], column: str | None) -> bool:
-    return column is not None and all(one in values for one in mapping.joined(column))
+    return column is not None and all(one in values for one in columns.joined(column))
 
 
 def _first(names: Sequence[str], found: Collection[str]) -> str:

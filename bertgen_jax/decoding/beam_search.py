@@ -13,10 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from bertgen_jax.decoding import processors, sampling
+from bertgen_jax.decoding import logits_processors, sampling
 from bertgen_jax.decoding.config import GenerationConfig
-from bertgen_jax.decoding.contract import LOWEST_SCORE, Prompt, SearchResult, StepFn
-from bertgen_jax.decoding.selection import log_normalizer, rows_at, top_k
+from bertgen_jax.decoding.step_function import (
+    LOWEST_SCORE,
+    Prompt,
+    SearchResult,
+    StepFn,
+)
+from bertgen_jax.decoding.top_k import log_normalizer, rows_at, top_k
 
 
 @struct.dataclass
@@ -187,15 +192,15 @@ def _candidates(
     norm = log_normalizer(logits)  # [B, R']
     scores = logits
     # Unless a rule needs them, only the few best are made log-probabilities.
-    if chosen or config.do_sample or not processors.only_bans(config):
+    if chosen or config.do_sample or not logits_processors.only_bans(config):
         scores, norm = logits - norm[None], jnp.zeros_like(norm)
     if chosen:
         scores = scores - config.diversity_penalty * _counts(chosen, size)[..., None]
-    if processors.is_needed(config):
-        history = processors.History.of(
+    if logits_processors.is_needed(config):
+        history = logits_processors.History.of(
             prompt.ids, prompt.mask, group.sequences, position
         )
-        scores = processors.process(scores, history, config)
+        scores = logits_processors.process(scores, history, config)
 
     if config.do_sample:
         scores, ids = sampling.shortlist(scores, config)

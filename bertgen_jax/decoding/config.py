@@ -7,8 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from bertgen_jax.errors import ConfigError
-from bertgen_jax.suggest import nearest
+from bertgen_jax.errors import ConfigError, nearest
 
 DEFAULT_NEW_TOKENS = 20  # the peer's, when no length is set
 LENGTH_PENALTY_FORMS = ("power", "gnmt")

@@ -6,9 +6,9 @@ Temperature, top-k and top-p in the peer's order (`LogitsWarper`).
 import jax
 import jax.numpy as jnp
 
-from bertgen_jax import randomness
+from bertgen_jax import rng
 from bertgen_jax.decoding.config import GenerationConfig
-from bertgen_jax.decoding.selection import top_k
+from bertgen_jax.decoding.top_k import top_k
 
 
 def shortlist(
@@ -78,7 +78,7 @@ def noise(
     """
 
     def draw(source: jax.Array, position: jax.Array) -> jax.Array:
-        key = randomness.key(seed, "generation", source, position)
+        key = rng.key(seed, "generation", source, position)
         return jax.random.gumbel(key, shape)
 
     return jax.vmap(draw)(seeds, positions)

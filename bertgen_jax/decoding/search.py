@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from bertgen_jax.decoding import beam_search, chains
+from bertgen_jax.decoding import beam_search, greedy
 from bertgen_jax.decoding.beam_search import Beams
-from bertgen_jax.decoding.chains import Chains
 from bertgen_jax.decoding.config import GenerationConfig
-from bertgen_jax.decoding.contract import Prompt, SearchResult, StepFn
+from bertgen_jax.decoding.greedy import Chains
+from bertgen_jax.decoding.step_function import Prompt, SearchResult, StepFn
 
 State = Beams | Chains
 
@@ -24,7 +24,7 @@ def _kind(config: GenerationConfig) -> Any:
     Beam search with one beam is another search than greedy: it may go on with the
     second best token after the best one was EOS.
     """
-    return chains if config.num_beams == 1 else beam_search
+    return greedy if config.num_beams == 1 else beam_search
 
 
 def start(prompt: Prompt, config: GenerationConfig) -> State:

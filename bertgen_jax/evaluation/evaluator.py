@@ -13,16 +13,19 @@ import jax
 from jax.sharding import NamedSharding
 from ml_collections import ConfigDict
 
-from bertgen_jax import config_checks, experiment, losses, sharding, tasks, workdirs
-from bertgen_jax.data import batching, loading, parts, readers
+from bertgen_jax import normalization, sharding
+from bertgen_jax.data import batching, loading, parts
+from bertgen_jax.data.examples import Examples
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError
 from bertgen_jax.evaluation import prediction, results
-from bertgen_jax.evaluation.decoding import decode_split
-from bertgen_jax.initialization import Model, ModelConfig
+from bertgen_jax.evaluation.predict import decode_split
+from bertgen_jax.experiment import build, checks, tasks
+from bertgen_jax.experiment import workdir as workdir_lib
 from bertgen_jax.metrics.score import Score
-from bertgen_jax.tokenizers import normalization
+from bertgen_jax.models import losses
 from bertgen_jax.tokenizers.pair import TokenizerPair
+from bertgen_jax.warm_start.initialization import Model, ModelConfig
 
 _log = logging.getLogger(__name__)
 
@@ -68,9 +71,9 @@ class Evaluator:
       sharding: of the batch axis.
     """
 
-    split: experiment.Split
+    split: build.Split
     plan: batching.EvalPlan
-    decoded: experiment.Split
+    decoded: build.Split
     decoded_plan: batching.EvalPlan
     tokenizers: TokenizerPair
     config: GenerationConfig
@@ -84,7 +87,7 @@ class Evaluator:
         cls,
         config: ConfigDict,
         name: str,
-        examples: readers.Examples,
+        examples: Examples,
         tokenizers: TokenizerPair,
         model: ModelConfig,
         sharding: NamedSharding,
@@ -104,11 +107,11 @@ class Evaluator:
         Raises:
           ConfigError: an example that fits none of `data.buckets`.
         """
-        split = experiment.open_split(config, name, examples, tokenizers)
+        split = build.open_split(config, name, examples, tokenizers)
         decoded = split
         part = parts.first(examples, num_examples)
         if part is not examples:
-            decoded = experiment.open_split(config, name, part, tokenizers)
+            decoded = build.open_split(config, name, part, tokenizers)
         plan = functools.partial(batching.EvalPlan, batch_size=config.eval.batch_size)
         return cls(
             split=split,
@@ -116,7 +119,7 @@ class Evaluator:
             decoded=decoded,
             decoded_plan=plan(decoded.encoded, decoded.buckets),
             tokenizers=tokenizers,
-            config=experiment.generation_config(config, tokenizers),
+            config=build.generation_config(config, tokenizers),
             label_smoothing=config.label_smoothing,
             measure=results.Measure(
                 tasks.get(config.task),
@@ -162,7 +165,7 @@ class Evaluator:
         batches = loading.eval_batches(
             self.split.encoded,
             self.plan,
-            fill=experiment.fill_ids(self.tokenizers, model),
+            fill=build.fill_ids(self.tokenizers, model),
             host=jax.process_index(),
             hosts=jax.process_count(),
         )
@@ -200,15 +203,15 @@ def evaluate_run(
     Raises:
       BertgenError: no such checkpoint, or data that is not there.
     """
-    config_checks.check(config)
-    workdirs.check_model(workdir, config)
-    examples = experiment.open_examples(config, split)
-    tokenizers = experiment.open_tokenizers(workdir)
-    model = experiment.open_model(config, workdir)
+    checks.check(config)
+    workdir_lib.check_model(workdir, config)
+    examples = build.open_examples(config, split)
+    tokenizers = build.open_tokenizers(workdir)
+    model = build.open_model(config, workdir)
     mesh = sharding.create_mesh(data=-1, fsdp=1)
     sharding.check_batch(config.eval.batch_size, mesh, 1, "eval.batch_size")
-    with contextlib.closing(experiment.open_store(config, workdir)) as store:
-        number, params = experiment.restore_params(
+    with contextlib.closing(build.open_store(config, workdir)) as store:
+        number, params = build.restore_params(
             config,
             store,
             _number(store, step, workdir),

@@ -5,7 +5,7 @@ import json
 import pathlib
 from collections.abc import Iterable
 
-from bertgen_jax import whole_files
+from bertgen_jax.files import atomic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,4 +30,4 @@ class Prediction:
 def write(path: pathlib.Path, predictions: Iterable[Prediction]) -> None:
     """Writes one JSON object a line, whole or not at all."""
     rows = map(dataclasses.asdict, predictions)
-    whole_files.write(path, (json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
+    atomic.write(path, (json.dumps(r, ensure_ascii=False) + "\n" for r in rows))

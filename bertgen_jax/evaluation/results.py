@@ -1,20 +1,20 @@
 """Predictions in, scored results out: WORKDIR/results/SPLIT-STEP.json."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bertgen_jax import measuring, whole_files
 from bertgen_jax.data.example import Example
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.evaluation.prediction import Prediction
+from bertgen_jax.experiment.tasks import Task, Yardstick
+from bertgen_jax.files import atomic
+from bertgen_jax.metrics import measuring
 from bertgen_jax.metrics.baselines import BASELINES
 from bertgen_jax.metrics.bootstrap import Resamples
 from bertgen_jax.metrics.outputs import Outputs
 from bertgen_jax.metrics.score import Score, scores
-from bertgen_jax.tasks import Task, Yardstick
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,4 +108,4 @@ def score(
 
 def write(path: pathlib.Path, results: Results) -> None:
     """Writes results as JSON, whole or not at all."""
-    whole_files.write(path, [json.dumps(results.to_dict(), indent=2) + "\n"])
+    atomic.write(path, [json.dumps(results.to_dict(), indent=2) + "\n"])

@@ -11,7 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from bertgen_jax.metrics import choices, measurement
+from bertgen_jax import errors
+from bertgen_jax.metrics import measurement
 from bertgen_jax.metrics.measurement import Measurement
 from bertgen_jax.metrics.ngrams import ngrams
 from bertgen_jax.metrics.outputs import Outputs
@@ -76,7 +77,7 @@ def measure_repetition(
     Raises:
       ConfigError: an unknown choice.
     """
-    choices.check("frequent", frequent, _FREQUENT)
+    errors.check_choice("frequent", frequent, _FREQUENT)
     of_references, of_predictions = _FREQUENT[frequent]
     predictions = [_words(one, lowercase) for one in outputs.predictions]
     counts: Counter[str] = Counter()

@@ -14,8 +14,9 @@ import numpy as np
 import regex
 from sacrebleu.metrics import BLEU
 
+from bertgen_jax import errors
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.metrics import choices, sacrebleu_counts
+from bertgen_jax.metrics import sacrebleu_counts
 from bertgen_jax.metrics.measurement import Measurement
 from bertgen_jax.metrics.ngrams import ngrams
 from bertgen_jax.metrics.outputs import Outputs
@@ -67,8 +68,8 @@ def measure(
     Raises:
       ConfigError: an unknown choice.
     """
-    choices.check("tokenization", tokenization, _TOKENIZATIONS)
-    choices.check("smoothing", smoothing, BLEU.SMOOTH_DEFAULTS)
+    errors.check_choice("tokenization", tokenization, _TOKENIZATIONS)
+    errors.check_choice("smoothing", smoothing, BLEU.SMOOTH_DEFAULTS)
     if orders < 1:
         raise ConfigError(f"orders is {orders}; expected 1 or more.")
     if smoothing_value is None:
@@ -119,7 +120,7 @@ def measure_tfmodels(
     Raises:
       ConfigError: an unknown choice.
     """
-    choices.check("quotes", quotes, _QUOTES)
+    errors.check_choice("quotes", quotes, _QUOTES)
 
     def tokens(text: str) -> list[str]:
         text = text.translate(_QUOTES[quotes])
@@ -159,7 +160,7 @@ def measure_nltk(
     Raises:
       ConfigError: an unknown choice.
     """
-    choices.check("separators", separators, _SEPARATORS)
+    errors.check_choice("separators", separators, _SEPARATORS)
 
     def tokens(text: str) -> list[str]:
         return (

@@ -7,11 +7,10 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bertgen_jax.errors import ConfigError
+from bertgen_jax.errors import ConfigError, nearest
 from bertgen_jax.metrics import analysis, bleu, chrf, exact_match, rouge, sari, ter
 from bertgen_jax.metrics.measurement import Measurement
 from bertgen_jax.metrics.outputs import Outputs
-from bertgen_jax.suggest import nearest
 
 
 @dataclasses.dataclass(frozen=True)

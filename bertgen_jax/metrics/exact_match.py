@@ -5,7 +5,8 @@ import string
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from bertgen_jax.metrics import choices, measurement
+from bertgen_jax import errors
+from bertgen_jax.metrics import measurement
 from bertgen_jax.metrics.measurement import Measurement
 from bertgen_jax.metrics.outputs import Outputs
 
@@ -30,7 +31,7 @@ def measure(
     Raises:
       ConfigError: an unknown choice.
     """
-    choices.check("normalization", normalization, _NORMALIZATIONS)
+    errors.check_choice("normalization", normalization, _NORMALIZATIONS)
     normalize = _NORMALIZATIONS[normalization]
     hits = [
         100 * (normalize(prediction) in map(normalize, references))

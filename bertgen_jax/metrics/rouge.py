@@ -12,8 +12,9 @@ import numpy as np
 from nltk.stem import porter
 from rouge_score import rouge_scorer, tokenizers
 
+from bertgen_jax import errors
 from bertgen_jax.errors import DataError
-from bertgen_jax.metrics import choices, measurement, sentences
+from bertgen_jax.metrics import measurement, sentences
 from bertgen_jax.metrics.measurement import Measurement
 from bertgen_jax.metrics.outputs import Outputs
 
@@ -140,9 +141,9 @@ def _measure(
     sentence_ends: str,
     quantity: str,
 ) -> list[Measurement]:
-    choices.check("multi_reference", multi_reference, MULTI_REFERENCE)
-    choices.check("sentence_ends", sentence_ends, _SENTENCES)
-    choices.check("quantity", quantity, _QUANTITIES)
+    errors.check_choice("multi_reference", multi_reference, MULTI_REFERENCE)
+    errors.check_choice("sentence_ends", sentence_ends, _SENTENCES)
+    errors.check_choice("quantity", quantity, _QUANTITIES)
     outputs.check_size(
         "ROUGE", _MOST_CELLS, lambda text: len(split_words(text.lower()))
     )

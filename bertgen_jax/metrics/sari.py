@@ -15,8 +15,9 @@ from typing import Literal
 import numpy as np
 from sacrebleu.tokenizers import tokenizer_13a
 
+from bertgen_jax import errors
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.metrics import choices, measurement
+from bertgen_jax.metrics import measurement
 from bertgen_jax.metrics.measurement import Measurement
 from bertgen_jax.metrics.ngrams import ngrams
 from bertgen_jax.metrics.outputs import Outputs
@@ -140,7 +141,7 @@ def measure(
       ConfigError: an unknown choice.
       DataError: the sources are not known.
     """
-    choices.check("variant", variant, VARIANTS)
+    errors.check_choice("variant", variant, VARIANTS)
     settings = VARIANTS[variant]
     if beta is not None and beta != settings.beta and not settings.has_betas:
         raise ConfigError(f"SARI {variant} is defined by beta {settings.beta} alone.")
@@ -153,9 +154,9 @@ def measure(
     settings = dataclasses.replace(
         settings, **{key: one for key, one in given.items() if one is not None}
     )
-    choices.check("beta", str(settings.beta), ("0", "1"))
-    choices.check("separators", settings.separators, _SEPARATORS)
-    choices.check("tokenization", settings.tokenization, _TOKENIZERS)
+    errors.check_choice("beta", str(settings.beta), ("0", "1"))
+    errors.check_choice("separators", settings.separators, _SEPARATORS)
+    errors.check_choice("tokenization", settings.tokenization, _TOKENIZERS)
 
     counts = operation_counts(
         *_tokens(outputs, settings),

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from bertgen_jax.errors import ConfigError
+from bertgen_jax.errors import ConfigError, nearest
 from bertgen_jax.models import masks
 from bertgen_jax.models.cache import Cache, LayerCache
 from bertgen_jax.models.config import BertGenerationConfig
@@ -17,7 +17,6 @@ from bertgen_jax.models.layers import Embeddings, TransformerLayer, layer_norm
 from bertgen_jax.models.lm_head import LanguageModelHead
 from bertgen_jax.models.masks import token_positions
 from bertgen_jax.models.outputs import DecoderOutput, StackOutput
-from bertgen_jax.suggest import nearest
 
 # What the backward pass recomputes instead of keeping. "dots" keeps the products with
 # weights, which cost the most to make again; "full" keeps only each layer's input.
@@ -389,7 +388,7 @@ class BertGenerationDecoder(nn.Module):
         """Runs trunk and head; arguments and errors as in `BertGenerationEncoder`.
 
         The logits of position t predict token t + 1. There are no labels here: the
-        loss is a function of logits, in `bertgen_jax.losses`.
+        loss is a function of logits, in `bertgen_jax.models.losses`.
         """
         out = self.bert(
             input_ids=input_ids,

@@ -14,11 +14,7 @@ from bertgen_jax.models.cache import Cache
 from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.models.decoder_step import Memory
 from bertgen_jax.models.masks import token_positions
-from bertgen_jax.models.outputs import (
-    DecoderOutput,
-    EncoderDecoderOutput,
-    StackOutput,
-)
+from bertgen_jax.models.outputs import DecoderOutput, EncoderDecoderOutput, StackOutput
 
 
 class EncoderDecoder(nn.Module):

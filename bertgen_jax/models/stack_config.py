@@ -9,10 +9,9 @@ import os
 from collections.abc import Mapping
 from typing import Any, Self
 
-from bertgen_jax.errors import ConfigError
+from bertgen_jax.errors import ConfigError, nearest
 from bertgen_jax.models import bert_config, config_file, gpt2_config
 from bertgen_jax.models.activations import ACTIVATIONS
-from bertgen_jax.suggest import nearest
 
 MODEL_TYPE = "bert-generation"
 ENCODER_TYPES = (MODEL_TYPE, *bert_config.MODEL_TYPES)

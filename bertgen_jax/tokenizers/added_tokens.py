@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
 from bertgen_jax import errors
-from bertgen_jax.tokenizers.normalization import is_unicode
+from bertgen_jax.normalization import is_unicode
 
 # The largest published vocabularies have a million pieces. An id far beyond is that of
 # a damaged file, and would ask for an embedding table to match.

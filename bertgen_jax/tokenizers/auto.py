@@ -4,10 +4,10 @@ import os
 from typing import Any
 
 from bertgen_jax import errors
-from bertgen_jax.tokenizers import pretrained_files, vocabulary_files
+from bertgen_jax.tokenizers import tokenizer_config, vocabulary_files
+from bertgen_jax.tokenizers.base import PretrainedTokenizer
 from bertgen_jax.tokenizers.byte_level_bpe import ByteLevelBPETokenizer
 from bertgen_jax.tokenizers.interface import BYTE_LEVEL_BPE, SENTENCEPIECE, WORDPIECE
-from bertgen_jax.tokenizers.pretrained_tokenizer import PretrainedTokenizer
 from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
 from bertgen_jax.tokenizers.vocabulary_files import GENERIC_PEERS, PEERS, Files
 from bertgen_jax.tokenizers.wordpiece import WordPieceTokenizer
@@ -47,7 +47,7 @@ class AutoTokenizer:
 def _choose(found: tuple[Files, ...]) -> Files:
     """Of several kinds in a directory, the one that its tokenizer_class names."""
     directory = found[0].directory
-    name = pretrained_files.peer_class(directory)
+    name = tokenizer_config.peer_class(directory)
     chosen = [files for files in found if files.kind == PEERS.get(name)]
     if name in GENERIC_PEERS:
         chosen = [files for files in found if files.parsed]

@@ -7,15 +7,10 @@ from typing import Any, Self, Unpack
 import tokenizers
 
 from bertgen_jax import errors
-from bertgen_jax.tokenizers import (
-    fast_tokenizer,
-    interface,
-    json_files,
-    tokenizer_json,
-)
-from bertgen_jax.tokenizers.fast_tokenizer import FastOptions, FastTokenizer
+from bertgen_jax.tokenizers import fast, interface, json_files, tokenizer_json
+from bertgen_jax.tokenizers.base import complete
+from bertgen_jax.tokenizers.fast import FastOptions, FastTokenizer
 from bertgen_jax.tokenizers.json_files import field
-from bertgen_jax.tokenizers.pretrained_tokenizer import complete
 from bertgen_jax.tokenizers.tokenizer_json import TokenizerJson
 from bertgen_jax.tokenizers.vocabulary_files import Files
 
@@ -68,7 +63,7 @@ class ByteLevelBPETokenizer(FastTokenizer):
           TokenizerError: vocabulary or merges cannot be read, or do not fit.
           ConfigError: an option that is unknown, or that cannot be meant.
         """
-        options = complete(options, fast_tokenizer.LIBRARY_DEFAULTS)
+        options = complete(options, fast.LIBRARY_DEFAULTS)
         vocab_name, pieces = "The vocabulary", vocab
         if not isinstance(vocab, Mapping):
             vocab_name, pieces = os.fspath(vocab), json_files.read_object(vocab)
@@ -88,7 +83,7 @@ class ByteLevelBPETokenizer(FastTokenizer):
 
         known = {*pieces, *(token.content for token in options["added_tokens"])}
         usual = ROBERTA if {"<s>", "</s>"} <= known else GPT2
-        roles = fast_tokenizer.usual_roles(options, usual, known)
+        roles = fast.usual_roles(options, usual, known)
         if roles["eos_token"] is None:
             raise errors.TokenizerError(
                 f"{vocab_name} has {len(pieces):,} pieces, and neither </s> nor "
@@ -127,7 +122,7 @@ class ByteLevelBPETokenizer(FastTokenizer):
         else:
             vocab, merges = files.paths
         fields = {"add_prefix_space": bool}
-        options |= fast_tokenizer.saved_options(files, fields, {})
+        options |= fast.saved_options(files, fields, {})
         # Version 4 of the peer wrote True here too; 5 does not heed it. Pieces have the
         # spaces of the text: there is none to clean up.
         options.pop("clean_up_tokenization_spaces", None)
@@ -184,9 +179,7 @@ def _check_whole(
     unmade = [
         piece
         for piece in pieces
-        if len(piece) > 1
-        and piece not in made
-        and not fast_tokenizer.looks_special(piece)
+        if len(piece) > 1 and piece not in made and not fast.looks_special(piece)
     ]
     if unmade:
         raise errors.TokenizerError(

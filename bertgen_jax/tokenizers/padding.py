@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bertgen_jax import errors
-from bertgen_jax.suggest import nearest
+from bertgen_jax.errors import nearest
 
 SIDES = ("right", "left")
 PADDINGS = ("longest", "max_length", "do_not_pad")

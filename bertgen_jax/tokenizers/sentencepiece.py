@@ -10,15 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self, Unpack
 
 from bertgen_jax import errors
-from bertgen_jax.tokenizers import interface, pretrained_files, sentencepiece_model
+from bertgen_jax.normalization import normalize
+from bertgen_jax.tokenizers import interface, sentencepiece_model, tokenizer_config
 from bertgen_jax.tokenizers.added_tokens import AddedToken
-from bertgen_jax.tokenizers.normalization import normalize
-from bertgen_jax.tokenizers.pretrained_tokenizer import (
-    DEFAULTS,
-    Options,
-    PretrainedTokenizer,
-    complete,
-)
+from bertgen_jax.tokenizers.base import DEFAULTS, Options, PretrainedTokenizer, complete
 from bertgen_jax.tokenizers.vocabulary_files import Files
 
 VOCAB_FILE = "spiece.model"
@@ -112,7 +107,7 @@ class BertGenerationTokenizer(PretrainedTokenizer):
         options: dict[str, Any] = {}
         if files.directory is not None:
             fields = {"sp_model_kwargs": dict}
-            options = pretrained_files.read(files.directory, ROLES, fields, {})
+            options = tokenizer_config.read(files.directory, ROLES, fields, {})
         return cls(files.paths[0], **(options | overrides))
 
     def __reduce__(self):

@@ -7,8 +7,9 @@ from typing import Any
 
 import sentencepiece
 
-from bertgen_jax import errors, protobuf
-from bertgen_jax.suggest import nearest
+from bertgen_jax import errors
+from bertgen_jax.errors import nearest
+from bertgen_jax.files import protobuf
 
 SAMPLING = {"enable_sampling": bool, "nbest_size": int, "alpha": float}
 # Field 2 of sentencepiece_model.proto's ModelProto; field 1, before it, is the pieces.

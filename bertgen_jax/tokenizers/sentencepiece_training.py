@@ -10,9 +10,9 @@ import numpy as np
 import sentencepiece
 
 from bertgen_jax import errors
-from bertgen_jax.suggest import nearest
-from bertgen_jax.tokenizers.normalization import check_steps, normalize
-from bertgen_jax.tokenizers.pretrained_tokenizer import DEFAULTS, Options, complete
+from bertgen_jax.errors import nearest
+from bertgen_jax.normalization import check_steps, normalize
+from bertgen_jax.tokenizers.base import DEFAULTS, Options, complete
 from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
 
 MODEL_TYPES = ("bpe", "unigram")

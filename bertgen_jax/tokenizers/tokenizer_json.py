@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from bertgen_jax import errors
-from bertgen_jax.tokenizers import json_files, pretrained_files
+from bertgen_jax.normalization import is_unicode
+from bertgen_jax.tokenizers import json_files, tokenizer_config
 from bertgen_jax.tokenizers.added_tokens import AddedToken, is_id
 from bertgen_jax.tokenizers.interface import BYTE_LEVEL_BPE, WORDPIECE
 from bertgen_jax.tokenizers.json_files import field
-from bertgen_jax.tokenizers.normalization import is_unicode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +76,7 @@ def read(file: pathlib.Path) -> TokenizerJson:
     added = []
     for token in field(value, "added_tokens", list, file) or []:
         index = token.get("id") if isinstance(token, dict) else None
-        added.append(pretrained_files.added_token(token, file, index=index))
+        added.append(tokenizer_config.added_token(token, file, index=index))
     if len({token.content for token in added}) < len(added):
         raise errors.TokenizerError(
             f"{file} has two of its added_tokens with one content; expected each once."

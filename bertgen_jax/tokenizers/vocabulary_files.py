@@ -6,8 +6,8 @@ import pathlib
 from collections.abc import Sequence
 
 from bertgen_jax import errors
-from bertgen_jax.suggest import nearest
-from bertgen_jax.tokenizers import pretrained_files, tokenizer_json
+from bertgen_jax.errors import nearest
+from bertgen_jax.tokenizers import tokenizer_config, tokenizer_json
 from bertgen_jax.tokenizers.interface import BYTE_LEVEL_BPE, SENTENCEPIECE, WORDPIECE
 from bertgen_jax.tokenizers.tokenizer_json import TokenizerJson
 
@@ -109,7 +109,7 @@ def _inside(directory: pathlib.Path, kinds: Sequence[str]) -> tuple[Files, ...]:
                 found.append(Files(kind, files, None, directory))
                 break
     if any(files.parsed is None for files in found):
-        name = pretrained_files.peer_class(directory)
+        name = tokenizer_config.peer_class(directory)
         if name not in ("", *PEERS, *GENERIC_PEERS):
             raise errors.TokenizerError(
                 f"The tokenizer_class in {directory} is {name!r}, which may split text "

@@ -7,15 +7,10 @@ from typing import Any, Self, Unpack
 import tokenizers
 
 from bertgen_jax import errors
-from bertgen_jax.tokenizers import (
-    fast_tokenizer,
-    interface,
-    json_files,
-    tokenizer_json,
-)
-from bertgen_jax.tokenizers.fast_tokenizer import FastOptions, FastTokenizer
+from bertgen_jax.tokenizers import fast, interface, json_files, tokenizer_json
+from bertgen_jax.tokenizers.base import complete
+from bertgen_jax.tokenizers.fast import FastOptions, FastTokenizer
 from bertgen_jax.tokenizers.json_files import field
-from bertgen_jax.tokenizers.pretrained_tokenizer import complete
 from bertgen_jax.tokenizers.tokenizer_json import TokenizerJson
 from bertgen_jax.tokenizers.vocabulary_files import Files
 
@@ -69,14 +64,14 @@ class WordPieceTokenizer(FastTokenizer):
           TokenizerError: there is no vocabulary of word pieces.
           ConfigError: an option that is unknown, or that cannot be meant.
         """
-        options = complete(options, fast_tokenizer.LIBRARY_DEFAULTS)
+        options = complete(options, fast.LIBRARY_DEFAULTS)
         if isinstance(vocab, Mapping):
             where, pieces = "The vocabulary", vocab
         else:
             where, pieces = os.fspath(vocab), read_vocabulary(vocab)
         pieces = tokenizer_json.check_vocabulary(pieces, where)
         known = {*pieces, *(token.content for token in options["added_tokens"])}
-        roles = fast_tokenizer.usual_roles(options, USUAL, known)
+        roles = fast.usual_roles(options, USUAL, known)
         roles["bos_token"] = roles["bos_token"] or roles["cls_token"]
         roles["eos_token"] = roles["eos_token"] or roles["sep_token"]
         for role, missing in (
@@ -133,7 +128,7 @@ class WordPieceTokenizer(FastTokenizer):
         vocab, options = files.paths[0], {}
         if files.parsed:
             vocab, options = _read_json(files.parsed)
-        options |= fast_tokenizer.saved_options(files, FIELDS, {ON_PURPOSE: bool})
+        options |= fast.saved_options(files, FIELDS, {ON_PURPOSE: bool})
         on_purpose = options.pop(ON_PURPOSE, "do_lower_case" in overrides)
         tokenizer = cls(vocab, **(options | overrides))
         unused = tokenizer._unused()
@@ -178,7 +173,7 @@ def capitals(pieces: Iterable[str]) -> list[str]:
     return [
         piece
         for piece in pieces
-        if piece != piece.lower() and not fast_tokenizer.looks_special(piece)
+        if piece != piece.lower() and not fast.looks_special(piece)
     ]
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from bertgen_jax import sharding
-from bertgen_jax.losses import Batch, teacher_forced_logits
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.models.losses import Batch, teacher_forced_logits
 from bertgen_jax.training import optimizers, schedules, steps
 from bertgen_jax.training.state import Totals, TrainState
 

@@ -12,8 +12,7 @@ from typing import Any
 import jax
 import optax
 
-from bertgen_jax.errors import ConfigError
-from bertgen_jax.suggest import nearest
+from bertgen_jax.errors import ConfigError, nearest
 from bertgen_jax.training import schedules
 
 NAMES = ("adam", "adamw", "adafactor")

@@ -4,8 +4,8 @@ import dataclasses
 import math
 from typing import Any, Self
 
-from bertgen_jax import config_checks
 from bertgen_jax.errors import CheckpointError
+from bertgen_jax.experiment import checks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Progress:
     def after(self, metrics: dict[str, float], metric: str, step: int) -> Self:
         """The progress after an evaluation."""
         value = metrics[metric]
-        sign = 1 if config_checks.best_mode(metric) == "max" else -1
+        sign = 1 if checks.best_mode(metric) == "max" else -1
         is_first = self.best is None
         if math.isfinite(value) and (is_first or sign * value > sign * self.best):
             return dataclasses.replace(

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from bertgen_jax.errors import ConfigError
-from bertgen_jax.suggest import nearest
+from bertgen_jax.errors import ConfigError, nearest
 
 Schedule = Callable[[jax.Array], jax.Array]  # completed updates i32[] -> rate f32[]
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from bertgen_jax.losses import Sums
+from bertgen_jax.models.losses import Sums
 
 
 @struct.dataclass

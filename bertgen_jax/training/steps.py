@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from bertgen_jax import losses, randomness
-from bertgen_jax.losses import Batch, Sums
+from bertgen_jax import rng
+from bertgen_jax.models import losses
+from bertgen_jax.models.losses import Batch, Sums
 from bertgen_jax.training.state import Totals, TrainState
 
 # params, batch, dropout key or None -> logits f32[B, T, V]
@@ -63,7 +64,7 @@ def train_step(
     """
 
     def loss_of(params, micro_batch, number):
-        key = randomness.key(settings.seed, "dropout", state.step, number)
+        key = rng.key(settings.seed, "dropout", state.step, number)
         logits = forward(params, micro_batch, key)
         sums = losses.cross_entropy(
             logits,

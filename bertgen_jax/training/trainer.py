@@ -16,19 +16,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from bertgen_jax import (
-    config_checks,
-    experiment,
-    initialization,
-    pretrained,
-    sharding,
-    workdirs,
-)
-from bertgen_jax.checkpoints.source import Source
+from bertgen_jax import sharding
 from bertgen_jax.data import batching, loading
 from bertgen_jax.evaluation import evaluator
-from bertgen_jax.initialization import Model
-from bertgen_jax.recipes import Selection
+from bertgen_jax.experiment import build
+from bertgen_jax.experiment import checks as checks_lib
+from bertgen_jax.experiment import workdir as workdir_lib
+from bertgen_jax.pretrained import loading as loading_lib
+from bertgen_jax.pretrained.opened_checkpoint import Source
 from bertgen_jax.tokenizers.pair import TokenizerPair
 from bertgen_jax.training import reporting
 from bertgen_jax.training.clock import Clock
@@ -38,6 +33,9 @@ from bertgen_jax.training.periodic import due
 from bertgen_jax.training.progress import Progress
 from bertgen_jax.training.watch import FiniteWatch
 from bertgen_jax.training.writers import Writer
+from bertgen_jax.warm_start import initialization
+from bertgen_jax.warm_start.initialization import Model
+from bertgen_jax.warm_start.recipes import Selection
 
 _log = logging.getLogger(__name__)
 
@@ -72,14 +70,14 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
     workdir = pathlib.Path(workdir)
     with contextlib.ExitStack() as stack:
         # 1. The configuration, and the devices that it asks for.
-        config_checks.check(config)
-        stack.enter_context(workdirs.locked(workdir))
+        checks_lib.check(config)
+        stack.enter_context(workdir_lib.locked(workdir))
         store = stack.enter_context(
-            contextlib.closing(experiment.open_store(config, workdir))
+            contextlib.closing(build.open_store(config, workdir))
         )
         is_new = store.latest_step() is None
         if not is_new:  # what has saved nothing yet owns nothing
-            workdirs.check(workdir, config)
+            workdir_lib.check(workdir, config)
         mesh = sharding.create_mesh(config.mesh.data, config.mesh.fsdp)
         sharding.check_batch(
             config.batch_size, mesh, config.micro_batches, "batch_size"
@@ -88,19 +86,19 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         by_rows = sharding.batch_sharding(mesh)
 
         # 2. The data: opened and checked, then tokenized.
-        texts = experiment.open_examples(config, "train")
-        held_out = experiment.open_examples(config, "validation")
+        texts = build.open_examples(config, "train")
+        held_out = build.open_examples(config, "validation")
         if config.data.test:  # read at the end, missed at once
-            experiment.open_examples(config, "test")
+            build.open_examples(config, "test")
         if is_new:
-            sources = experiment.open_sources(config)  # what is missing shows now
-            tokenizers = experiment.make_tokenizers(config, workdir, sources, texts)
-            architecture = experiment.model_config(config, sources, tokenizers)
-            experiment.write_model_config(workdir, architecture)
+            sources = build.open_sources(config)  # what is missing shows now
+            tokenizers = build.make_tokenizers(config, workdir, sources, texts)
+            architecture = build.model_config(config, sources, tokenizers)
+            build.write_model_config(workdir, architecture)
         else:
-            tokenizers = experiment.open_tokenizers(workdir)
-        model = experiment.open_model(config, workdir)
-        corpus = experiment.open_split(config, "train", texts, tokenizers)
+            tokenizers = build.open_tokenizers(workdir)
+        model = build.open_model(config, workdir)
+        corpus = build.open_split(config, "train", texts, tokenizers)
         validation = evaluator.Evaluator.open(
             config,
             "validation",
@@ -135,7 +133,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
             _, state, extra = store.restore(None, run.abstract_state)
             progress = Progress.resumed(extra, plan.fingerprint)
             _log.info("going on from step %d", int(state.step))
-        workdirs.claim(workdir, config)
+        workdir_lib.claim(workdir, config)
         step, last = int(state.step), config.total_steps
 
         writer = Writer(workdir, tensorboard=config.log.tensorboard, step=step)
@@ -145,7 +143,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
             loading.train_batches(
                 corpus.encoded,
                 plan,
-                fill=experiment.fill_ids(tokenizers, model),
+                fill=build.fill_ids(tokenizers, model),
                 start=step,
                 host=jax.process_index(),
                 hosts=jax.process_count(),
@@ -218,13 +216,13 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         if best_step is None:
             _log.warning("no checkpoint has a finite %s", config.eval.metric)
         if jax.process_index() == 0:
-            _, params = experiment.restore_params(config, store, best_step)
-            pretrained.save_pretrained(
+            _, params = build.restore_params(config, store, best_step)
+            loading_lib.save_pretrained(
                 workdir / "model",
                 model,
                 params,
                 tokenizers,
-                experiment.generation_config(config, tokenizers),
+                build.generation_config(config, tokenizers),
             )
         return Outcome(step, best_step)
 

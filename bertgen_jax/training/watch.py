@@ -5,7 +5,7 @@ import collections
 import jax
 import numpy as np
 
-from bertgen_jax.data.readers import Examples
+from bertgen_jax.data.examples import Examples
 from bertgen_jax.errors import TrainingError
 from bertgen_jax.training.steps import StepChecks
 

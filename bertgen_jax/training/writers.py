@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import jax
 from tensorboardX import SummaryWriter
 
-from bertgen_jax import whole_files
+from bertgen_jax.files import atomic
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def _drop_after(path: pathlib.Path, step: int) -> None:
         _log.info(
             "%s: dropped %d lines after step %d", path, len(lines) - len(kept), step
         )
-        whole_files.write(path, kept)
+        atomic.write(path, kept)
 
 
 def _step_of(line: str) -> float:

@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from bertgen_jax import cli, pretrained
-from tests.checkpoints import small_checkpoints
+from bertgen_jax.commands import main
+from bertgen_jax.pretrained import loading
+from tests.fixtures import small_checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def published(tmp_path_factory):
 
 def test_a_checkpoint_becomes_a_model_directory(published, tmp_path, capsys):
     result = tmp_path / "result"
-    assert cli.main(["convert", str(published), str(result)]) == 0
+    assert main.main(["convert", str(published), str(result)]) == 0
     said = capsys.readouterr()
     assert [line.split()[0] for line in said.out.splitlines()] == [
         "read",
@@ -28,21 +29,21 @@ def test_a_checkpoint_becomes_a_model_directory(published, tmp_path, capsys):
         "texts",
     ]
     assert said.err == ""
-    model, _ = pretrained.from_pretrained(result)
+    model, _ = loading.from_pretrained(result)
     assert model.config.num_hidden_layers == 2
 
 
 def test_one_file_or_an_archive_will_do(published, tmp_path, capsys):
     archive = shutil.make_archive(tmp_path / "it", "gztar", published.parent)
     for number, source in enumerate((archive, published / "bert_model.ckpt")):
-        assert cli.main(["convert", str(source), str(tmp_path / str(number))]) == 0
+        assert main.main(["convert", str(source), str(tmp_path / str(number))]) == 0
     assert f"read     {archive} (TensorFlow 1" in capsys.readouterr().out
 
 
 def test_options_of_a_conversion(published, tmp_path):
     words = ["convert", str(published), str(tmp_path / "it")]
-    assert cli.main([*words, "--architecture=decoder", "--mlm-bias"]) == 0
-    model, params = pretrained.from_pretrained(tmp_path / "it")
+    assert main.main([*words, "--architecture=decoder", "--mlm-bias"]) == 0
+    model, params = loading.from_pretrained(tmp_path / "it")
     assert model.config.is_decoder
     assert "bias" in params["lm_head"]
 
@@ -77,7 +78,7 @@ def test_mistakes_in_a_conversion(published, tmp_path, capsys, words, message):
         "NEW": str(tmp_path / "new" / "place"),
     }
     before = sorted(path.name for path in published.iterdir())
-    assert cli.main(["convert", *(names.get(word, word) for word in words)]) == 2
+    assert main.main(["convert", *(names.get(word, word) for word in words)]) == 2
     said = capsys.readouterr()
     assert said.err.startswith("bertgen: ")
     assert message in said.err

@@ -12,12 +12,12 @@ import time
 import jax.numpy as jnp
 import pytest
 
-from bertgen_jax import cli, pretrained
-from bertgen_jax.commands import generate
+from bertgen_jax.commands import generate, main
 from bertgen_jax.decoding.config import GenerationConfig
+from bertgen_jax.generation.pipeline import Pipeline, pipeline
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
-from bertgen_jax.pipeline import Pipeline, pipeline
+from bertgen_jax.pretrained import loading
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def directory(tmp_path_factory, draw_params):
     pair = EncoderDecoderConfig.from_stacks(stack, stack, decoder_start_token_id=2)
     model = EncoderDecoder(pair)
     path = tmp_path_factory.mktemp("model")
-    pretrained.save_pretrained(
+    loading.save_pretrained(
         path,
         model,
         draw_params(pair),
@@ -77,7 +77,7 @@ def started(*words, **options):
 def test_a_line_out_for_each_line_in(directory, tmp_path, capsys):
     file = tmp_path / "texts.txt"
     file.write_text("the boat sank\n\nnobody was hurt")
-    assert cli.main(["generate", str(directory), str(file), "--num-beams=2"]) == 0
+    assert main.main(["generate", str(directory), str(file), "--num-beams=2"]) == 0
     said = capsys.readouterr()
     assert len(said.out.splitlines()) == 3
     assert said.err == ""
@@ -86,23 +86,23 @@ def test_a_line_out_for_each_line_in(directory, tmp_path, capsys):
 @pytest.mark.parametrize("words", [[], ["-"]])
 def test_standard_input_is_read_without_a_file(directory, piped, capsys, words):
     piped(b"the boat sank\n")
-    assert cli.main(["generate", str(directory), *words, "--max-new-tokens=2"]) == 0
+    assert main.main(["generate", str(directory), *words, "--max-new-tokens=2"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
 def test_no_text_gives_no_text(directory, piped, capsys):
     piped(b"")
-    assert cli.main(["generate", str(directory)]) == 0
+    assert main.main(["generate", str(directory)]) == 0
     assert capsys.readouterr().out == ""
 
 
 def test_a_format_and_a_column_of_standard_input(directory, piped, capsys):
     words = ["generate", str(directory), "--format=csv", "--column"]
     piped(b"a,b\nthe boat sank,nobody was hurt\n")
-    assert cli.main([*words, "b"]) == 0
+    assert main.main([*words, "b"]) == 0
     by_name = capsys.readouterr().out
     piped(b"a,b\nthe boat sank,nobody was hurt\n")
-    assert cli.main([*words, "1"]) == 0
+    assert main.main([*words, "1"]) == 0
     assert capsys.readouterr().out.splitlines()[1:] == by_name.splitlines()
 
 
@@ -134,7 +134,7 @@ def test_every_setting_has_its_flag(directory, piped, monkeypatch):
     }
     words = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     piped(b"")
-    assert cli.main(["generate", str(directory), "--batch-size=2", *words]) == 0
+    assert main.main(["generate", str(directory), "--batch-size=2", *words]) == 0
     assert seen == {**settings, "batch_size": 2}
     for word, name, value in (
         ("--early-stopping=true", "early_stopping", True),
@@ -144,14 +144,14 @@ def test_every_setting_has_its_flag(directory, piped, monkeypatch):
     ):
         seen.clear()
         piped(b"")
-        assert cli.main(["generate", str(directory), word]) == 0
+        assert main.main(["generate", str(directory), word]) == 0
         assert seen == {name: value, "batch_size": 16}
 
 
 def test_several_hypotheses_stand_between_tabs(directory, piped, capsys):
     piped(b"the boat sank\nhurt\n")
     words = ["generate", str(directory), "--num-beams=3", "--num-return-sequences=2"]
-    assert cli.main(words) == 0
+    assert main.main(words) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [len(line.split("\t")) for line in lines] == [2, 2]
 
@@ -162,7 +162,7 @@ def test_bfloat16_is_computed_in(directory, piped, capsys, monkeypatch):
         generate, "pipeline", lambda *a, **k: made.append(pipeline(*a, **k)) or made[0]
     )
     piped(b"the boat sank\n")
-    assert cli.main(["generate", str(directory), "--dtype=bfloat16"]) == 0
+    assert main.main(["generate", str(directory), "--dtype=bfloat16"]) == 0
     assert made[0].generator.model.dtype == jnp.bfloat16
     assert len(capsys.readouterr().out.splitlines()) == 1
 
@@ -182,7 +182,7 @@ def rows(tmp_path):
 def test_an_object_for_each_text(directory, rows, tmp_path, capsys):
     output = tmp_path / "out.jsonl"
     words = ["generate", str(directory), rows, f"--output={output}"]
-    assert cli.main(words) == 0
+    assert main.main(words) == 0
     first, second, third = map(json.loads, output.read_text().splitlines())
     assert first.keys() == {"line", "id", "generated_text", "score"}
     assert second.keys() == {"line", "error"}
@@ -198,26 +198,26 @@ def test_an_object_for_each_text(directory, rows, tmp_path, capsys):
 def test_the_same_command_goes_on_where_it_was(directory, rows, tmp_path, capsys):
     output = tmp_path / "out.jsonl"
     words = ["generate", str(directory), rows, f"--output={output}"]
-    assert cli.main(words) == 0
+    assert main.main(words) == 0
     wanted = output.read_bytes()
     capsys.readouterr()
     output.write_bytes(wanted[: wanted.index(b"\n") + 20])
-    assert cli.main(words) == 0
+    assert main.main(words) == 0
     assert output.read_bytes() == wanted
     said = capsys.readouterr().err.splitlines()
     assert said[0] == (
         f"bertgen: {output} has 1 result already (--overwrite begins anew)"
     )
-    assert cli.main([*words, "--num-beams=2"]) == 0
+    assert main.main([*words, "--num-beams=2"]) == 0
     assert output.read_bytes() == wanted  # nothing is left to do
-    assert cli.main([*words, "--num-beams=2", "--overwrite"]) == 0
+    assert main.main([*words, "--num-beams=2", "--overwrite"]) == 0
     assert output.read_bytes() != wanted
     assert "already" not in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_few_of_many_failures_are_named(directory, piped, capsys):
     piped(b"\xff\n" * 15 + b"hurt\n")
-    assert cli.main(["generate", str(directory)]) == 0
+    assert main.main(["generate", str(directory)]) == 0
     said = capsys.readouterr()
     assert said.out.splitlines()[:15] == [""] * 15
     assert len(said.out.splitlines()[15]) > 0
@@ -230,7 +230,7 @@ def test_few_of_many_failures_are_named(directory, piped, capsys):
 
 def test_a_row_is_found_by_its_line_and_its_number(directory, piped, capsys):
     piped(b'text\n"the\nboat"\nthe,boat\n')
-    assert cli.main(["generate", str(directory), "--format=csv"]) == 0
+    assert main.main(["generate", str(directory), "--format=csv"]) == 0
     assert "bertgen: standard input, line 4 (text 2): columns: 2 found" in (
         capsys.readouterr().err
     )
@@ -238,20 +238,20 @@ def test_a_row_is_found_by_its_line_and_its_number(directory, piped, capsys):
 
 def test_nothing_but_failures_is_a_failure(directory, piped, capsys):
     piped(b"\xff\n\xff\n")
-    assert cli.main(["generate", str(directory)]) == 1
+    assert main.main(["generate", str(directory)]) == 1
     assert capsys.readouterr().out == "\n\n"
 
 
 def test_what_the_library_warns_of_is_said(directory, piped, capsys):
     piped(b"boat " * 100)
-    assert cli.main(["generate", str(directory)]) == 0
+    assert main.main(["generate", str(directory)]) == 0
     said = capsys.readouterr().err
     assert said.startswith("bertgen: 1 of 1 texts have more than 64 tokens")
 
 
 def test_the_help_has_examples(capsys):
     with pytest.raises(SystemExit) as stop:
-        cli.main(["generate", "--help"])
+        main.main(["generate", "--help"])
     assert stop.value.code == 0
     said = capsys.readouterr().out
     assert said.startswith("usage: bertgen generate [options] MODEL [FILE]\n")
@@ -402,7 +402,7 @@ def test_mistakes(directory, tmp_path, piped, capsys, words, message):
         "--output=OUTPUT": f"--output={output}",
     }
     piped(b"text\n")
-    assert cli.main([names.get(word, word) for word in words]) == 2
+    assert main.main([names.get(word, word) for word in words]) == 2
     said = capsys.readouterr()
     assert said.err.startswith("bertgen: ")
     assert message in said.err
@@ -412,7 +412,7 @@ def test_mistakes(directory, tmp_path, piped, capsys, words, message):
 
 def test_a_value_that_cannot_be_meant(capsys):
     with pytest.raises(SystemExit) as stop:
-        cli.main(["generate", "MODEL", "--early-stopping=nevr"])
+        main.main(["generate", "MODEL", "--early-stopping=nevr"])
     assert stop.value.code == 2
     assert "is none of true, false, never. Did you mean 'never'?" in (
         capsys.readouterr().err

@@ -8,7 +8,7 @@ import sys
 import pytest
 import sacrebleu
 
-from bertgen_jax import cli
+from bertgen_jax.commands import main
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -30,7 +30,7 @@ def files(tmp_path):
 def score(folder, *words):
     """Runs the command; words with a known file's name become its path."""
     names = {path.name for path in folder.iterdir()}
-    return cli.main(
+    return main.main(
         ["score", *(str(folder / word) if word in names else word for word in words)]
     )
 
@@ -264,8 +264,8 @@ def test_no_jax_is_needed(files):
     folder = files(out_txt="a\n", ref_txt="a\n")
     code = (
         "import sys; sys.modules['jax'] = sys.modules['flax'] = None\n"
-        "from bertgen_jax import cli\n"
-        "sys.exit(cli.main(sys.argv[1:]))"
+        "from bertgen_jax.commands import main\n"
+        "sys.exit(main.main(sys.argv[1:]))"
     )
     words = ("--metrics=rouge,bleu,exact", "--references", folder / "ref.txt")
     found = subprocess.run(
@@ -289,7 +289,7 @@ def test_no_jax_is_needed(files):
 
 def test_the_help_lists_the_metrics(capsys):
     with pytest.raises(SystemExit):
-        cli.main(["score", "--help"])
+        main.main(["score", "--help"])
     said = capsys.readouterr().out
     assert "sari-easse" in said
     assert "TF Models" in said

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from bertgen_jax import cli
+from bertgen_jax.commands import main
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ def scored(tmp_path):
     def score(*words):
         output = tmp_path / "scores.json"
         words = ["score", *map(str, words), "--samples=10", f"--output={output}"]
-        assert cli.main(words) == 0
+        assert main.main(words) == 0
         found = json.loads(output.read_text())["scores"]
         return {name: one["value"] for name, one in found.items()}
 

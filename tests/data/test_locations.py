@@ -5,7 +5,8 @@ import os
 import pytest
 
 from bertgen_jax import errors
-from bertgen_jax.data import byte_file, locations
+from bertgen_jax.data import locations
+from bertgen_jax.data.formats import byte_file
 
 
 @pytest.fixture

@@ -6,10 +6,13 @@ import shutil
 import numpy as np
 import pytest
 
-from bertgen_jax import errors, paths
-from bertgen_jax.data import byte_file, mapping, record_index, text_files
+from bertgen_jax import errors
+from bertgen_jax.data import record_index
+from bertgen_jax.data.columns import Columns
+from bertgen_jax.data.formats import byte_file, text_files
+from bertgen_jax.files import paths
 
-COLUMNS = mapping.Columns("s", ("t",))
+COLUMNS = Columns("s", ("t",))
 
 
 class Counted(text_files.JsonLines):
@@ -45,7 +48,7 @@ def test_rows_have_address_number_and_id(path):
     index, _ = build(path)
     assert index.rows.dtype == np.int64
     assert index.rows[:, :3].tolist() == [[0, 21, 1], [21, 43, 2], [46, 67, 4]]
-    by_text, _ = build(path, mapping.Columns("t", ("s",), "t"))
+    by_text, _ = build(path, Columns("t", ("s",), "t"))
     identical = by_text.rows[:, 3]
     assert identical[0] == identical[2] != identical[1]
 
@@ -70,7 +73,7 @@ def test_the_second_time_it_comes_from_the_cache(path):
 
 def test_other_columns_and_other_rules_are_other_entries(path):
     build(path)
-    assert build(path, mapping.Columns("t", ("s",)))[1]
+    assert build(path, Columns("t", ("s",)))[1]
     with pytest.raises(errors.DataError, match="line 3: found"):
         build(path, on_bad_row="raise")
     assert not build(path)[1]

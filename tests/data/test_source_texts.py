@@ -9,7 +9,7 @@ import pytest
 
 from bertgen_jax import errors
 from bertgen_jax.data import source_texts
-from bertgen_jax.data.table import BadRow
+from bertgen_jax.data.formats.table import BadRow
 
 
 def texts(source, format=None, column=None):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from bertgen_jax.decoding import search
-from bertgen_jax.decoding.contract import Prompt
+from bertgen_jax.decoding.step_function import Prompt
 
 START = 2
 

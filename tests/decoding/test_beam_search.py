@@ -8,7 +8,7 @@ import pytest
 
 from bertgen_jax.decoding import beam_search
 from bertgen_jax.decoding.config import GenerationConfig
-from bertgen_jax.decoding.contract import LOWEST_SCORE
+from bertgen_jax.decoding.step_function import LOWEST_SCORE
 from tests.decoding.searches import START, compiled
 
 PAD, EOS = 0, 1

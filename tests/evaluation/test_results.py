@@ -7,10 +7,10 @@ import json
 import pytest
 from rich.console import Console
 
-from bertgen_jax import tasks
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.evaluation import prediction, report, results
 from bertgen_jax.evaluation.prediction import Prediction
+from bertgen_jax.experiment import tasks
 from bertgen_jax.metrics.outputs import Outputs
 
 PREDICTIONS = [

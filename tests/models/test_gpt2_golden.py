@@ -6,11 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from bertgen_jax import generation
-from bertgen_jax.checkpoints import gpt2_maps, trees
+from bertgen_jax import trees
 from bertgen_jax.decoding.config import GenerationConfig
+from bertgen_jax.generation import generator
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
 from bertgen_jax.models.config import BertGenerationConfig
+from bertgen_jax.pretrained import gpt2_maps
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def generate(golden, case, **settings):
     whole = np.ones_like(prompts, bool)
     steps = case["max_length"] - prompts.shape[1]
     config = GenerationConfig(max_new_tokens=steps, **settings)
-    found = generation.generate(model, params, prompts, whole, config)
+    found = generator.generate(model, params, prompts, whole, config)
     assert found.sequences.shape[1:] == (1, steps)
     text = np.hstack([prompts, found.sequences[:, 0]])
     assert text.tolist() == case["expected"]

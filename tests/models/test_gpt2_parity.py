@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bertgen_jax import generation, pretrained
-from bertgen_jax.checkpoints import huggingface, trees
+from bertgen_jax import trees
 from bertgen_jax.decoding.config import GenerationConfig
+from bertgen_jax.generation import generator as generator_lib
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
 from bertgen_jax.models.config import (
     BertGenerationConfig,
@@ -19,6 +19,7 @@ from bertgen_jax.models.config import (
 )
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
+from bertgen_jax.pretrained import loading, saving
 
 pytestmark = pytest.mark.parity
 torch = pytest.importorskip("torch")
@@ -60,7 +61,7 @@ def gpt2(size, seed, **more):
 
 def params_of(peer, config):
     tensors = {name: tensor.numpy() for name, tensor in peer.state_dict().items()}
-    weights = huggingface.weights_of(config)
+    weights = saving.weights_of(config)
     assert {weight.name for weight in weights} == tensors.keys()
     return trees.nested({w.path: w.from_foreign(tensors[w.name]) for w in weights})
 
@@ -163,7 +164,7 @@ def pair(size, width=None, share_embeddings=False):
 def saved(directory, config, draw_params):
     """What we save of such a pair, as the peer loads it, and our own."""
     params = draw_params(config, seed=1, stddev=0.15)
-    huggingface.save(directory, config, params)
+    saving.save(directory, config, params)
     peer, report = transformers.EncoderDecoderModel.from_pretrained(
         directory, output_loading_info=True
     )
@@ -206,7 +207,7 @@ def test_what_the_peer_saves_of_bert_and_gpt2(tmp_path, size):
     )
     peer.config.decoder_start_token_id = peer.config.pad_token_id = EOT
     randomize(peer, 16).save_pretrained(tmp_path)
-    model, params = pretrained.from_pretrained(tmp_path)
+    model, params = loading.from_pretrained(tmp_path)
     assert model.config.start_token_id == EOT
     ids, mask = ids_and_mask(17, 70)
     targets, _ = ids_and_mask(18, 99, length=7)
@@ -232,7 +233,7 @@ def test_what_a_pair_generates(tmp_path, size, draw_params, width, beams):
     peer, model, variables = saved(tmp_path, config, draw_params)
     ids, mask = ids_and_mask(10, config.encoder.vocab_size)
     settings = GenerationConfig(max_new_tokens=9, num_beams=beams)
-    found = generation.generate(model, variables["params"], ids, mask, settings)
+    found = generator_lib.generate(model, variables["params"], ids, mask, settings)
     source, keep = tensors(ids, mask)
     theirs = peer.generate(
         source,
@@ -274,7 +275,7 @@ def test_what_we_save_of_a_prefix_model_generates(tmp_path, size, draw_params, b
     decoder = BertGenerationConfig.from_dict({"model_type": "gpt2", **size})
     config = PrefixLanguageModelConfig(decoder, EOT)
     params = draw_params(config, seed=2, stddev=0.15)
-    huggingface.save(tmp_path, config, params)
+    saving.save(tmp_path, config, params)
     peer, report = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path, output_loading_info=True
     )
@@ -288,7 +289,7 @@ def test_what_we_save_of_a_prefix_model_generates(tmp_path, size, draw_params, b
     ids, mask = ids_and_mask(14, 99, left=True)
     settings = GenerationConfig(max_new_tokens=9, num_beams=beams)
     model = PrefixLanguageModel(config)
-    found = generation.generate(model, params, ids, mask, settings)
+    found = generator_lib.generate(model, params, ids, mask, settings)
     start = np.full((5, 1), EOT)
     text, keep = tensors(np.hstack([ids, start]), np.hstack([mask, start > 0]))
     theirs = peer.eval().generate(
@@ -304,7 +305,7 @@ def test_what_we_save_of_a_prefix_model_generates(tmp_path, size, draw_params, b
     )
     compare_generated(found, theirs, skip=text.shape[1])
     # So does ours, where it is only a decoder.
-    alone = generation.generate(
+    alone = generator_lib.generate(
         BertGenerationDecoder(decoder),
         params["decoder"],
         jnp.asarray(text.numpy()),

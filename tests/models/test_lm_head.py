@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bertgen_jax import generation
-from bertgen_jax.checkpoints import trees
+from bertgen_jax import trees
 from bertgen_jax.decoding.config import GenerationConfig
+from bertgen_jax.generation import generator
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
 from bertgen_jax.models.config import (
     BertGenerationConfig,
@@ -90,7 +90,7 @@ def test_a_pair_searches_with_its_transform(draw_params, beams):
     settings = GenerationConfig(
         max_new_tokens=5, num_beams=beams, length_penalty=0.0, eos_token_id=1
     )
-    found = generation.generate(EncoderDecoder(PAIR), params, ids, mask, settings)
+    found = generator.generate(EncoderDecoder(PAIR), params, ids, mask, settings)
     inputs = np.hstack([np.full((4, 1), 2), found.sequences[:, 0, :-1]])
     out = EncoderDecoder(PAIR).apply({"params": params}, ids, mask, inputs)
     assert_scores(found, out.logits)
@@ -104,7 +104,7 @@ def test_a_prefix_model_searches_with_its_transform(draw_params):
         max_new_tokens=5, num_beams=3, length_penalty=0.0, eos_token_id=1
     )
     model, mask = PrefixLanguageModel(config), np.ones_like(ids, bool)
-    found = generation.generate(model, params, ids, mask, settings)
+    found = generator.generate(model, params, ids, mask, settings)
     inputs = np.hstack([np.full((4, 1), 2), found.sequences[:, 0, :-1]])
     out = model.apply({"params": params}, ids, mask, inputs)
     assert_scores(found, out.logits)

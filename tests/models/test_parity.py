@@ -8,14 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bertgen_jax import pretrained
-from bertgen_jax.checkpoints import checkpoint, huggingface
 from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
     BertGenerationEncoder,
 )
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.pretrained import checkpoint, loading, saving
 
 pytestmark = pytest.mark.parity
 torch = pytest.importorskip("torch")
@@ -275,7 +274,7 @@ def test_encoder_decoder_logits(config, width, share):
 @pytest.mark.parametrize("share", [False, True])
 def test_what_we_save_the_peer_loads(tmp_path, config, share):
     model, _, variables = paired(config, share=share)
-    huggingface.save(tmp_path, model.config, variables["params"])
+    saving.save(tmp_path, model.config, variables["params"])
     peer, report = transformers.EncoderDecoderModel.from_pretrained(
         tmp_path, output_loading_info=True
     )
@@ -304,7 +303,7 @@ def test_what_the_peer_saves_we_load(tmp_path, kind):
         model, peer, _ = paired(config, width=60)
         config = model.config
     randomize(peer, 15).save_pretrained(tmp_path)
-    model, params = pretrained.from_pretrained(tmp_path)
+    model, params = loading.from_pretrained(tmp_path)
     if kind != "pair":  # of a pair, the peer does not write every id
         assert model.config == config
 

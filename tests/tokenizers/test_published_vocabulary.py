@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from bertgen_jax.tokenizers import normalization
+from bertgen_jax import normalization
 from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
 
 

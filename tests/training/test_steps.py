@@ -10,7 +10,7 @@ import pytest
 from jax.tree_util import keystr
 
 from bertgen_jax import sharding
-from bertgen_jax.losses import teacher_forced_logits
+from bertgen_jax.models.losses import teacher_forced_logits
 from bertgen_jax.training import steps
 from bertgen_jax.training.state import TrainState
 from tests.training.conftest import VOCABULARY, random_batch, small_model

@@ -9,11 +9,11 @@ import jax
 import numpy as np
 import pytest
 
-from bertgen_jax.checkpoints.state import CheckpointStore
+from bertgen_jax.checkpoints.store import CheckpointStore
 from bertgen_jax.errors import CheckpointError, DataError, TrainingError
 from bertgen_jax.evaluation import evaluator
+from bertgen_jax.generation.pipeline import pipeline
 from bertgen_jax.models import presets
-from bertgen_jax.pipeline import pipeline
 from bertgen_jax.training import reporting, trainer, watch
 from configs import common
 

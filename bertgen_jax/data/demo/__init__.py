@@ -1,0 +1,1 @@
+"""The embedded corpora behind the `:demo` configs."""

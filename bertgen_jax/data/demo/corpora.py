@@ -1,0 +1,82 @@
+"""Embedded corpora: names of a corpus and a split in, examples out.
+
+They are made by code, so that a first run needs no download, and are the same on every
+machine. No source and no reference of one split stands in another.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from bertgen_jax import errors
+from bertgen_jax.data.demo import (
+    fusions,
+    headlines,
+    highlights,
+    news,
+    splits,
+    translations,
+)
+from bertgen_jax.data.demo.draw import Draw
+from bertgen_jax.data.example import Example
+from bertgen_jax.errors import nearest
+
+# Made in this order, so that more training examples leave the other splits as they are.
+SIZES: Mapping[str, int] = {"test": 200, "validation": 200, "train": 20_000}
+
+CORPORA: Mapping[str, Callable[[Draw], Iterator[tuple[str, str]]]] = {
+    "english_german": translations.english_german,
+    "fusions": fusions.fusions,
+    "german_english": translations.german_english,
+    "headlines": headlines.headlines,
+    "highlights": highlights.highlights,
+    "news": news.articles,
+    "splits": splits.splits,
+}
+
+
+def corpus(name: str, split: str) -> Sequence[Example]:
+    """The examples of one split of an embedded corpus.
+
+    Args:
+      name: one of `CORPORA`.
+      split: "train", "validation" or "test".
+
+    Returns:
+      Examples with ids such as "news-test-17", counted from 1.
+
+    Raises:
+      DataError: there is no such corpus or split.
+    """
+    if name not in CORPORA:
+        raise errors.DataError(
+            f"No embedded corpus is called {name!r}.{nearest(name, CORPORA)} "
+            f"There is: {', '.join(CORPORA)}."
+        )
+    if split not in SIZES:
+        raise errors.DataError(
+            f"The embedded corpus {name!r} has no split {split!r}."
+            f"{nearest(split, SIZES)} Its splits are: train, validation, test."
+        )
+    return _splits(name)[split]
+
+
+@functools.cache
+def _splits(name: str) -> dict[str, tuple[Example, ...]]:
+    pairs = _distinct(CORPORA[name](Draw(seed=2019)))  # the year of the paper
+    return {
+        split: tuple(
+            Example(f"{name}-{split}-{number}", source, (target,))
+            for number, (source, target) in enumerate(itertools.islice(pairs, size), 1)
+        )
+        for split, size in SIZES.items()
+    }
+
+
+def _distinct(pairs: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Leaves out pairs whose source or target has come before."""
+    seen = set()
+    for source, target in pairs:
+        if source not in seen and target not in seen:
+            seen |= {source, target}
+            yield source, target

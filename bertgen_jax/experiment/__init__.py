@@ -1,0 +1,1 @@
+"""A config becomes the parts of a run."""

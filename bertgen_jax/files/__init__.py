@@ -1,0 +1,1 @@
+"""Bytes on disk: paths, atomic writes, strict JSON, memory maps, checksums."""

@@ -1,0 +1,1 @@
+"""Published models: loading, saving and conversion."""

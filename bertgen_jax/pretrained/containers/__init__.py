@@ -1,0 +1,1 @@
+"""The file formats that hold named arrays, one a file."""

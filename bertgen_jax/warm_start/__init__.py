@@ -1,0 +1,1 @@
+"""Models that start from published checkpoints, by the recipes of the paper."""

@@ -1,0 +1,118 @@
+"""train.py and eval.py answer mistakes with a paragraph, in seconds, and status 2."""
+
+import logging
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+from absl import flags
+
+from bertgen_jax.experiment import flags as flags_lib
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run_script(script, *arguments):
+    """Runs a script of the repository as a user does."""
+    return subprocess.run(
+        [sys.executable, ROOT / script, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "BERTGEN_DATA_DIR": ""},
+        check=False,
+    )
+
+
+def refused_by(script, *arguments):
+    """What the script says, having refused."""
+    found = run_script(script, *arguments)
+    assert found.returncode == 2, found.stderr
+    assert "Traceback" not in found.stderr
+    return found.stderr.strip()
+
+
+@pytest.fixture
+def refused(capsys, monkeypatch):
+    """The same without a process: what a command line is answered."""
+
+    def call(*arguments):
+        values = flags.FlagValues()
+        words = ["train.py", *arguments]
+        flags_lib.define_flags(values, words)
+        monkeypatch.chdir(ROOT)
+        # The handler would outlive the test, and write into its closed stream.
+        monkeypatch.setattr(logging, "basicConfig", lambda **options: None)
+        status = flags_lib.run(lambda config, workdir: 0, words, "", values=values)
+        said = capsys.readouterr().err
+        assert status == 2, said
+        assert "Traceback" not in said
+        return said
+
+    return call
+
+
+DEMO = "--config=configs/bbc_summarize.py:demo"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([DEMO, "--config.optim.learning_rat=1"], "learning_rate"),
+        ([DEMO, "--config.optim.learning_rate=fast"], "fast"),
+        ([DEMO, "--wrkdir=x"], "workdir"),
+        ([DEMO, "surplus"], "'surplus' is no flag"),
+        (["--config=configs/bbc_summarise.py"], "configs/bbc_summarize.py"),
+        (["--config=configs/bbc_summarize.py:dmeo"], "demo"),
+        ([], "--config=configs/bbc_summarize.py:demo"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistakes_on_the_command_line(arguments, message, refused):
+    assert message in refused(*arguments)
+
+
+def test_a_full_config_without_its_data_says_how_to_get_some(tmp_path):
+    start = time.monotonic()
+    message = refused_by(
+        "train.py",
+        "--config=configs/bbc_summarize.py",
+        f"--workdir={tmp_path / 'run'}",
+    )
+    print(f"refused after {time.monotonic() - start:.1f} s")
+    assert "xsum/train" in message
+    for way in ("BERTGEN_DATA_DIR", "hf:", ":demo"):
+        assert way in message
+
+
+def test_evaluating_nothing_is_refused(tmp_path):
+    for words in ([DEMO], []):
+        message = refused_by("eval.py", *words, f"--workdir={tmp_path}")
+        assert str(tmp_path) in message
+
+
+def test_help_is_help():
+    found = run_script("train.py", "--help")
+    assert found.returncode == 0
+    assert "--workdir" in found.stdout
+    assert "configs/common.py" in found.stdout
+
+
+def test_the_words_of_a_config_can_be_repeated():
+    words = [
+        "train.py",
+        DEMO,
+        "--workdir=x",
+        "--config.seed",
+        "3",
+        "--config.batch_size=8",
+    ]
+    assert flags_lib.config_arguments(words) == [
+        DEMO,
+        "--config.seed",
+        "3",
+        "--config.batch_size=8",
+    ]

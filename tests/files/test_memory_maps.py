@@ -1,0 +1,41 @@
+"""Mapped files: the bytes of what is one, and clear errors for what is none."""
+
+import os
+
+import numpy as np
+import pytest
+
+from bertgen_jax.errors import CheckpointError
+from bertgen_jax.files.memory_maps import mapped
+
+
+def test_the_bytes_outlive_the_file(tmp_path):
+    path = tmp_path / "weights"
+    path.write_bytes(b"abcd")
+    content = mapped(path)
+    path.unlink()
+    assert content[:] == b"abcd"
+    view = np.ndarray((2,), np.uint16, content)
+    assert not view.flags.writeable
+
+
+def test_what_is_no_file_is_an_error(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "empty").touch()
+    (tmp_path / "pointer").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0f\nsize 12\n"
+    )
+    found = {
+        "missing": "No such file",
+        "missing/file": "No such file",
+        "empty/file": "Not a directory",
+        ".": "not a file",
+        "pipe": "not a file",  # and nobody waits for someone to write to it
+        "empty": "empty",
+        "pointer": "git lfs pull",
+    }
+    for name, message in found.items():
+        path = tmp_path / name
+        with pytest.raises(CheckpointError, match=message) as caught:
+            mapped(path)
+        assert str(caught.value).startswith(f"{path}: ")

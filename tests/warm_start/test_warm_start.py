@@ -1,0 +1,226 @@
+"""`bertgen_jax.warm_start` makes a model in one call, the same one every time."""
+
+import json
+import logging
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import bertgen_jax as bg
+from bertgen_jax import trees
+from bertgen_jax.errors import CheckpointError, ConfigError
+from bertgen_jax.tokenizers.pair import TokenizerPair
+from bertgen_jax.warm_start import initialization
+from tests.fixtures import small_checkpoints
+from tests.fixtures.small_checkpoints import WORDS
+
+WORD_TABLE = "decoder/bert/embeddings/word_embeddings/embedding"
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """Checkpoints with their vocabularies, by kind."""
+    root = tmp_path_factory.mktemp("sources")
+    for kind in ("bert", "roberta", "gpt2"):
+        directory, _ = small_checkpoints.write(kind, root / kind)
+        if kind == "bert":
+            small_checkpoints.write_word_pieces(directory)
+        else:
+            small_checkpoints.write_byte_level(directory, kind)
+    return {kind: root / kind for kind in ("bert", "roberta", "gpt2")}
+
+
+@pytest.fixture
+def drawn(monkeypatch, draw_params):
+    """Random params without compiling what makes them."""
+
+    def draw(model, seed):
+        return draw_params(model.config, seed)
+
+    monkeypatch.setattr(initialization, "random_params", draw)
+
+
+def changed(one, other):
+    assert one.keys() == other.keys()
+    return {name for name in one if not np.array_equal(one[name], other[name])}
+
+
+def test_the_seed_decides_what_is_random_and_nothing_else(sources):
+    first, same, other = (
+        trees.named(bg.warm_start("bertshare", encoder=sources["bert"], seed=seed)[1])
+        for seed in (0, 0, 1)
+    )
+    assert not changed(first, same)
+    cross = {name for name in first if "/crossattention/" in name}
+    # Biases are zeros, and LayerNorms ones, whatever the seed.
+    assert changed(first, other) == {n for n in cross if n.endswith("kernel")}
+
+
+def test_params_are_f32_on_a_device_whatever_is_computed(sources, drawn):
+    model, params = bg.warm_start(
+        "bertshare", encoder=sources["bert"], dtype=jnp.bfloat16
+    )
+    assert model.dtype == jnp.bfloat16
+    for leaf in jax.tree.leaves(params):
+        assert isinstance(leaf, jax.Array)
+        assert leaf.dtype == jnp.float32
+
+
+def test_params_outlive_the_file(tmp_path, drawn):
+    directory, _ = small_checkpoints.write("bert", tmp_path / "bert")
+    small_checkpoints.write_word_pieces(directory)
+    _, params = bg.warm_start("bert2bert", encoder=directory)
+    before = jax.tree.map(np.array, params)
+    with (directory / "model.safetensors").open("r+b") as file:
+        file.write(b"\xff" * (directory / "model.safetensors").stat().st_size)
+    jax.tree.map(np.testing.assert_array_equal, before, params)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "encoder", "decoder"),
+    [
+        ("gpt", None, "gpt2"),
+        ("rnd2gpt", None, "gpt2"),
+        ("roberta2gpt", "roberta", "gpt2"),
+    ],
+)
+def test_models_of_every_shape_compute(sources, drawn, recipe, encoder, decoder):
+    model, params = bg.warm_start(
+        recipe, encoder=sources.get(encoder), decoder=sources.get(decoder)
+    )
+    kind = bg.PrefixLanguageModel if recipe == "gpt" else bg.EncoderDecoder
+    assert isinstance(model, kind)
+    ids = jnp.array([[5, 6, 7], [8, 9, 9]])
+    mask = jnp.array([[True, True, True], [True, True, False]])
+    logits = model.apply({"params": params}, ids, mask, ids[:, :2]).logits
+    assert logits.shape == (2, 2, WORDS)
+    assert np.isfinite(logits).all()
+
+
+def test_settings_win_over_the_checkpoints(sources, drawn):
+    model, params = bg.warm_start(
+        "bert2bert",
+        encoder=sources["bert"],
+        hidden_dropout_prob=0.3,
+        max_position_embeddings=6,
+        vocab_size=64,
+        layer_norm_eps=1e-6,
+    )
+    for stack in (model.config.encoder, model.config.decoder):
+        assert stack.hidden_dropout_prob == 0.3
+        assert stack.max_position_embeddings == 6
+        assert stack.layer_norm_eps == 1e-6
+    assert trees.named(params)[WORD_TABLE].shape[0] == 64
+    assert model.config.encoder.hidden_act == "gelu"  # the checkpoint's
+
+
+def test_special_ids_are_the_tokenizers(sources, drawn):
+    model, _ = bg.warm_start("bertshare", encoder=sources["bert"])
+    config = model.config
+    assert (config.start_token_id, config.eos_token_id, config.pad_token_id) == (
+        2,
+        3,
+        0,
+    )
+
+
+def test_the_output_bias_brings_its_parameter(sources, drawn):
+    model, params = bg.warm_start("bertshare", encoder=sources["bert"], mlm_bias=True)
+    assert model.config.decoder.lm_head_bias
+    bias = small_checkpoints.bert()["cls.predictions.bias"]
+    np.testing.assert_array_equal(params["decoder"]["lm_head"]["bias"], bias)
+
+
+def test_the_whole_report_is_a_file_and_its_summary_a_log(
+    sources, drawn, tmp_path, caplog
+):
+    caplog.set_level(logging.INFO)
+    _, params = bg.warm_start(
+        "bert2bert",
+        encoder=sources["bert"],
+        parts="layers",
+        layers=[2, 1],
+        report_file=tmp_path / "report.json",
+    )
+    values = json.loads((tmp_path / "report.json").read_text())
+    file = sources["bert"] / "model.safetensors"
+    assert values["sources"]["encoder"] == f"{file}: Hugging Face bert model"
+    own = {row["parameter"] for row in values["parameters"] if row["action"] == "warm"}
+    assert own == {
+        name
+        for name in trees.named(params)
+        if "/layer_" in name and "/crossattention/" not in name
+    }
+    total = sum(leaf.size for leaf in jax.tree.leaves(params))
+    assert values["trainable_parameters"] == total
+    assert f"of {total:,} trainable parameters" in caplog.text
+    assert "left out on purpose (init.parts=layers) (5)" in caplog.text
+
+
+def test_what_starts_at_random_has_a_report_as_well(sources, drawn, tmp_path):
+    tokenizer = bg.AutoTokenizer.from_pretrained(sources["bert"])
+    file = tmp_path / "report.json"
+    model, _ = bg.warm_start(
+        "rnd2rnd",
+        tokenizer=TokenizerPair.of(tokenizer),
+        size="tiny",
+        report_file=file,
+    )
+    values = json.loads(file.read_text())
+    assert values["warm_parameters"] == 0
+    assert {row["action"] for row in values["parameters"]} == {
+        "random",
+        "shared",
+        "tied",
+    }
+    assert model.config.encoder.vocab_size == WORDS
+    assert model.config.encoder.max_position_embeddings == 512
+    with pytest.raises(CheckpointError, match="report cannot be written"):
+        bg.warm_start(
+            "rnd2rnd",
+            tokenizer=tokenizer,
+            size="tiny",
+            report_file=tmp_path / "none" / "report.json",
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"recipe": "bert2brt"}, "'bert2brt'; expected one of .*mean 'bert2bert'"),
+        ({"size": "huge"}, "size is 'huge'; expected one of tiny, small, base, large"),
+        ({"parts": "layer"}, r"init\.parts is 'layer'.*Did you mean 'layers'"),
+        ({"layers": "1,2"}, "layers is '1,2'; expected numbers"),
+        ({"layers": 2}, "layers is 2; expected numbers of layers"),
+        ({"layers": [True]}, r"init\.layers is \(True,\); expected numbers"),
+        ({"layers": [3]}, r"asks for layer 3; .* has 2\."),
+        ({"hiden_act": "relu"}, "hiden_act is no setting .* mean 'hidden_act'"),
+        ({"is_decoder": True}, "is_decoder is no setting of a warm start"),
+        ({"tie_word_embeddings": False}, "tie_word_embeddings is no setting of a warm"),
+        ({"hidden_act": "mish"}, "hidden_act is 'mish'; expected one of gelu"),
+        (
+            {"vocab_size": 10},
+            "vocab_size is 10; expected at least 30, as the tokenizer",
+        ),
+        ({"hidden_size": 16}, r"\] in the model, and .* expected a model of the check"),
+        (
+            {"num_hidden_layers": 1},
+            "the params lack .*layer_1/.* or init.layers to name",
+        ),
+        ({"encoder": None}, "init.encoder is empty, but the encoder of the recipe"),
+        (
+            {"encoder": "", "recipe": "rnd2rnd"},
+            "a recipe without checkpoints has no voc",
+        ),
+        (
+            {"decoder": "here", "recipe": "bert2rnd"},
+            "init.decoder is 'here', but the de",
+        ),
+    ],
+)
+def test_what_cannot_be_meant(sources, drawn, options, message):
+    options = {"recipe": "bertshare", "encoder": sources["bert"]} | options
+    with pytest.raises((ConfigError, CheckpointError), match=message):
+        bg.warm_start(options.pop("recipe"), **options)
