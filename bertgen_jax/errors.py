@@ -6,8 +6,10 @@ Commands catch `BertgenError`, print its message as one paragraph and exit with 
 2; any other exception is a bug and keeps its traceback.
 """
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 
 
 class BertgenError(Exception):
@@ -56,3 +58,16 @@ def check_choice(name: str, value: object, valid: Iterable[object]) -> None:
             f"{name} is one of {', '.join(map(str, valid))}; found {value!r}."
             f"{nearest(value, valid)}"
         )
+
+
+@contextlib.contextmanager
+def in_file(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Reports an invalid value as an error of the file that it was read from.
+
+    Raises:
+      CheckpointError: the block raised a ConfigError; the message starts with `path`.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        raise CheckpointError(f"{os.fspath(path)}: {error}") from error

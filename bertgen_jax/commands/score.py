@@ -188,13 +188,13 @@ def run(options: argparse.Namespace) -> int:
             "scores": {name: vars(score) for name, score in found.items()},
             "compared_with": others,
         }
-        atomic.write(
+        atomic.write_text(
             pathlib.Path(options.output), [json.dumps(content, indent=2) + "\n"]
         )
     if options.per_example:
         columns = {one.name: one.per_example.tolist() for one in own}
         rows = zip(*columns.values(), strict=True)
-        atomic.write(
+        atomic.write_text(
             pathlib.Path(options.per_example),
             (f"{json.dumps(dict(zip(columns, row, strict=True)))}\n" for row in rows),
         )
@@ -208,7 +208,7 @@ def _check_written(path: pathlib.Path, options: argparse.Namespace) -> None:
         raise ConfigError(
             f"{path} is to be written, and is read as well; expected another file."
         )
-    atomic.check(path)
+    atomic.check_writable(path)
 
 
 def _choices(options: argparse.Namespace) -> dict[str, dict[str, Any]]:

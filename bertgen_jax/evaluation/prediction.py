@@ -30,4 +30,4 @@ class Prediction:
 def write(path: pathlib.Path, predictions: Iterable[Prediction]) -> None:
     """Writes one JSON object a line, whole or not at all."""
     rows = map(dataclasses.asdict, predictions)
-    atomic.write(path, (json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
+    atomic.write_text(path, (json.dumps(r, ensure_ascii=False) + "\n" for r in rows))

@@ -9,7 +9,7 @@ from bertgen_jax.data.example import Example
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.evaluation.prediction import Prediction
 from bertgen_jax.experiment.tasks import Task, Yardstick
-from bertgen_jax.files import atomic
+from bertgen_jax.files import json_files
 from bertgen_jax.metrics import measuring
 from bertgen_jax.metrics.baselines import BASELINES
 from bertgen_jax.metrics.bootstrap import Resamples
@@ -108,4 +108,4 @@ def score(
 
 def write(path: pathlib.Path, results: Results) -> None:
     """Writes results as JSON, whole or not at all."""
-    atomic.write(path, [json.dumps(results.to_dict(), indent=2) + "\n"])
+    json_files.write_object(path, results.to_dict())

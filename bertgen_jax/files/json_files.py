@@ -1,37 +1,102 @@
-"""Bytes of a foreign JSON file in; an object out whose keys are all different."""
+"""Strict JSON files: an object is read whole, with each key once, or it is an error."""
 
 import json
+import os
+import pathlib
+import reprlib
 from typing import Any
 
-from bertgen_jax.errors import CheckpointError
+from bertgen_jax.errors import BertgenError, CheckpointError
+from bertgen_jax.files import atomic
+
+# The largest published file, a tokenizer.json, has 35 MB. Parsing takes several times
+# as much memory.
+MAX_BYTES = 1 << 27
 
 
-def parse(data: bytes, where: str) -> dict[str, Any]:
-    """Parses a JSON object.
+def read_object(
+    path: str | os.PathLike[str],
+    *,
+    error: type[BertgenError] = CheckpointError,
+    expected: str = "a file with a JSON object",
+    max_bytes: int = MAX_BYTES,
+) -> dict[str, Any]:
+    """Reads a file that holds one JSON object.
 
     Args:
-      data: UTF-8. Its length bounds the memory that is needed.
-      where: what messages name.
+      path: the file.
+      error: the class of error to raise.
+      expected: what the file should be, for the message.
+      max_bytes: a larger file is refused before it is read.
 
     Raises:
-      CheckpointError: it is no JSON object, or one key stands in an object twice, of
-        which other readers take either value.
+      error: the file is missing, too large, not UTF-8, not a JSON object, or has a key
+        twice in one object.
+    """
+    path = pathlib.Path(path)
+    try:
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise error(
+                f"{path}: {size:,} bytes; expected {expected} of at most "
+                f"{max_bytes:,} bytes."
+            )
+        data = path.read_bytes()
+    except OSError as failure:
+        raise error(
+            f"{path}: {failure.strerror or failure}. Expected {expected}."
+        ) from failure
+    return parse_object(data, str(path), error=error)
+
+
+def parse_object(
+    data: bytes | str, name: str, *, error: type[BertgenError] = CheckpointError
+) -> dict[str, Any]:
+    """Parses one JSON object.
+
+    Args:
+      data: the text, in UTF-8 if it is bytes. Its length bounds the memory needed.
+      name: what messages call it, usually its file.
+      error: the class of error to raise.
+
+    Raises:
+      error: it is not a JSON object, or a key stands twice in one object, of which
+        other readers would take either value.
     """
     try:
-        values = json.loads(str(data, "utf-8"), object_pairs_hook=_object)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{where}: not JSON ({error}). Copy or download the file again."
-        ) from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{where}: expected a JSON object.")
-    return values
+        text = data if isinstance(data, str) else str(data, "utf-8")
+        value = json.loads(text, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as failure:
+        raise error(
+            f"{name}: not JSON ({failure}). Copy or download the file again."
+        ) from failure
+    if not isinstance(value, dict):
+        raise error(
+            f"{name}: found a JSON {type(value).__name__}, expected a JSON object."
+        )
+    return value
+
+
+def write_object(path: pathlib.Path, value: Any, *, indent: int = 2) -> None:
+    """Writes a JSON-like value atomically, with a line break at the end.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    atomic.write_text(path, json.dumps(value, indent=indent) + "\n")
+
+
+def shown(value: Any) -> str:
+    """Returns a value as a message quotes it: short, on one line, of bounded depth."""
+    return reprlib.repr(value)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in values:
-            raise ValueError(f"the key {key!r:.99} stands in an object twice")
-        values[key] = value
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"the key {shown(key)} stands twice in one object")
+            seen.add(key)
     return values

@@ -71,7 +71,7 @@ def _drop_after(path: pathlib.Path, step: int) -> None:
         _log.info(
             "%s: dropped %d lines after step %d", path, len(lines) - len(kept), step
         )
-        atomic.write(path, kept)
+        atomic.write_text(path, kept)
 
 
 def _step_of(line: str) -> float:

@@ -106,7 +106,7 @@ def _open(path: pathlib.Path) -> SafetensorsFile:
             "again."
         ) from error
     start = 8 + header_bytes
-    header = json_files.parse(content[8:start], str(path))
+    header = json_files.parse_object(content[8:start], str(path))
     metadata = header.pop(_METADATA, None) or {}
     views = {
         name: _view(entry, content, start, f"{path}: {name!r:.99}")

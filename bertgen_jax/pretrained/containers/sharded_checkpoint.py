@@ -92,7 +92,7 @@ def _weight_map(path: pathlib.Path) -> dict[str, str]:
             f"{path}: {len(content):,} bytes; expected an index of at most "
             f"{_MAX_INDEX_BYTES:,}."
         )
-    files = json_files.parse(content[:], str(path)).get("weight_map")
+    files = json_files.parse_object(content[:], str(path)).get("weight_map")
     if not isinstance(files, dict) or not files:
         raise CheckpointError(
             f"{path}: weight_map is {'empty' if files == {} else 'no object'}; "

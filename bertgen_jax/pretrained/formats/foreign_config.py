@@ -87,7 +87,7 @@ def read(path: pathlib.Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: {error.strerror or error}. Expected a configuration."
         ) from error
-    values = json_files.parse(data, str(path))
+    values = json_files.parse_object(data, str(path))
     _check(values, str(path))
     return values
 
