@@ -14,7 +14,7 @@ import numpy as np
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.generation import generator
 from bertgen_jax.models.config import EncoderDecoderConfig
-from bertgen_jax.pretrained import loading
+from bertgen_jax.models.create import create_model
 
 Rows = Sequence[Sequence[int]]  # ids of one batch
 Run = Callable[[], list[list[int]]]  # the best ids of each source, up to EOS
@@ -69,7 +69,7 @@ class Ours:
     name = "bertgen_jax"
 
     def __init__(self, config: EncoderDecoderConfig, params: Any, dtype: str):
-        model = loading.create_model(config, dtype=jnp.dtype(dtype))
+        model = create_model(config, dtype=jnp.dtype(dtype))
         params = jax.tree.map(jnp.asarray, params)  # or each call would send them
         self._generator = generator.Generator(model, params)
 

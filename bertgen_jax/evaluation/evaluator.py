@@ -24,8 +24,9 @@ from bertgen_jax.experiment import build, checks, tasks
 from bertgen_jax.experiment import workdir as workdir_lib
 from bertgen_jax.metrics.score import Score
 from bertgen_jax.models import losses
+from bertgen_jax.models.config import Seq2SeqConfig
+from bertgen_jax.models.create import Seq2SeqModel
 from bertgen_jax.tokenizers.pair import TokenizerPair
-from bertgen_jax.warm_start.initialization import Model, ModelConfig
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class Evaluator:
         name: str,
         examples: Examples,
         tokenizers: TokenizerPair,
-        model: ModelConfig,
+        model: Seq2SeqConfig,
         sharding: NamedSharding,
         num_examples: int = 0,
     ) -> Self:
@@ -137,7 +138,7 @@ class Evaluator:
         examples = self.decoded.examples
         return self.measure.baseline([examples[i] for i in range(len(examples))])
 
-    def evaluate(self, model: Model, params: Any, step: int) -> Evaluation:
+    def evaluate(self, model: Seq2SeqModel, params: Any, step: int) -> Evaluation:
         """Measures loss and accuracy, generates texts and scores them."""
         metrics = self._losses(model, params)
         predictions = decode_split(
@@ -161,7 +162,7 @@ class Evaluator:
         metrics |= {name: score.value for name, score in scored.scores.items()}
         return Evaluation(metrics, predictions, scored)
 
-    def _losses(self, model: Model, params: Any) -> dict[str, float]:
+    def _losses(self, model: Seq2SeqModel, params: Any) -> dict[str, float]:
         batches = loading.eval_batches(
             self.split.encoded,
             self.plan,

@@ -12,12 +12,12 @@ from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.evaluation.prediction import Prediction
 from bertgen_jax.experiment import build
 from bertgen_jax.generation import generator as generator_lib
+from bertgen_jax.models.create import Seq2SeqModel
 from bertgen_jax.tokenizers.pair import TokenizerPair
-from bertgen_jax.warm_start.initialization import Model
 
 
 def decode_split(
-    model: Model,
+    model: Seq2SeqModel,
     params: Any,
     split: build.Split,
     plan: batching.EvalPlan,

@@ -29,9 +29,10 @@ from bertgen_jax.errors import ConfigError
 from bertgen_jax.experiment import checks
 from bertgen_jax.experiment.checks import SPLITS
 from bertgen_jax.files import paths
-from bertgen_jax.models.config import EncoderDecoderConfig, read_config
+from bertgen_jax.models import create
+from bertgen_jax.models.config import EncoderDecoderConfig, Seq2SeqConfig, read_config
+from bertgen_jax.models.create import Seq2SeqModel
 from bertgen_jax.models.presets import SIZES
-from bertgen_jax.pretrained import loading
 from bertgen_jax.pretrained.formats.own_runs import MODEL_CONFIG
 from bertgen_jax.pretrained.opened_checkpoint import Source
 from bertgen_jax.tokenizers.auto import AutoTokenizer
@@ -39,7 +40,6 @@ from bertgen_jax.tokenizers.interface import SENTENCEPIECE, Tokenizer
 from bertgen_jax.tokenizers.pair import TokenizerPair
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
 from bertgen_jax.warm_start import initialization, recipes
-from bertgen_jax.warm_start.initialization import Model, ModelConfig
 from bertgen_jax.warm_start.recipes import Selection
 
 LEARN = "learn"  # as tokenizer.path: a vocabulary of the training data
@@ -250,7 +250,7 @@ def _tokenization_log(split: str) -> Callable[[int, int], None]:
 
 def model_config(
     config: ConfigDict, sources: Mapping[str, Source], tokenizers: TokenizerPair
-) -> ModelConfig:
+) -> Seq2SeqConfig:
     """The architecture: the checkpoints' or a size, vocabularies, what a recipe shares.
 
     Raises:
@@ -295,7 +295,7 @@ def model_config(
     return found
 
 
-def _check_positions(config: ConfigDict, model: ModelConfig) -> None:
+def _check_positions(config: ConfigDict, model: Seq2SeqConfig) -> None:
     """Refuses texts that are longer than the model's table of positions."""
     data, decode = config.data, config.decode
     longest_target = max(data.max_target_tokens, decode.max_new_tokens)
@@ -313,7 +313,7 @@ def _check_positions(config: ConfigDict, model: ModelConfig) -> None:
             )
 
 
-def write_model_config(workdir: pathlib.Path, model: ModelConfig) -> None:
+def write_model_config(workdir: pathlib.Path, model: Seq2SeqConfig) -> None:
     """Keeps the architecture of a new run: no checkpoint is needed to go on."""
     if jax.process_index() == 0:
         text = json.dumps(model.to_dict(), indent=2)
@@ -321,9 +321,9 @@ def write_model_config(workdir: pathlib.Path, model: ModelConfig) -> None:
     multihost_utils.sync_global_devices("model config")
 
 
-def create_model(config: ConfigDict, model: ModelConfig) -> Model:
+def create_model(config: ConfigDict, model: Seq2SeqConfig) -> Seq2SeqModel:
     """The model, with the config's dtype and ways to run it."""
-    return loading.create_model(
+    return create.create_model(
         model,
         dtype=jnp.dtype(config.model.dtype),
         scan_layers=config.model.scan_layers,
@@ -331,7 +331,7 @@ def create_model(config: ConfigDict, model: ModelConfig) -> Model:
     )
 
 
-def open_model(config: ConfigDict, workdir: pathlib.Path) -> Model:
+def open_model(config: ConfigDict, workdir: pathlib.Path) -> Seq2SeqModel:
     """The model of a run that has begun.
 
     Raises:
@@ -340,7 +340,7 @@ def open_model(config: ConfigDict, workdir: pathlib.Path) -> Model:
     return create_model(config, read_config(workdir, MODEL_CONFIG))
 
 
-def fill_ids(tokenizers: TokenizerPair, model: Model) -> batching.FillIds:
+def fill_ids(tokenizers: TokenizerPair, model: Seq2SeqModel) -> batching.FillIds:
     """What batches hold where a sequence has no token."""
     return batching.FillIds(
         source=tokenizers.source.special_ids.pad,

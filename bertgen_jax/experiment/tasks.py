@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 from bertgen_jax.errors import ConfigError, nearest
 from bertgen_jax.experiment import paper_results
 from bertgen_jax.experiment.paper_results import Published
+from bertgen_jax.models.config import Seq2SeqConfig
 from bertgen_jax.models.presets import SIZES
-from bertgen_jax.warm_start.initialization import ModelConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Yardstick:
 
 
 def yardstick(
-    config: ConfigDict, model: ModelConfig, split: str, examples: int
+    config: ConfigDict, model: Seq2SeqConfig, split: str, examples: int
 ) -> Yardstick | None:
     """The paper's row for a run; None where it has none.
 
@@ -192,7 +192,7 @@ def _differences(
     task: Task,
     row: Published,
     config: ConfigDict,
-    model: ModelConfig,
+    model: Seq2SeqConfig,
     split: str,
     examples: int,
 ) -> Iterator[str]:

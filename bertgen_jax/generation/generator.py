@@ -16,13 +16,10 @@ from bertgen_jax.errors import ConfigError
 from bertgen_jax.models import decoder_step
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
 from bertgen_jax.models.config import BertGenerationConfig
+from bertgen_jax.models.create import GenerativeModel
 from bertgen_jax.models.decoder_step import Memory, Slots, Weights
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
-
-# Models that turn a source into a target; a decoder alone continues a text.
-Seq2Seq = EncoderDecoder | PrefixLanguageModel
-Generative = Seq2Seq | BertGenerationDecoder  # what generates
 
 # Positions that a cache has slots for at first; then twice as many, and so on.
 _FIRST_ROOM = 32
@@ -46,7 +43,7 @@ class Inputs:
 
 
 def generate(
-    model: Generative,
+    model: GenerativeModel,
     params: Any,
     input_ids: jax.Array | np.ndarray,
     attention_mask: jax.Array | np.ndarray | None = None,
@@ -94,7 +91,7 @@ class Generator:
       ConfigError: the model has no targets.
     """
 
-    def __init__(self, model: Generative, params: Any):
+    def __init__(self, model: GenerativeModel, params: Any):
         self.decoder = target_stack(model)
         self.model, self.params = model, params
         is_alone = isinstance(model, BertGenerationDecoder)
@@ -299,13 +296,13 @@ def _with_start(
     return jnp.concatenate(ids, axis=1), jnp.concatenate(masks, axis=1)
 
 
-def target_stack(model: Generative) -> BertGenerationConfig:
+def target_stack(model: GenerativeModel) -> BertGenerationConfig:
     """The architecture of the stack that reads targets.
 
     Raises:
       ConfigError: the model has none.
     """
-    if not isinstance(model, Generative):
+    if not isinstance(model, GenerativeModel):
         raise ConfigError(
             f"the model is a {type(model).__name__}; expected an EncoderDecoder, a "
             "PrefixLanguageModel or a BertGenerationDecoder."
@@ -314,7 +311,7 @@ def target_stack(model: Generative) -> BertGenerationConfig:
     return model.config if is_alone else model.config.decoder
 
 
-def source_stack(model: Generative) -> BertGenerationConfig:
+def source_stack(model: GenerativeModel) -> BertGenerationConfig:
     """The architecture of the stack that reads sources."""
     if isinstance(model, EncoderDecoder):
         return model.config.encoder
@@ -384,7 +381,7 @@ def _prepare(params: Any, config: BertGenerationConfig, dtype: Any) -> Weights:
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _generate(
-    model: Generative,
+    model: GenerativeModel,
     config: GenerationConfig,
     params: Any,
     weights: Weights,
@@ -403,7 +400,7 @@ def _generate(
 
 
 def begin(
-    model: Generative,
+    model: GenerativeModel,
     config: GenerationConfig,
     params: Any,
     inputs: Inputs,
@@ -436,7 +433,7 @@ def begin(
 
 
 def new_slots(
-    model: Generative,
+    model: GenerativeModel,
     config: GenerationConfig,
     batch: int,
     room: int,

@@ -10,7 +10,7 @@ from flax import struct
 
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.generation.generator import (
-    Generative,
+    GenerativeModel,
     check_rows,
     checked_ids,
     checked_mask,
@@ -41,7 +41,7 @@ class Scores:
 
 
 def score(
-    model: Generative,
+    model: GenerativeModel,
     params: Any,
     input_ids: jax.Array | np.ndarray,
     attention_mask: jax.Array | np.ndarray | None,
@@ -83,7 +83,7 @@ def score(
 
 
 def _check_positions(
-    model: Generative, start: int | None, source: int, target: int
+    model: GenerativeModel, start: int | None, source: int, target: int
 ) -> None:
     """Refuses what no position table holds, where positions come from masks."""
     positions = source_stack(model).max_position_embeddings
@@ -100,7 +100,7 @@ def _check_positions(
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _score(
-    model: Generative,
+    model: GenerativeModel,
     start: int | None,
     params: Any,
     input_ids: jax.Array,

@@ -19,6 +19,7 @@ from bertgen_jax.errors import CheckpointError, ConfigError, nearest
 from bertgen_jax.generation import continuous_batching
 from bertgen_jax.generation import generator as generator_lib
 from bertgen_jax.generation.continuous_batching import Found
+from bertgen_jax.models.create import Seq2SeqModel
 from bertgen_jax.pretrained import loading
 from bertgen_jax.tokenizers.pair import TokenizerPair
 
@@ -56,7 +57,7 @@ class Pipeline:
         task: str = "text2text-generation",
     ):
         model, params = loading.from_pretrained(directory, dtype=dtype)
-        if not isinstance(model, generator_lib.Seq2Seq):
+        if not isinstance(model, Seq2SeqModel):
             raise CheckpointError(
                 f"{directory}: holds a {type(model).__name__}; expected an "
                 "encoder-decoder, which is what turns a text into another."

@@ -299,7 +299,8 @@ def _check_row(
         )
 
 
-Config = BertGenerationConfig | EncoderDecoderConfig | PrefixLanguageModelConfig
+Seq2SeqConfig = EncoderDecoderConfig | PrefixLanguageModelConfig
+Config = BertGenerationConfig | Seq2SeqConfig
 
 
 def read_config(

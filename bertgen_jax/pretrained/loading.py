@@ -13,17 +13,8 @@ import jax.numpy as jnp
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import BertgenError, CheckpointError, ConfigError
 from bertgen_jax.files import paths
-from bertgen_jax.models.bert_generation import (
-    BertGenerationDecoder,
-    BertGenerationEncoder,
-)
-from bertgen_jax.models.config import (
-    EncoderDecoderConfig,
-    PrefixLanguageModelConfig,
-    read_json,
-)
-from bertgen_jax.models.encoder_decoder import EncoderDecoder
-from bertgen_jax.models.prefix_lm import PrefixLanguageModel
+from bertgen_jax.models.config import read_json
+from bertgen_jax.models.create import Model, create_model
 from bertgen_jax.pretrained import checkpoint, saving
 from bertgen_jax.pretrained.checkpoint import Checkpoint
 from bertgen_jax.pretrained.containers import archives
@@ -31,9 +22,6 @@ from bertgen_jax.pretrained.formats import detection
 from bertgen_jax.tokenizers.interface import Tokenizer
 from bertgen_jax.tokenizers.pair import TokenizerPair
 
-Model = (
-    EncoderDecoder | BertGenerationDecoder | BertGenerationEncoder | PrefixLanguageModel
-)
 Name = str | os.PathLike[str]
 
 GENERATION_CONFIG = "generation_config.json"
@@ -94,21 +82,6 @@ def opened(
 def _open(source: Name, architecture: str | None, mlm_bias: bool) -> Checkpoint:
     found = checkpoint.load(detection.open_source(source))
     return checkpoint.as_architecture(found, architecture, mlm_bias=mlm_bias)
-
-
-def create_model(config: Any, **how: Any) -> Model:
-    """The module that computes what a config describes.
-
-    Args:
-      config: of one stack, a pair, or a prefix language model.
-      **how: the module's other fields, such as dtype.
-    """
-    if isinstance(config, EncoderDecoderConfig):
-        return EncoderDecoder(config, **how)
-    if isinstance(config, PrefixLanguageModelConfig):
-        return PrefixLanguageModel(config, **how)
-    kind = BertGenerationDecoder if config.is_decoder else BertGenerationEncoder
-    return kind(config, **how)
 
 
 def generation_config(directory: Name) -> GenerationConfig:

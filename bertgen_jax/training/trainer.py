@@ -22,6 +22,7 @@ from bertgen_jax.evaluation import evaluator
 from bertgen_jax.experiment import build
 from bertgen_jax.experiment import checks as checks_lib
 from bertgen_jax.experiment import workdir as workdir_lib
+from bertgen_jax.models.create import Seq2SeqModel
 from bertgen_jax.pretrained import loading as loading_lib
 from bertgen_jax.pretrained.opened_checkpoint import Source
 from bertgen_jax.tokenizers.pair import TokenizerPair
@@ -34,7 +35,6 @@ from bertgen_jax.training.progress import Progress
 from bertgen_jax.training.watch import FiniteWatch
 from bertgen_jax.training.writers import Writer
 from bertgen_jax.warm_start import initialization
-from bertgen_jax.warm_start.initialization import Model
 from bertgen_jax.warm_start.recipes import Selection
 
 _log = logging.getLogger(__name__)
@@ -230,7 +230,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
 def first_params(
     config: ConfigDict,
     workdir: pathlib.Path,
-    model: Model,
+    model: Seq2SeqModel,
     sources: Mapping[str, Source],
     tokenizers: TokenizerPair,
 ) -> Any:

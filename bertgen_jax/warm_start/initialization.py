@@ -17,9 +17,9 @@ from bertgen_jax.models.config import (
     BertGenerationConfig,
     EncoderDecoderConfig,
     PrefixLanguageModelConfig,
+    Seq2SeqConfig,
 )
-from bertgen_jax.models.encoder_decoder import EncoderDecoder
-from bertgen_jax.models.prefix_lm import PrefixLanguageModel
+from bertgen_jax.models.create import Seq2SeqModel
 from bertgen_jax.models.presets import SIZES
 from bertgen_jax.pretrained import checkpoint
 from bertgen_jax.pretrained.checkpoint import WORDS, Checkpoint
@@ -33,8 +33,6 @@ from bertgen_jax.warm_start.recipes import Recipe, Selection
 from bertgen_jax.warm_start.report import Report
 
 Name = str | os.PathLike[str]
-Model = EncoderDecoder | PrefixLanguageModel
-ModelConfig = EncoderDecoderConfig | PrefixLanguageModelConfig
 
 POSITIONS = 512  # the longest text of the paper (section 2)
 
@@ -191,7 +189,7 @@ def model_config(
     selection: Selection,
     size: str,
     settings: Mapping[str, Any],
-) -> ModelConfig:
+) -> Seq2SeqConfig:
     """The architecture of a model: its checkpoints', its tokenizers', the recipe's.
 
     Args:
@@ -326,7 +324,7 @@ def assemble(
     size: Mapping[str, int],
     settings: Mapping[str, Any],
     share_embeddings: bool = True,
-) -> ModelConfig:
+) -> Seq2SeqConfig:
     """Puts a model together from the architectures of its sides.
 
     A random side has the sizes of the warm one, as in the paper; but its block is
@@ -390,7 +388,7 @@ def _positions(
     return min(wanted, there)
 
 
-def random_params(model: Model, seed: int) -> dict[str, Any]:
+def random_params(model: Seq2SeqModel, seed: int) -> dict[str, Any]:
     """Parameters as new models have them, by the stream "init" of a seed."""
     ids = np.zeros((1, 2), np.int32)
     init = jax.jit(lambda key: model.init(key, ids, None, ids)["params"])
@@ -399,7 +397,7 @@ def random_params(model: Model, seed: int) -> dict[str, Any]:
 
 def fill(
     params: Any,
-    config: ModelConfig,
+    config: Seq2SeqConfig,
     sources: Mapping[str, Source],
     tokenizers: TokenizerPair,
     selection: Selection,

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.pretrained import loading
+from bertgen_jax.models.create import Seq2SeqModel, create_model
 from bertgen_jax.tokenizers.interface import Tokenizer
 from bertgen_jax.tokenizers.pair import TokenizerPair
 from bertgen_jax.warm_start import initialization, recipes
-from bertgen_jax.warm_start.initialization import Model, Name
+from bertgen_jax.warm_start.initialization import Name
 from bertgen_jax.warm_start.recipes import Recipe, Selection
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def warm_start(
     dtype: jnp.dtype = jnp.float32,
     report_file: Name | None = None,
     **settings: Any,
-) -> tuple[Model, dict[str, Any]]:
+) -> tuple[Seq2SeqModel, dict[str, Any]]:
     """Makes a model that starts from published checkpoints (paper, section 3).
 
     What came from where is logged as a summary.
@@ -81,7 +81,7 @@ def warm_start(
     config = initialization.model_config(
         recipe, sources, tokenizers, selection, size, settings
     )
-    model = loading.create_model(config, dtype=dtype)
+    model = create_model(config, dtype=dtype)
     params = initialization.random_params(model, seed)
     params, report = initialization.fill(params, config, sources, tokenizers, selection)
     _log.info("%s", report)

@@ -15,6 +15,7 @@ from bertgen_jax.decoding import logits_processors
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.generation import generator
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.create import create_model
 from bertgen_jax.pretrained import loading
 
 pytestmark = [
@@ -271,7 +272,7 @@ def drawn_params(draw_params, case, seed, eos_offset):
 
 
 def generated(case, params):
-    model = loading.create_model(case.config)
+    model = create_model(case.config)
     return jax.device_get(
         generator.generate(model, params, config=case.settings, **case.ours)
     )
@@ -279,7 +280,7 @@ def generated(case, params):
 
 def peer_of(directory, config, params):
     """What the peer makes of the directory that we write."""
-    model = loading.create_model(config)
+    model = create_model(config)
     loading.save_pretrained(directory, model, params)
     kind = transformers.AutoModelForCausalLM
     if isinstance(config, EncoderDecoderConfig):

@@ -8,8 +8,8 @@ import pytest
 
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.config import BertGenerationConfig
+from bertgen_jax.models.create import create_model
 from bertgen_jax.models.presets import SIZES
-from bertgen_jax.pretrained import loading
 from bertgen_jax.warm_start import initialization, recipes
 from bertgen_jax.warm_start.recipes import Selection
 
@@ -87,7 +87,7 @@ def parameters(name, size=SIZES["base"]):
         size,
         {},
     )
-    model = loading.create_model(config)
+    model = create_model(config)
     ids = np.ones((1, 1), np.int32)
     params = jax.eval_shape(model.init, jax.random.key(0), ids, None, ids)
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

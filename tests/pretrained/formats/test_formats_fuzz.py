@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertgen_jax.errors import BertgenError, ConfigError
-from bertgen_jax.pretrained import checkpoint, loading, saving
+from bertgen_jax.models.create import create_model
+from bertgen_jax.pretrained import checkpoint, saving
 from bertgen_jax.pretrained.formats import detection
 from tests.fixtures import small_checkpoints
 
@@ -167,7 +168,7 @@ def check(found):
     weights = saving.weights_of(found.config)
     fits = {w.path: w.shape for w in weights if w.path}
     assert {path: a.values.shape for path, a in found.arrays.items()} == fits
-    hash(loading.create_model(found.config))
+    hash(create_model(found.config))
 
 
 kinds = pytest.mark.parametrize("kind", small_checkpoints.ALL)
