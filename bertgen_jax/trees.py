@@ -1,24 +1,36 @@
-"""Pytrees as flat {path: array} dicts and back, and what two of them differ in."""
+"""Conversion of pytrees to flat {path: array} dicts and back, and their comparison."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 
-PyTree = Any  # of jax.Array, or of jax.ShapeDtypeStruct where it is called abstract
+PyTree = Any
+"""Any pytree of `jax.Array`; of `jax.ShapeDtypeStruct` where it is called abstract."""
 
-_LISTED_NAMES = 6  # names whose difference is printed; the rest are counted
+Params = dict[str, Any]
+"""The parameters of a model: nested dicts whose leaves are arrays.
+
+What `model.init(...)["params"]` returns. The keys on the way to a leaf make its
+parameter path, such as "decoder/bert/embeddings/word_embeddings/embedding". The leaves
+are `jax.Array`, or `np.ndarray` while parameters are still on the host.
+"""
+
+_MAX_LISTED = 6  # differing names that are printed; the others are counted
 
 
 def named(tree: PyTree, prefix: str = "") -> dict[str, Any]:
-    """The leaves of `tree` by their path: {"params/encoder/kernel": ..., "step": ...}.
+    """Returns the leaves by path: {"params/encoder/kernel": ..., "step": ...}.
 
-    The path holds keys, field names and indices, so it says nothing of the classes on
-    the way. None and empty containers have no leaves and leave no trace.
+    A path joins keys, field names and indices by "/"; it does not depend on the classes
+    of the containers. None and empty containers have no leaves, so they have no path.
 
     Args:
       tree: pytree of arrays or of `jax.ShapeDtypeStruct`.
-      prefix: put before each path.
+      prefix: is put before each path.
+
+    Raises:
+      ValueError: two leaves have the same path, because a key contains "/".
     """
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     flat = {
@@ -31,14 +43,22 @@ def named(tree: PyTree, prefix: str = "") -> dict[str, Any]:
 
 
 def like(tree: PyTree, flat: Mapping[str, Any], prefix: str = "") -> PyTree:
-    """Undoes `named`: the structure of `tree` with the leaves of `flat`."""
+    """Returns a tree with the structure of `tree` and the leaves of `flat`.
+
+    This is the inverse of `named`.
+    """
     return jax.tree.unflatten(
         jax.tree.structure(tree), [flat[name] for name in named(tree, prefix)]
     )
 
 
 def nested(flat: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested dict of `flat`: {"a/b": 1} -> {"a": {"b": 1}}; `prefix` is taken off."""
+    """Returns a flat dict as nested dicts: {"a/b": 1} -> {"a": {"b": 1}}.
+
+    Args:
+      flat: leaves by path.
+      prefix: is removed from each path.
+    """
     tree: dict[str, Any] = {}
     for name, leaf in flat.items():
         *parents, last = name.removeprefix(prefix).split("/")
@@ -49,8 +69,8 @@ def nested(flat: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return tree
 
 
-def differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    """What `found` has otherwise than `wanted`: names, shapes and dtypes.
+def differences(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> str:
+    """Describes how two flat trees differ in names, shapes and dtypes.
 
       - params/decoder/kernel float32[4,6]
       + params/decoder/kernel float32[4,5]
@@ -58,27 +78,27 @@ def differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str:
       ... and 3 more
 
     Args:
-      wanted: arrays or `jax.ShapeDtypeStruct` by name; printed with "-".
-      found: the same; printed with "+".
+      expected: arrays or `jax.ShapeDtypeStruct` by name; printed with "-".
+      actual: the same; printed with "+".
 
     Returns:
-      Lines of the first few names that differ; empty if none does.
+      The lines of the first differing names; "" if there is no difference.
     """
-    wanted = {name: _describe(leaf) for name, leaf in wanted.items()}
-    found = {name: _describe(leaf) for name, leaf in found.items()}
+    expected = {name: _describe(leaf) for name, leaf in expected.items()}
+    actual = {name: _describe(leaf) for name, leaf in actual.items()}
     differing = [
         name
-        for name in sorted(wanted.keys() | found.keys())
-        if wanted.get(name) != found.get(name)
+        for name in sorted(expected.keys() | actual.keys())
+        if expected.get(name) != actual.get(name)
     ]
     lines = []
-    for name in differing[:_LISTED_NAMES]:
-        if name in wanted:
-            lines.append(f"  - {name} {wanted[name]}")
-        if name in found:
-            lines.append(f"  + {name} {found[name]}")
-    if len(differing) > _LISTED_NAMES:
-        lines.append(f"  ... and {len(differing) - _LISTED_NAMES} more")
+    for name in differing[:_MAX_LISTED]:
+        if name in expected:
+            lines.append(f"  - {name} {expected[name]}")
+        if name in actual:
+            lines.append(f"  + {name} {actual[name]}")
+    if len(differing) > _MAX_LISTED:
+        lines.append(f"  ... and {len(differing) - _MAX_LISTED} more")
     return "\n".join(lines)
 
 
