@@ -4,11 +4,11 @@ import gzip
 import pathlib
 
 from bertgen_jax.files import paths
+from bertgen_jax.normalization import SEPARATOR
 from bertgen_jax.tokenizers.wordpiece import WordPieceTokenizer
 
 _PAIRS = "wikisplit/validation.tsv.gz"
 _VOCABULARY = "vocab/bert_base_uncased_vocab.txt"
-_SEPARATOR = " <::::> "  # between the two sentences of a reference
 
 
 def folder() -> pathlib.Path:
@@ -32,7 +32,7 @@ def pairs() -> list[tuple[str, str]]:
     with gzip.open(folder() / _PAIRS, "rt", encoding="utf-8", newline="\n") as file:
         lines = file.read().removesuffix("\n").split("\n")
     rows = (line.split("\t") for line in lines)
-    return [(source, target.replace(_SEPARATOR, " ")) for source, target in rows]
+    return [(source, target.replace(f" {SEPARATOR} ", " ")) for source, target in rows]
 
 
 def tokenizer() -> WordPieceTokenizer:

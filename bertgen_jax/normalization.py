@@ -1,10 +1,12 @@
-"""Text normalisation in named steps: text in, text in plainer characters out.
+"""Named steps that rewrite text in plainer characters before it is encoded.
 
-The published 50,358-piece vocabulary rewrites nothing by itself. Curly quotes, long
-dashes, the ellipsis, the no-break space and line ends become `<unk>` in it and are
-lost; accents as separate characters fall apart. The steps below rewrite such text
-before it is encoded. None is applied unless named, since Hugging Face applies none.
-After `ALL` of these stand the conventions of single data sets.
+The published vocabulary of 50,358 pieces rewrites nothing by itself. It encodes curly
+quotes, long dashes, the ellipsis, the no-break space and line ends as `<unk>`, so that
+they are lost, and it splits accents that are separate characters from their letters.
+No step is applied unless it is named, because Hugging Face applies none.
+
+`ALL` names the steps that make sense for any text. The other steps of `STEPS` are
+conventions of single data sets.
 """
 
 import re
@@ -12,23 +14,26 @@ import unicodedata
 from collections.abc import Callable, Sequence
 
 from bertgen_jax import errors
-from bertgen_jax.errors import nearest
+
+# Stands between the sentences of one text in WikiSplit and DiscoFuse, and is a special
+# token of the published vocabulary.
+SEPARATOR = "<::::>"
 
 _QUOTES = str.maketrans(dict.fromkeys("‘’‚‛′ʼ´‹›", "'") | dict.fromkeys("“”„‟″«»", '"'))
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—―−﹘﹣－", "-"))
 _SPACES = str.maketrans(
     dict.fromkeys("\u00a0\u1680\u202f\u205f\u3000", " ")
     | dict.fromkeys(map(chr, range(0x2000, 0x200B)), " ")  # en quad to hair space
-    # Zero-width space, word joiner, byte order mark and soft hyphen go. The zero-width
-    # joiners stay: Persian, Indic scripts and emoji are spelled with them.
+    # Zero-width space, word joiner, byte order mark and soft hyphen are removed. The
+    # zero-width joiners stay because Persian, Indic scripts and emoji need them.
     | dict.fromkeys("\u200b\u2060\ufeff\u00ad", "")
 )
 _NEWLINES = str.maketrans(dict.fromkeys("\n\r\t\v\f\x85\u2028\u2029", " "))
-_SEPARATOR = re.compile(r" ?< ?: ?: ?: ?: ?> ?")
+_SPELLED_SEPARATOR = re.compile(r" ?< ?: ?: ?: ?: ?> ?")
 
 
 def nfc(text: str) -> str:
-    """Composes accents.
+    """Joins each letter with its accents to one character (Unicode NFC).
 
     >>> len("cafe\\u0301"), len(nfc("cafe\\u0301"))
     (5, 4)
@@ -37,7 +42,7 @@ def nfc(text: str) -> str:
 
 
 def quotes(text: str) -> str:
-    """Makes quotation marks, apostrophes and primes straight.
+    """Replaces quotation marks, apostrophes and primes by straight ones.
 
     >>> print(quotes("“It’s «here»”"))
     "It's "here""
@@ -55,7 +60,7 @@ def dashes(text: str) -> str:
 
 
 def ellipsis(text: str) -> str:
-    """Spells the ellipsis with three dots.
+    """Replaces the ellipsis character by three dots.
 
     >>> ellipsis("well…")
     'well...'
@@ -82,7 +87,7 @@ def newlines(text: str) -> str:
 
 
 def lowercase(text: str) -> str:
-    """Makes letters small, as Gigaword's public test set is (paper, section 4.4).
+    """Lower-cases text, as Gigaword's public test set is (paper, section 4.4).
 
     >>> lowercase("Storm hits Yarrow")
     'storm hits yarrow'
@@ -91,9 +96,9 @@ def lowercase(text: str) -> str:
 
 
 def backticks(text: str) -> str:
-    """Replaces `"` by a back tick, as in the paper's DiscoFuse.
+    """Replaces `"` by a back tick, as in the paper's DiscoFuse data.
 
-    The released model has never seen the other.
+    The released model was trained on back ticks only.
 
     >>> backticks('the "Duke" sank')
     'the `Duke` sank'
@@ -102,12 +107,12 @@ def backticks(text: str) -> str:
 
 
 def separator(text: str) -> str:
-    """Spells WikiSplit's border between sentences, which tokenizers take apart.
+    """Restores the sentence separator where a tokenizer has taken it apart.
 
     >>> separator("It sank .<::::> Who cared ? < : : : : > All .")
     'It sank . <::::> Who cared ? <::::> All .'
     """
-    return _SEPARATOR.sub(" <::::> ", text)
+    return _SPELLED_SEPARATOR.sub(f" {SEPARATOR} ", text)
 
 
 _CHARACTERS: dict[str, Callable[[str], str]] = {
@@ -128,10 +133,10 @@ ALL = tuple(_CHARACTERS)
 
 
 def check_steps(steps: Sequence[str]) -> tuple[str, ...]:
-    """`steps` as a tuple.
+    """Returns the names of steps as a tuple.
 
     Raises:
-      ConfigError: there is no such step, or a string stands where several are meant.
+      ConfigError: a name is unknown, or `steps` is one string.
     """
     if isinstance(steps, str):
         raise errors.ConfigError(
@@ -141,35 +146,36 @@ def check_steps(steps: Sequence[str]) -> tuple[str, ...]:
     for step in steps:
         if not isinstance(step, str) or step not in STEPS:
             raise errors.ConfigError(
-                f"There is no normalization step {step!r}.{nearest(step, STEPS)} "
+                f"There is no normalization step {step!r}."
+                f"{errors.nearest(step, STEPS)} "
                 f"Expected names from: {', '.join(STEPS)}."
             )
     return tuple(steps)
 
 
 def parse_steps(setting: str, default: Sequence[str] = ()) -> tuple[str, ...]:
-    """Reads a config's "nfc,quotes", in which "all" and "auto" stand for several.
+    """Parses the names of steps in a config, such as "nfc,quotes".
 
     Args:
-      setting: names, joined by ",".
-      default: what "auto" stands for.
+      setting: names joined by ","; "all" stands for `ALL`, "auto" for `default`.
+      default: the steps that "auto" stands for.
 
     Raises:
-      ConfigError: there is no such step.
+      ConfigError: a name is unknown.
     """
-    several = {"all": ALL, "auto": tuple(default)}
+    groups = {"all": ALL, "auto": tuple(default)}
     names = filter(None, setting.replace(" ", "").split(","))
-    return check_steps([one for name in names for one in several.get(name, (name,))])
+    return check_steps([step for name in names for step in groups.get(name, (name,))])
 
 
 def normalize(text: str, steps: Sequence[str]) -> str:
-    """Applies the named steps in their order.
+    """Applies the named steps in the given order.
 
     >>> normalize("“Quoted” –\\nok…", ALL)
     '"Quoted" - ok...'
 
-    Halves of a surrogate pair, which JSON escapes may leave behind and no UTF-8 text
-    can hold, are repaired whatever the steps: two are joined, one becomes U+FFFD.
+    Halves of a surrogate pair are always repaired, because JSON escapes may contain
+    them and UTF-8 cannot: two matching halves are joined, a single half becomes U+FFFD.
 
     Raises:
       TokenizerError: `text` is not a string.
@@ -186,7 +192,7 @@ def normalize(text: str, steps: Sequence[str]) -> str:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether UTF-8 can hold it: no half of a surrogate pair stands alone."""
+    """Whether UTF-8 can encode `text`: it has no single half of a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:

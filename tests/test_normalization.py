@@ -1,4 +1,4 @@
-"""Each step rewrites what it names and nothing else."""
+"""Each normalization step rewrites its own characters and nothing else."""
 
 import doctest
 
@@ -28,11 +28,11 @@ def test_docstrings_show_what_the_steps_do():
 )
 def test_a_step_rewrites_its_characters(step, before, after):
     assert normalization.normalize(before, (step,)) == after
-    others = tuple(name for name in normalization.ALL if name != step)
-    assert normalization.normalize(before, others) == before
+    other_steps = tuple(name for name in normalization.ALL if name != step)
+    assert normalization.normalize(before, other_steps) == before
 
 
-def test_joiners_that_spell_words_are_kept():
+def test_joiners_within_words_are_kept():
     persian = "می‌خواهم"  # with a zero-width non-joiner
     assert normalization.normalize(persian, normalization.ALL) == persian
 
@@ -53,7 +53,7 @@ def test_halves_of_surrogate_pairs_are_repaired():
     assert normalization.normalize("a\ud800b\udfff", ()) == "a\ufffdb\ufffd"
 
 
-def test_an_unknown_step_is_an_error_that_suggests():
+def test_an_unknown_step_is_an_error_with_a_suggestion():
     with pytest.raises(errors.ConfigError, match=r"'quote'.*Did you mean 'quotes'\?"):
         normalization.check_steps(("nfc", "quote"))
 
@@ -63,12 +63,12 @@ def test_a_string_is_not_a_sequence_of_steps():
         normalization.check_steps("nfc")
 
 
-def test_what_is_no_string_is_an_error():
+def test_a_value_that_is_not_a_string_is_an_error():
     with pytest.raises(errors.TokenizerError, match=r"None, a NoneType.*string"):
         normalization.normalize(None, ())
 
 
-def test_a_config_names_steps_and_groups_of_them():
+def test_a_config_names_steps_and_groups_of_steps():
     parse = normalization.parse_steps
     assert parse("") == ()
     assert parse("auto", ("nfc",)) == ("nfc",)
@@ -77,7 +77,7 @@ def test_a_config_names_steps_and_groups_of_them():
         parse("auto,backtick")
 
 
-def test_every_spelling_of_the_separator_is_one():
+def test_every_spelling_of_the_separator_is_restored():
     for text in ("a<::::>b", "a <::::> b", "a< : : : : > b", "a <::::>b"):
         assert normalization.separator(text) == "a <::::> b"
     assert normalization.separator("a < : : b :>") == "a < : : b :>"

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Mapping
 
 from bertgen_jax.metrics import sentences
-from bertgen_jax.metrics.sentences import SEPARATOR
+from bertgen_jax.normalization import SEPARATOR
 
 
 def copy(source: str) -> str:

@@ -20,7 +20,7 @@ from bertgen_jax.metrics import sacrebleu_counts
 from bertgen_jax.metrics.measurement import Measurement
 from bertgen_jax.metrics.ngrams import ngrams
 from bertgen_jax.metrics.outputs import Outputs
-from bertgen_jax.metrics.sentences import SEPARATOR
+from bertgen_jax.normalization import SEPARATOR
 
 ORDERS = 4
 

@@ -2,8 +2,6 @@
 
 import re
 
-SEPARATOR = "<::::>"  # stands between the sentences of a target of WikiSplit
-
 # Where a sentence may end: its mark, closing quotes or brackets, a blank.
 _END = re.compile(r"""(?<![.!?…])[.!?…]+["'”’»)\]]*\s+""")
 # What stands before a "." that more often belongs to the word than ends a sentence.

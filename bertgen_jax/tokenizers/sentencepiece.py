@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self, Unpack
 
 from bertgen_jax import errors
-from bertgen_jax.normalization import normalize
+from bertgen_jax.normalization import SEPARATOR, normalize
 from bertgen_jax.tokenizers import interface, sentencepiece_model, tokenizer_config
 from bertgen_jax.tokenizers.added_tokens import AddedToken
 from bertgen_jax.tokenizers.base import DEFAULTS, Options, PretrainedTokenizer, complete
@@ -36,7 +36,7 @@ class BertGenerationTokenizer(PretrainedTokenizer):
         eos_token: str = "</s>",
         unk_token: str = "<unk>",
         pad_token: str = "<pad>",
-        sep_token: str | None = "<::::>",
+        sep_token: str | None = SEPARATOR,
         sp_model_kwargs: Mapping[str, Any] | None = None,
         **options: Unpack[Options],
     ):

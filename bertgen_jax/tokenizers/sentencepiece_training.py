@@ -11,7 +11,7 @@ import sentencepiece
 
 from bertgen_jax import errors
 from bertgen_jax.errors import nearest
-from bertgen_jax.normalization import check_steps, normalize
+from bertgen_jax.normalization import SEPARATOR, check_steps, normalize
 from bertgen_jax.tokenizers.base import DEFAULTS, Options, complete
 from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
 
@@ -26,7 +26,7 @@ def train_sentencepiece(
     *,
     model_type: str = "bpe",
     character_coverage: float = 1.0,
-    user_defined_symbols: Sequence[str] = ("<::::>",),
+    user_defined_symbols: Sequence[str] = (SEPARATOR,),
     max_texts: int | None = 1_000_000,
     seed: int = 0,
     **options: Unpack[Options],

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from bertgen_jax.data.demo import lives
 from bertgen_jax.data.demo.draw import Draw
 from bertgen_jax.data.demo.fields import Fields, Tables
-
-SEPARATOR = " <::::> "
+from bertgen_jax.normalization import SEPARATOR
 
 # The long sentence, the first of the two, the second.
 CONSTRUCTIONS = (
@@ -154,4 +153,4 @@ def splits(draw: Draw) -> Iterator[tuple[str, str]]:
     while True:
         fields = Fields(draw, TABLES)
         source, *parts = map(fields.sentence, draw.one(CONSTRUCTIONS))
-        yield source, SEPARATOR.join(parts)
+        yield source, f" {SEPARATOR} ".join(parts)

@@ -5,10 +5,11 @@ import re
 
 import pytest
 
-from bertgen_jax.data.demo import corpora, draw, fusions, splits
+from bertgen_jax.data.demo import corpora, draw, fusions
 from bertgen_jax.data.demo import fields as fields_lib
 from bertgen_jax.data.example import Example
 from bertgen_jax.metrics import sentences
+from bertgen_jax.normalization import SEPARATOR
 
 
 def every(name: str) -> list[Example]:
@@ -25,7 +26,7 @@ def halved(source: str) -> str:
     """Two sentences by cutting in the middle, as the worst system would."""
     words = source.split()
     middle = len(words) // 2
-    return " ".join([*words[:middle], ".", "<::::>", *words[middle:]])
+    return " ".join([*words[:middle], ".", SEPARATOR, *words[middle:]])
 
 
 def test_fields_are_drawn_once_and_differ():
@@ -38,7 +39,7 @@ def test_fields_are_drawn_once_and_differ():
 def test_splits_are_two_sentences_for_one():
     for example in every("splits"):
         (target,) = example.references
-        parts = target.split(splits.SEPARATOR)
+        parts = target.split(f" {SEPARATOR} ")
         assert len(parts) == 2
         assert 10 <= len(example.source.split()) <= 28
         for text in (example.source, *parts):
@@ -61,7 +62,7 @@ def test_splits_are_not_had_by_cutting():
 def test_the_second_sentence_begins_in_many_ways():
     test = [example.references[0] for example in corpora.corpus("splits", "test")]
     seconds = collections.Counter(
-        target.split(splits.SEPARATOR)[1].split()[0] for target in test
+        target.split(f" {SEPARATOR} ")[1].split()[0] for target in test
     )
     assert {"She", "He", "It", "They", "Its", "As", "However", "Then"} <= set(seconds)
     assert max(seconds.values()) < len(test) / 3
