@@ -18,17 +18,10 @@ from bertgen_jax.warm_start import recipes
 SPLITS = ("train", "validation", "test")
 DTYPES = ("float32", "bfloat16")
 
-# What an evaluation measures of any task, beside the metrics of its own; all of them
-# may decide what is best.
-_MEASURED = ("loss", "nll", "perplexity", "accuracy")
-_LESS_IS_BETTER = ("loss", "nll", "perplexity")
-# What is measured, but neither more nor less of it is better.
-_DESCRIPTIVE = (
-    "length",
-    "length_ratio",
-    "repetition",
-    *(f"novelty{n}" for n in "1234"),
-)
+# Values of the forward pass that an evaluation of any task has, beside the metrics of
+# the task; any of them may decide which checkpoint is best.
+_LOSSES = ("loss", "nll", "perplexity")  # lower is better
+_FORWARD_VALUES = (*_LOSSES, "accuracy")
 
 # The least value of each number, and what it counts.
 _LEAST = {
@@ -94,7 +87,7 @@ def check(config: ConfigDict) -> None:
         ("model.dtype", DTYPES),
         ("model.hidden_act", ("", *ACTIVATIONS)),
         ("model.remat", REMAT_POLICIES),
-        ("eval.metric", (*_MEASURED, *_measured_texts(config))),
+        ("eval.metric", (*_FORWARD_VALUES, *_metric_values(config))),
         ("eval.sentence_ends", rouge.SENTENCE_ENDS),
         ("init.recipe", recipes.RECIPES),
         ("init.parts", recipes.PARTS),
@@ -131,13 +124,18 @@ def check(config: ConfigDict) -> None:
 
 
 def best_mode(metric: str) -> str:
-    """Which values of an `eval.metric` are good: "min" or "max"."""
-    return "min" if metric in _LESS_IS_BETTER else "max"
+    """Returns whether the best value of an `eval.metric` is its "min" or "max"."""
+    of_texts = catalogue.metric_of(metric)
+    is_lower = metric in _LOSSES or (of_texts is not None and of_texts.lower_is_better)
+    return "min" if is_lower else "max"
 
 
-def _measured_texts(config: ConfigDict) -> tuple[str, ...]:
-    names = catalogue.measured_names(tasks.get(config.task).metrics)
-    return tuple(name for name in names if name not in _DESCRIPTIVE)
+def _metric_values(config: ConfigDict) -> tuple[str, ...]:
+    """Returns the names of the task's metric values of which some are better."""
+    metrics = map(catalogue.metric, tasks.get(config.task).metrics)
+    return tuple(
+        name for metric in metrics if not metric.is_descriptive for name in metric.names
+    )
 
 
 def _value(config: ConfigDict, field: str) -> Any:

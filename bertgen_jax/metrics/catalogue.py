@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import pathlib
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,9 @@ class Metric:
       measure: outputs to measurements, whose names begin with the metric's: those of
         several metrics can stand in one table.
       description: one line.
+      names: the names of its values, in the order of the measurements.
+      lower_is_better: whether a smaller value is a better one.
+      is_descriptive: whether its values describe texts and neither direction is better.
       needs_sources: whether outputs without sources are refused.
       needs_exceptions: whether `measure` must have `exceptions`, the path of a list of
         irregular forms, as well.
@@ -28,6 +32,9 @@ class Metric:
 
     measure: Callable[..., list[Measurement]]
     description: str
+    names: tuple[str, ...]
+    lower_is_better: bool = False
+    is_descriptive: bool = False
     needs_sources: bool = False
     needs_exceptions: bool = False
 
@@ -79,14 +86,21 @@ def measure(
     ]
 
 
-def measured_names(names: Sequence[str]) -> tuple[str, ...]:
-    """What measurements of some metrics are called.
+def value_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Returns the names of the values that some metrics give, in their order.
 
     Raises:
-      ConfigError: an unknown name.
+      ConfigError: an unknown metric.
     """
-    smallest = Outputs.of(["a"], [["a"]], ["a"])
-    return tuple(one.name for one in measure(names, smallest))
+    return tuple(itertools.chain.from_iterable(metric(name).names for name in names))
+
+
+def metric_of(value_name: str) -> Metric | None:
+    """Returns the metric that gives a value of this name, or None."""
+    for candidate in METRICS.values():
+        if value_name in candidate.names:
+            return candidate
+    return None
 
 
 def _rouge_155(
@@ -94,32 +108,48 @@ def _rouge_155(
 ) -> list[Measurement]:
     """rouge155_1, _2, _L and _Lsum, which stand beside rouge1 and its like."""
     return [
-        dataclasses.replace(one, name=one.name.replace("rouge", "rouge155_"))
-        for one in rouge.measure_155(outputs, exceptions, **choices)
+        dataclasses.replace(measurement, name=_name_155(measurement.name))
+        for measurement in rouge.measure_155(outputs, exceptions, **choices)
     ]
+
+
+def _name_155(name: str) -> str:
+    return name.replace("rouge", "rouge155_")
 
 
 def _sari(name: str, description: str, variant: str, **choices: int) -> Metric:
     measure = functools.partial(sari.measure, variant=variant, name=name, **choices)
-    return Metric(measure, description, needs_sources=True)
+    return Metric(
+        measure, description, names=sari.value_names(name), needs_sources=True
+    )
 
 
 def _bleu(name: str, description: str, **choices: str | bool) -> Metric:
-    return Metric(functools.partial(bleu.measure, name=name, **choices), description)
+    return Metric(
+        functools.partial(bleu.measure, name=name, **choices),
+        description,
+        names=(name,),
+    )
 
 
 def _exact(name: str, description: str, normalization: str) -> Metric:
     return Metric(
         functools.partial(exact_match.measure, normalization=normalization, name=name),
         description,
+        names=(name,),
     )
 
 
 METRICS: Mapping[str, Metric] = {
-    "rouge": Metric(rouge.measure, "ROUGE-1, -2, -L, -Lsum F1 by rouge-score, stemmed"),
+    "rouge": Metric(
+        rouge.measure,
+        "ROUGE-1, -2, -L, -Lsum F1 by rouge-score, stemmed",
+        names=rouge.NAMES,
+    ),
     "rouge155": Metric(
         _rouge_155,
         "the same as ROUGE-1.5.5 -m computes it, for older papers",
+        names=tuple(map(_name_155, rouge.NAMES)),
         needs_exceptions=True,
     ),
     "bleu": _bleu("bleu", "sacreBLEU, 13a, cased"),
@@ -131,17 +161,25 @@ METRICS: Mapping[str, Metric] = {
     "bleu-tfmodels": Metric(
         bleu.measure_tfmodels,
         "uncased BLEU of the TF Models script, quotes in ASCII: the paper's on WMT",
+        names=("bleu-tfmodels",),
     ),
     "bleu-nltk": Metric(
         bleu.measure_nltk,
         "BLEU of NLTK, cased, separators removed: the paper's on WikiSplit",
+        names=("bleu-nltk",),
     ),
-    "chrf": Metric(chrf.measure, "chrF2 by sacrebleu"),
+    "chrf": Metric(chrf.measure, "chrF2 by sacrebleu", names=("chrf",)),
     "chrf++": Metric(
         functools.partial(chrf.measure, word_orders=2, name="chrf++"),
         "chrF2++ by sacrebleu, with words and pairs of them",
+        names=("chrf++",),
     ),
-    "ter": Metric(ter.measure, "translation edit rate by sacrebleu; less is better"),
+    "ter": Metric(
+        ter.measure,
+        "translation edit rate by sacrebleu; less is better",
+        names=("ter",),
+        lower_is_better=True,
+    ),
     "sari": _sari(
         "sari", "SARI of LaserTagger, beta 1: most likely the paper's", "lasertagger"
     ),
@@ -166,13 +204,23 @@ METRICS: Mapping[str, Metric] = {
         "the same of Hugging Face's wiki_split: no punctuation, no articles",
         "huggingface",
     ),
-    "length": Metric(analysis.measure_length, "mean words; percent of the references'"),
+    "length": Metric(
+        analysis.measure_length,
+        "mean words; percent of the references'",
+        names=("length", "length_ratio"),
+        is_descriptive=True,
+    ),
     "repetition": Metric(
-        analysis.measure_repetition, "percent of predictions that repeat a rare word"
+        analysis.measure_repetition,
+        "percent of predictions that repeat a rare word",
+        names=("repetition",),
+        is_descriptive=True,
     ),
     "novelty": Metric(
         analysis.measure_novelty,
         "percent of n-grams, n from 1 to 4, that the source does not have",
+        names=tuple(f"novelty{n}" for n in range(1, analysis.NOVELTY_ORDERS + 1)),
+        is_descriptive=True,
         needs_sources=True,
     ),
 }

@@ -173,7 +173,7 @@ def measure(
             f"tok:{settings.tokenization}",
         )
     )
-    names = (name, *(f"{name}_{operation}" for operation in OPERATIONS))
+    names = value_names(name)
     rules = {"beta": settings.beta, "nothing": settings.nothing}
     statistics = counts.reshape(len(outputs), -1)  # [n, 48]
     if settings.of_corpus:
@@ -191,6 +191,11 @@ def measure(
         measurement.mean(one, column, signature)
         for one, column in zip(names, values.T, strict=True)
     ]
+
+
+def value_names(name: str) -> tuple[str, ...]:
+    """Returns the names of SARI and its parts: "sari" -> "sari", "sari_keep", ..."""
+    return (name, *(f"{name}_{operation}" for operation in OPERATIONS))
 
 
 def operation_counts(

@@ -67,3 +67,18 @@ def test_every_number_of_the_defaults_has_a_limit_or_may_be_anything():
                 yield f"{prefix}{name}"
 
     assert set(numbers(common.get_config())) == named
+
+
+@pytest.mark.parametrize(
+    ("metric", "mode"),
+    [
+        ("loss", "min"),
+        ("perplexity", "min"),
+        ("accuracy", "max"),
+        ("rougeL", "max"),
+        ("sari_keep", "max"),
+        ("ter", "min"),
+    ],
+)
+def test_the_best_checkpoint_follows_the_direction_of_its_metric(metric, mode):
+    assert checks.best_mode(metric) == mode

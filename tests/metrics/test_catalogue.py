@@ -25,7 +25,7 @@ def options(tmp_path):
 @pytest.mark.parametrize("name", catalogue.METRICS)
 def test_every_metric_measures_examples_and_resamples(name, options):
     found = catalogue.measure([name], OUTPUTS, options)
-    assert found
+    assert tuple(one.name for one in found) == catalogue.METRICS[name].names
     resamples = Resamples(len(OUTPUTS), samples=50)
     for one in found:
         assert one.name.startswith(name)
@@ -81,14 +81,26 @@ def test_options_are_of_their_metric():
     assert "stem:no" in plain[0].signature
 
 
-def test_names_of_measurements_are_known_without_any():
-    assert catalogue.measured_names(["exact", "sari"]) == (
+def test_names_of_values_are_known_without_texts():
+    assert catalogue.value_names(["exact", "sari"]) == (
         "exact",
         "sari",
         "sari_keep",
         "sari_add",
         "sari_delete",
     )
+
+
+def test_ter_alone_is_better_when_it_is_lower():
+    lower = [name for name, one in catalogue.METRICS.items() if one.lower_is_better]
+    assert lower == ["ter"]
+
+
+def test_every_value_leads_back_to_its_metric():
+    for metric in catalogue.METRICS.values():
+        for name in metric.names:
+            assert catalogue.metric_of(name) is metric
+    assert catalogue.metric_of("loss") is None
 
 
 def test_only_what_needs_sources_fails_without(options):

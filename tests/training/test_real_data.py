@@ -93,7 +93,7 @@ def test_a_set_goes_through(name, data_dir, tmp_path):
     trainer.train(config, workdir)
     evaluation = evaluator.evaluate_run(config, workdir, "test", "best")
     found = json.loads(next((workdir / "results").glob("test-*.json")).read_text())
-    measured = catalogue.measured_names(tasks.get(config.task).metrics)
+    measured = catalogue.value_names(tasks.get(config.task).metrics)
     assert tuple(found["scores"]) == measured
     assert all(math.isfinite(one["value"]) for one in found["scores"].values())
     assert found["examples"] == LINES["test"] == len(evaluation.predictions)
