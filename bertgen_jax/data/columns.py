@@ -5,11 +5,25 @@ import re
 from collections.abc import Iterable, Mapping
 
 from bertgen_jax import errors
-from bertgen_jax.data import example
 from bertgen_jax.data.formats import table
 
 _FIELDS = ("source", "target", "id")
 _JOIN = "+"  # always: a column with it in its name is no source or target by name
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Example:
+    """A source text and the texts that are right answers to it.
+
+    Attributes:
+      id: unique within its split; from the data, else "file-name:row" counted from 1.
+      source: the input text.
+      references: one or more target texts; the first one is trained on.
+    """
+
+    id: str
+    source: str
+    references: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,9 +82,7 @@ class Columns:
         texts = [name for one in (self.source, *self.target) for name in joined(one)]
         return tuple(dict.fromkeys([*texts, *([self.id] if self.id else [])]))
 
-    def to_example(
-        self, values: Mapping[str, object], numbered: str
-    ) -> example.Example:
+    def to_example(self, values: Mapping[str, object], numbered: str) -> Example:
         """The example of one row.
 
         A list of texts is joined by blanks in the source; in the target each text is a
@@ -99,7 +111,7 @@ class Columns:
                 f"column {named} is empty; at least one reference is needed.",
             )
         own = numbered if self.id is None else _identifier(values, self.id)
-        return example.Example(own, source, references)
+        return Example(own, source, references)
 
 
 def joined(name: str) -> tuple[str, ...]:

@@ -20,7 +20,8 @@ from typing import Protocol
 import numpy as np
 
 from bertgen_jax import errors
-from bertgen_jax.data import cache, example
+from bertgen_jax.data import cache
+from bertgen_jax.data.columns import Example
 
 _FORMAT = 2  # part of the key: raise it when the files or the cutting change
 _CHUNK = 1024  # examples tokenized at once: a few megabytes of text
@@ -35,7 +36,7 @@ class Examples(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> example.Example: ...
+    def __getitem__(self, index: int) -> Example: ...
 
 
 class SpecialIds(Protocol):

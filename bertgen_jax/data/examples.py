@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from bertgen_jax import errors
-from bertgen_jax.data import example, locations, record_index
-from bertgen_jax.data.columns import Columns
+from bertgen_jax.data import locations, record_index
+from bertgen_jax.data.columns import Columns, Example
 from bertgen_jax.data.demo import corpora
 from bertgen_jax.data.formats import (
     byte_file,
@@ -68,7 +68,7 @@ class Examples:
 
     def __init__(
         self,
-        parts: Sequence[Sequence[example.Example]],
+        parts: Sequence[Sequence[Example]],
         fingerprint: str,
         description: str,
         skipped: record_index.Skipped,
@@ -82,7 +82,7 @@ class Examples:
     def __len__(self) -> int:
         return self._ends[-1]
 
-    def __getitem__(self, index: int) -> example.Example:
+    def __getitem__(self, index: int) -> Example:
         index = operator.index(index)
         if index < 0:
             index += len(self)
@@ -111,7 +111,7 @@ class _Rows:
     def __len__(self) -> int:
         return len(self.index.rows)
 
-    def __getitem__(self, index: int) -> example.Example:
+    def __getitem__(self, index: int) -> Example:
         *address, number, _ = self.index.rows[index].tolist()
         try:
             values = self.source.read(*address)
@@ -186,6 +186,56 @@ def open_examples(
     return Examples(
         parts, _fingerprint(parts, on_bad_row), _describe(parts, skipped), skipped
     )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Subset:
+    """A selection of the examples of a corpus.
+
+    Attributes:
+      examples: the whole corpus.
+      numbers: i64[n], the indices of the selected examples, ascending.
+      label: describes the selection; different selections have different labels.
+    """
+
+    examples: Examples
+    numbers: np.ndarray
+    label: str
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the corpus, with the label of the selection."""
+        return f"{self.examples.fingerprint}[{self.label}]"
+
+    @property
+    def description(self) -> str:
+        """One line for the log."""
+        return f"{len(self):,} ({self.label}) of {self.examples.description}"
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> Example:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.examples[int(self.numbers[index])]
+
+
+def first(examples: Examples, count: int) -> Examples | Subset:
+    """Returns the first `count` examples, or all of them if `count` is 0."""
+    if not 0 < count < len(examples):
+        return examples
+    return Subset(examples, np.arange(count), f"the first {count}")
+
+
+def draw(examples: Examples, fraction: float, seed: int) -> Examples | Subset:
+    """Draws a fraction of the examples at random (paper, section 4.1), in order."""
+    if fraction == 1:
+        return examples
+    count = max(1, round(fraction * len(examples)))
+    order = np.random.default_rng(seed).permutation(len(examples))
+    label = f"drawn with seed {seed}, {count}"
+    return Subset(examples, np.sort(order[:count]), label)
 
 
 def _open(

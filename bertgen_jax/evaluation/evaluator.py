@@ -14,7 +14,8 @@ from jax.sharding import NamedSharding
 from ml_collections import ConfigDict
 
 from bertgen_jax import normalization, sharding
-from bertgen_jax.data import batching, loading, parts
+from bertgen_jax.data import batching, loading
+from bertgen_jax.data import examples as examples_lib
 from bertgen_jax.data.examples import Examples
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError
@@ -110,7 +111,7 @@ class Evaluator:
         """
         split = build.open_split(config, name, examples, tokenizers)
         decoded = split
-        part = parts.first(examples, num_examples)
+        part = examples_lib.first(examples, num_examples)
         if part is not examples:
             decoded = build.open_split(config, name, part, tokenizers)
         plan = functools.partial(batching.EvalPlan, batch_size=config.eval.batch_size)

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bertgen_jax.data.example import Example
+from bertgen_jax.data.columns import Example
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.evaluation.prediction import Prediction
 from bertgen_jax.experiment.tasks import Task, Yardstick

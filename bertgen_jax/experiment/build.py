@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 
 from bertgen_jax import normalization
 from bertgen_jax.checkpoints.store import CheckpointStore
-from bertgen_jax.data import batching, encoding, parts
+from bertgen_jax.data import batching, encoding
 from bertgen_jax.data import examples as examples_lib
 from bertgen_jax.data.examples import Examples
 from bertgen_jax.decoding.config import GenerationConfig
@@ -86,7 +86,7 @@ def open_examples(config: ConfigDict, split: str) -> Examples:
     for message in examples.skipped.messages:
         _log.warning("%s: skipped, among others: %s", split, message)
     if split == "train":
-        examples = parts.drawn(examples, config.data.fraction, config.seed)
+        examples = examples_lib.draw(examples, config.data.fraction, config.seed)
     return examples
 
 

@@ -3,8 +3,7 @@
 import pytest
 
 from bertgen_jax import errors
-from bertgen_jax.data.columns import Columns, no_such_column
-from bertgen_jax.data.example import Example
+from bertgen_jax.data.columns import Columns, Example, no_such_column
 from bertgen_jax.data.formats import table
 
 

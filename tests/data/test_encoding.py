@@ -9,7 +9,7 @@ import pytest
 
 from bertgen_jax import errors
 from bertgen_jax.data import encoding
-from bertgen_jax.data import example as example_lib
+from bertgen_jax.data.columns import Example
 
 PAD, BOS, EOS, UNK = 0, 2, 1, 3
 
@@ -26,7 +26,7 @@ class Corpus:
 
     def __getitem__(self, index):
         source, *references = self._pairs[index]
-        return example_lib.Example(str(index), source, tuple(references))
+        return Example(str(index), source, tuple(references))
 
 
 class Letters:

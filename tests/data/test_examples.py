@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet as pq
 
 from bertgen_jax import errors
+from bertgen_jax.data.columns import Example
 from bertgen_jax.data.demo import corpora
-from bertgen_jax.data.example import Example
 from bertgen_jax.data.examples import open_examples
 
 COLUMNS = {"source": "document", "target": "summary"}

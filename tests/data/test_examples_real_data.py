@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from bertgen_jax.data.example import Example
+from bertgen_jax.data.columns import Example
 from bertgen_jax.data.examples import open_examples
 
 BY_POSITION = {"source": "0", "target": "1"}

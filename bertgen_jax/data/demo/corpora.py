@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bertgen_jax import errors
+from bertgen_jax.data.columns import Example
 from bertgen_jax.data.demo import (
     fusions,
     headlines,
@@ -18,7 +19,6 @@ from bertgen_jax.data.demo import (
     translations,
 )
 from bertgen_jax.data.demo.draw import Draw
-from bertgen_jax.data.example import Example
 from bertgen_jax.errors import nearest
 
 # Made in this order, so that more training examples leave the other splits as they are.

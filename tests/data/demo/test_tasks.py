@@ -5,9 +5,9 @@ import re
 
 import pytest
 
+from bertgen_jax.data.columns import Example
 from bertgen_jax.data.demo import corpora, draw, fusions
 from bertgen_jax.data.demo import fields as fields_lib
-from bertgen_jax.data.example import Example
 from bertgen_jax.metrics import sentences
 from bertgen_jax.normalization import SEPARATOR
 

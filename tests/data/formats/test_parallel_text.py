@@ -7,7 +7,7 @@ import random
 import pytest
 
 from bertgen_jax import errors
-from bertgen_jax.data.example import Example
+from bertgen_jax.data.columns import Example
 from bertgen_jax.data.examples import open_examples
 from bertgen_jax.data.formats import byte_file
 
