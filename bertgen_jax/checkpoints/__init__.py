@@ -1,1 +1,1 @@
-"""Weights on disk: checkpoints that others published, and the states of our runs."""
+"""The checkpoints of a training run: saving, verifying, keeping and restoring steps."""

@@ -1,7 +1,7 @@
-"""Digests of a directory's files: taken when it is complete, compared before a read.
+"""Digests of the files in a directory, to detect damage before a checkpoint is read.
 
-Orbax restores flipped bits as wrong numbers without an error (it writes zstd without a
-checksum), hence digests of our own.
+Orbax writes zstd without a checksum and restores flipped bits as wrong numbers without
+an error, so each step has digests of its own.
 """
 
 import hashlib
@@ -10,8 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def take(directory: pathlib.Path) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of every file: {"a/b": {"bytes": 12, "sha256": "9f86d0..."}}."""
+def compute(directory: pathlib.Path) -> dict[str, dict[str, Any]]:
+    """Returns the size and SHA-256 of every file below a directory.
+
+    Returns:
+      {"a/b": {"bytes": 12, "sha256": "9f86d0..."}, ...}
+    """
     files = [file for file in sorted(directory.rglob("*")) if file.is_file()]
     return {
         file.relative_to(directory).as_posix(): {
@@ -23,33 +27,37 @@ def take(directory: pathlib.Path) -> dict[str, dict[str, Any]]:
 
 
 def find_damage(
-    directory: pathlib.Path, taken: Mapping[str, Mapping[str, Any]]
+    directory: pathlib.Path, recorded: Mapping[str, Mapping[str, Any]]
 ) -> str | None:
-    """Compares every file that `take` listed with its digest; files since do not count.
+    """Compares files with their recorded digests; files without one are ignored.
+
+    Args:
+      directory: what `compute` was called with.
+      recorded: what it returned.
 
     Returns:
-      None when all are as they were; else what is wrong with the first that is not, as
+      None if all files are unchanged, else what is wrong with the first damaged one, as
       the end of a sentence: "state/d/3f2a has 10 bytes, 12 were written".
     """
     try:
         digests = [
             (name, directory / name, digest["bytes"], digest["sha256"])
-            for name, digest in taken.items()
+            for name, digest in recorded.items()
         ]
     except (AttributeError, KeyError, TypeError) as error:
         return f"the list of its digests is malformed ({error!r})"
     try:
-        # Sizes first: they find a truncated file before gigabytes are hashed.
-        for name, file, size, _ in digests:
+        # Sizes first: they reveal a truncated file before gigabytes are hashed.
+        for name, file, expected_size, _ in digests:
             if not file.is_file():
                 return f"{name} is missing"
-            if (found := file.stat().st_size) != size:
-                return f"{name} has {found} bytes, {size} were written"
+            if (size := file.stat().st_size) != expected_size:
+                return f"{name} has {size} bytes, {expected_size} were written"
         for name, file, _, sha256 in digests:
             if _sha256(file) != sha256:
-                return f"{name} is not what was written (its SHA-256 differs)"
+                return f"{name} differs from what was written (its SHA-256 changed)"
     except OSError as error:
-        return f"{name} cannot be read ({error})"
+        return f"a file cannot be read ({error})"
     return None
 
 

@@ -1,12 +1,12 @@
-"""The state of a run to disk and back: pytree of arrays, and JSON, <-> DIRECTORY/STEP/.
+"""`CheckpointStore`: saves the state of a run and restores it, step by step.
 
-    60/state/        the arrays, by Orbax (OCDBT), named by their path in the tree
-       extra.json    what else a resume needs: `training/progress.py`
-       metrics.json  what was measured right before the save, if anything was
+    60/state/        the arrays, written by Orbax (OCDBT), named by their path
+       extra.json    what else a resumed run needs: `training/progress.py`
+       metrics.json  the metrics of this state, if it was evaluated before the save
        digests.json  size and SHA-256 of every file above
 
-Only this module imports Orbax. It writes the arrays; what makes a step complete, and
-which steps stay, is ours (`step_directories`, `retention`).
+Only this module imports Orbax, which writes and reads the arrays. When a step is
+complete, and which steps stay, is decided here (`step_directories`, `retention`).
 """
 
 import logging
@@ -15,6 +15,7 @@ import os
 import pathlib
 from collections.abc import Callable, Mapping
 from concurrent import futures
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,33 +24,35 @@ from jax.experimental import multihost_utils
 
 from bertgen_jax import trees
 from bertgen_jax.checkpoints import retention, step_directories
-from bertgen_jax.checkpoints.step_directories import JSON
-from bertgen_jax.errors import CheckpointError, ConfigError
+from bertgen_jax.errors import CheckpointError, ConfigError, check_choice
+from bertgen_jax.files import json_files
 from bertgen_jax.trees import PyTree
+
+JSON = dict[str, Any] | list[Any] | str | int | float | bool | None
 
 _log = logging.getLogger(__name__)
 
 
 class CheckpointStore:
-    """The saved steps of one run, written by that run alone, read by anyone.
+    """The saved steps of one run: written by that run alone, read by anyone.
 
     With several processes, all of them call each method that saves, waits or restores,
     on one shared file system; process 0 decides and the others follow.
 
     Args:
-      directory: where the steps are; made by the first save.
-      best_metric: the entry of `metrics` that tells how good a step is; None if nothing
-        does. Steps saved without it are never the best.
+      directory: where the steps are; the first save creates it.
+      best_metric: the entry of `metrics` by which steps are ranked; None for no
+        ranking. A step saved without this metric is never the best.
       best_mode: whether a large value is good ("max") or a small one ("min").
-      keep_latest: how many of the newest steps stay on disk; at least 1. With 1, a
-        damaged newest step has only the best one behind it.
+      keep_latest: how many of the newest steps stay on disk; at least 1. With 1, only
+        the best step can replace a damaged newest one.
       keep_best: how many of the best steps stay.
       keep_period: steps divisible by it stay for good; None for no such rule.
-      asynchronous: `save` returns when the arrays are copied off the devices, and a
-        thread writes them. False: it returns when the step is complete.
+      asynchronous: `save` returns as soon as the arrays are copied off the devices, and
+        a thread writes them. If False, it returns when the step is complete.
 
     Raises:
-      ConfigError: when one of these cannot be meant.
+      ConfigError: an argument is invalid.
     """
 
     def __init__(
@@ -63,20 +66,19 @@ class CheckpointStore:
         keep_period: int | None = None,
         asynchronous: bool = True,
     ):
-        if best_mode not in ("max", "min"):
-            raise ConfigError(f'best_mode is "max" or "min", not {best_mode!r}.')
+        check_choice("best_mode", best_mode, ("max", "min"))
         period_is_valid = keep_period is None or keep_period >= 1
         if keep_latest < 1 or keep_best < 0 or not period_is_valid:
             raise ConfigError(
-                "At least the newest step is kept: keep_latest >= 1, keep_best >= 0, "
-                f"keep_period >= 1 or None; found keep_latest={keep_latest}, "
-                f"keep_best={keep_best}, keep_period={keep_period}."
+                f"Found keep_latest={keep_latest}, keep_best={keep_best}, "
+                f"keep_period={keep_period}; expected keep_latest >= 1 (the newest "
+                "step always stays), keep_best >= 0, keep_period >= 1 or None."
             )
-        self._disk = step_directories.StepDirectories(
+        self._directories = step_directories.StepDirectories(
             pathlib.Path(directory).absolute()
         )
         self._best_metric = best_metric
-        self._best_mode = best_mode
+        self._best_mode: retention.Mode = best_mode
         self._keep_latest = keep_latest
         self._keep_best = keep_best
         self._keep_period = keep_period
@@ -94,25 +96,26 @@ class CheckpointStore:
     ) -> None:
         """Saves `state` as the newest step; its arrays may be donated right after.
 
-        Waits for the save before this one. When this one is complete, the steps that
-        `keep_*` do not name are deleted.
+        Waits for the previous save first. Once this step is complete, the steps that
+        the `keep_*` rules do not keep are deleted.
 
         Args:
-          step: larger than every intact step there is.
+          step: larger than every intact step on disk.
           state: pytree of arrays, of any sharding; no typed keys, no empty arrays.
-          extra: what `restore` gives back beside the state.
-          metrics: what was measured of exactly this state.
+          extra: JSON values that `restore` returns together with the state.
+          metrics: the metrics of exactly this state.
 
         Raises:
-          CheckpointError: when this step, or the one before it, cannot be written; what
-            had been saved is untouched.
+          CheckpointError: this step, or the previous one, cannot be written; the steps
+            saved before are untouched.
         """
         self.wait()
         arrays = trees.named(state)
         try:
             _by_process_0(lambda: self._begin(step, extra, metrics))
             self._checkpointer.save(
-                self._disk.temporary(step) / "state", args=ocp.args.PyTreeSave(arrays)
+                self._directories.temporary(step) / "state",
+                args=ocp.args.PyTreeSave(arrays),
             )
         except OSError as error:
             raise self._not_saved(step, error) from error
@@ -121,10 +124,10 @@ class CheckpointStore:
             self.wait()
 
     def wait(self) -> None:
-        """Returns when the last save is complete, its digests and deletions included.
+        """Waits until the last save is complete, with its digests and deletions.
 
         Raises:
-          CheckpointError: when it failed; what had been saved before is untouched.
+          CheckpointError: the save failed; the steps saved before are untouched.
         """
         if self._pending is None:
             return
@@ -135,17 +138,17 @@ class CheckpointStore:
             _by_process_0(finished.result)
         except CheckpointError:
             raise
-        except (OSError, ValueError, RuntimeError) as error:  # what tensorstore raises
+        except (OSError, ValueError, RuntimeError) as error:  # raised by tensorstore
             raise self._not_saved(step, error) from error
 
     def close(self) -> None:
         """Waits for the last save and stops the threads.
 
-        Call it however a run ends (`contextlib.closing`): a save that nobody waits for
-        is lost when the interpreter exits.
+        Call it however a run ends (`contextlib.closing`), because a save in progress is
+        lost when the interpreter exits.
 
         Raises:
-          CheckpointError: as `wait`.
+          CheckpointError: the last save failed; see `wait`.
         """
         try:
             self.wait()
@@ -154,46 +157,49 @@ class CheckpointStore:
             self._checkpointer.close()
 
     def steps(self) -> list[int]:
-        """The complete steps on disk, ascending; a save under way is not among them."""
-        return self._disk.steps()
+        """Lists the complete steps on disk, ascending, without a save in progress."""
+        return self._directories.steps()
 
     def latest_step(self) -> int | None:
-        """The newest complete step; None if there is none."""
+        """Returns the newest complete step; None if there is none."""
         return max(self.steps(), default=None)
 
     def best_step(self) -> int | None:
-        """The best step by `best_metric`, the first of equals; None if none has it."""
+        """Returns the best step by `best_metric`, the earliest of equals.
+
+        None if no step has a finite value of this metric.
+        """
         best_first = retention.ranked(self._scores(), self._best_mode)
         return best_first[0] if best_first else None
 
     def metrics_of(self, step: int) -> dict[str, float]:
-        """The metrics that `step` was saved with; empty if it had none.
+        """Returns the metrics that a step was saved with; empty if it had none.
 
         Raises:
-          CheckpointError: when the file cannot be read.
+          CheckpointError: the file cannot be read.
         """
-        file = self._disk.path(step) / "metrics.json"
-        return step_directories.read_json(file) if file.exists() else {}
+        file = self._directories.path(step) / "metrics.json"
+        return json_files.read_object(file) if file.exists() else {}
 
     def restore(
         self, step: int | None, abstract_state: PyTree
     ) -> tuple[int, PyTree, dict[str, JSON]]:
-        """Reads a state back, bit for bit, in the shardings of `abstract_state`.
+        """Restores a state, bit for bit, in the shardings of `abstract_state`.
 
         Args:
-          step: which one; None for the newest that is intact. Digests are compared
-            first, and a damaged step is passed over with a warning.
-          abstract_state: tree of `jax.ShapeDtypeStruct` with the sharding wanted now,
-            which need not be the one it was saved with; without one an array goes to
+          step: None for the newest intact step. Digests are compared first, and a
+            damaged step is passed over with a warning.
+          abstract_state: tree of `jax.ShapeDtypeStruct` with the wanted shardings,
+            which may differ from those at the save. An array without a sharding goes to
             the first device.
 
         Returns:
           The step, its state with the structure of `abstract_state`, its `extra`.
 
         Raises:
-          CheckpointError: when there is no step, when `step` is missing or damaged, or
-            when it holds other names, shapes or dtypes than `abstract_state`; the
-            differences are listed.
+          CheckpointError: there is no step; `step` is missing or damaged; or it has
+            other names, shapes or dtypes than `abstract_state`, and the differences are
+            listed.
         """
         return self._restore(step, abstract_state, subtree=None)
 
@@ -203,19 +209,19 @@ class CheckpointStore:
         subtree: str = "params",
         abstract: PyTree | None = None,
     ) -> tuple[int, PyTree, dict[str, JSON]]:
-        """Reads one part of a state, such as the parameters; the rest is not read.
+        """Restores one field of a state, such as the parameters, and reads no other.
 
         Args:
           step: as in `restore`.
-          subtree: the field of the state.
-          abstract: tree of `jax.ShapeDtypeStruct` of that part, as in `restore`; None
-            for a nested dict of all that is there, on the first device.
+          subtree: the name of the field.
+          abstract: tree of `jax.ShapeDtypeStruct` of this field, as in `restore`; None
+            for all of its arrays as a nested dict, on the first device.
 
         Returns:
-          The step, the part, the step's `extra`.
+          The step, the field, the step's `extra`.
 
         Raises:
-          CheckpointError: as `restore`; and when the state has no such part.
+          CheckpointError: as `restore`, or the state has no such field.
         """
         return self._restore(step, abstract, subtree)
 
@@ -225,18 +231,18 @@ class CheckpointStore:
         extra: Mapping[str, JSON],
         metrics: Mapping[str, float] | None,
     ) -> None:
-        directory = self._disk.begin(step)
+        directory = self._directories.begin(step)
         step_directories.write_json(directory / "extra.json", dict(extra))
         if metrics is not None:
             values = {name: float(value) for name, value in metrics.items()}
             step_directories.write_json(directory / "metrics.json", values)
 
     def _finish(self, step: int) -> None:
-        """In the thread: waits for Orbax, commits the step, deletes those not kept."""
+        """Waits for Orbax, commits the step, deletes old steps; runs in the thread."""
         self._checkpointer.wait_until_finished()
         if jax.process_index() != 0:
             return
-        self._disk.commit(step)
+        self._directories.commit(step)
         steps = self.steps()
         kept = retention.kept(
             steps,
@@ -247,59 +253,63 @@ class CheckpointStore:
             period=self._keep_period,
         )
         for old in set(steps) - kept:
-            self._disk.delete(old)
+            self._directories.delete(old)
 
     def _not_saved(self, step: int, error: Exception) -> CheckpointError:
         if jax.process_index() == 0:
-            self._disk.abandon(step)
+            self._directories.abandon(step)
         return CheckpointError(
-            f"Step {step} could not be saved in {self._disk.root}: {error}. What had "
-            f"been saved is untouched: steps {self.steps() or '(none)'}. Is the disk "
-            "full or read-only? Once that is mended, a run goes on from the newest."
+            f"Step {step} could not be saved in {self._directories.root}: {error}. The "
+            f"steps saved before are untouched: {self.steps() or '(none)'}. Is the "
+            "disk full or read-only? Once that is fixed, the same command resumes from "
+            "the newest step."
         )
 
     def _restore(
         self, step: int | None, abstract: PyTree | None, subtree: str | None
     ) -> tuple[int, PyTree, dict[str, JSON]]:
         self.wait()
-        step = _by_process_0(lambda: self._disk.intact(step))
+        step = _by_process_0(lambda: self._directories.find_intact(step))
         prefix = "" if subtree is None else f"{subtree}/"
-        every = self._saved_arrays(step)
-        saved = {name: leaf for name, leaf in every.items() if name.startswith(prefix)}
+        arrays = self._saved_arrays(step)
+        saved = {name: leaf for name, leaf in arrays.items() if name.startswith(prefix)}
         if subtree is not None and not saved:
             raise CheckpointError(
-                f"Step {step} in {self._disk.root} has no {subtree!r}; its state has "
-                f"{', '.join(sorted({name.split('/')[0] for name in every}))}."
+                f"Step {step} in {self._directories.root} has no {subtree!r}; its "
+                "state has "
+                f"{', '.join(sorted({name.split('/')[0] for name in arrays}))}."
             )
-        wanted = saved if abstract is None else trees.named(abstract, prefix)
-        if differences := trees.differences(wanted, saved):
+        expected = saved if abstract is None else trees.named(abstract, prefix)
+        if differences := trees.differences(expected, saved):
             raise CheckpointError(
-                f"Step {step} in {self._disk.root} is of another model or optimizer. "
-                f"Its {subtree or 'state'} (+) differs from what this run has (-) in\n"
-                f"{differences}"
+                f"Step {step} in {self._directories.root} is of another model or "
+                f"optimizer. Its {subtree or 'state'} (+) differs from that of this "
+                f"run (-):\n{differences}"
             )
-        arrays = self._read(step, wanted)
-        extra = step_directories.read_json(self._disk.path(step) / "extra.json")
+        restored = self._read(step, expected)
+        extra = json_files.read_object(self._directories.path(step) / "extra.json")
         if abstract is None:
-            return step, trees.nested(arrays, prefix), extra
-        return step, trees.like(abstract, arrays, prefix), extra
+            return step, trees.nested(restored, prefix), extra
+        return step, trees.like(abstract, restored, prefix), extra
 
     def _saved_arrays(self, step: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """Name, shape and dtype of each array of `step`."""
+        """Returns name, shape and dtype of each array of a step."""
         try:
-            metadata = self._checkpointer.metadata(self._disk.path(step) / "state")
-            arrays = metadata.item_metadata.tree
+            directory = self._directories.path(step) / "state"
+            metadata = self._checkpointer.metadata(directory).item_metadata
+            if metadata is None:
+                raise ValueError("its arrays have no metadata")
+            return {
+                name: jax.ShapeDtypeStruct(array.shape, array.dtype)
+                for name, array in metadata.tree.items()
+            }
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise self._not_read(step, error) from error
-        return {
-            name: jax.ShapeDtypeStruct(array.shape, array.dtype)
-            for name, array in arrays.items()
-        }
 
     def _read(
-        self, step: int, wanted: Mapping[str, jax.ShapeDtypeStruct]
+        self, step: int, abstract: Mapping[str, jax.ShapeDtypeStruct]
     ) -> dict[str, jax.Array]:
-        """The arrays named in `wanted`, in its shardings."""
+        """Reads the arrays named in `abstract`, in its shardings."""
         first_device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         restore_args = {
             name: ocp.ArrayRestoreArgs(
@@ -307,13 +317,13 @@ class CheckpointStore:
                 global_shape=leaf.shape,
                 dtype=leaf.dtype,
             )
-            for name, leaf in wanted.items()
+            for name, leaf in abstract.items()
         }
         try:
             return self._checkpointer.restore(
-                self._disk.path(step) / "state",
+                self._directories.path(step) / "state",
                 args=ocp.args.PyTreeRestore(
-                    item=dict(wanted), restore_args=restore_args, partial_restore=True
+                    item=dict(abstract), restore_args=restore_args, partial_restore=True
                 ),
             )
         except (OSError, ValueError, KeyError) as error:
@@ -321,12 +331,12 @@ class CheckpointStore:
 
     def _not_read(self, step: int, error: Exception) -> CheckpointError:
         return CheckpointError(
-            f"Step {step} in {self._disk.root} cannot be read: {error}. Move its "
-            "directory away to continue from an older step."
+            f"Step {step} in {self._directories.root} cannot be read: {error}. Move "
+            "its directory away to continue from an older step."
         )
 
     def _scores(self) -> dict[int, float]:
-        """`best_metric` of the steps that have it as a finite number."""
+        """Returns `best_metric` of the steps that have a finite value of it."""
         if self._best_metric is None:
             return {}
         scores = {}
@@ -334,7 +344,9 @@ class CheckpointStore:
             try:
                 score = self.metrics_of(step).get(self._best_metric, math.nan)
             except CheckpointError as error:
-                _log.warning("Step %d counts as one without metrics: %s", step, error)
+                _log.warning(
+                    "Step %d is treated as one without metrics: %s", step, error
+                )
                 continue
             if math.isfinite(score):
                 scores[step] = score
@@ -342,9 +354,10 @@ class CheckpointStore:
 
 
 def _by_process_0(action: Callable[[], int | None]) -> int:
-    """Runs `action` on process 0 and gives its result to all processes, 0 for None.
+    """Runs `action` on process 0 and returns its result on all processes, 0 for None.
 
-    An error there is an error everywhere: no process waits for one that has stopped.
+    An error of process 0 is raised on all processes, so that none waits for another
+    that has stopped.
     """
     if jax.process_count() == 1:
         return action() or 0
@@ -352,12 +365,14 @@ def _by_process_0(action: Callable[[], int | None]) -> int:
     if jax.process_index() == 0:
         try:
             result = action() or 0
-        except Exception as caught:  # raised again, once the others know
+        except Exception as caught:  # raised below, after the others are told
             error = caught
     outcome = np.asarray([error is None, result], np.int32)
     succeeded, result = multihost_utils.broadcast_one_to_all(outcome)
     if error is not None:
         raise error
     if not succeeded:
-        raise CheckpointError("Process 0 failed with the checkpoint; its log says why.")
+        raise CheckpointError(
+            "Process 0 failed to save or restore a checkpoint; its log says why."
+        )
     return int(result)

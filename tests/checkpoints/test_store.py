@@ -1,4 +1,4 @@
-"""States to disk and back: exactness, structure, shardings, retention, messages."""
+"""Tests of `CheckpointStore`: bits, structure, shardings, retention, errors."""
 
 import contextlib
 import errno
@@ -15,7 +15,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from bertgen_jax.checkpoints import digests
-from bertgen_jax.checkpoints import store as state_lib
+from bertgen_jax.checkpoints.store import CheckpointStore
 from bertgen_jax.errors import CheckpointError, ConfigError
 
 
@@ -67,7 +67,7 @@ def open_store(tmp_path):
 
         def opened(directory=tmp_path, **options):
             defaults = {"best_metric": "rougeL", "best_mode": "max"}
-            store = state_lib.CheckpointStore(directory, **(defaults | options))
+            store = CheckpointStore(directory, **(defaults | options))
             return stack.enter_context(contextlib.closing(store))
 
         yield opened
@@ -78,7 +78,7 @@ def store(open_store):
     return open_store()
 
 
-def test_a_state_comes_back_with_its_structure_bits_and_extra(store):
+def test_a_state_is_restored_with_its_structure_bits_and_extra(store):
     state = make_state(3)
     extra = {"seed": 7, "elapsed_s": 12.5, "data": {"epoch": 1, "ids": ["a", None]}}
     store.save(3, state, extra)
@@ -93,7 +93,7 @@ def test_a_state_comes_back_with_its_structure_bits_and_extra(store):
 @pytest.mark.parametrize(
     "dtype", ["float32", "bfloat16", "float16", "int32", "uint8", "bool"]
 )
-def test_every_dtype_comes_back_bit_for_bit(store, dtype):
+def test_every_dtype_is_restored_bit_for_bit(store, dtype):
     # Random bit patterns: NaN payloads, infinities and denormals among them.
     size = jnp.dtype(dtype).itemsize * 60
     bits = np.random.default_rng(0).integers(0, 256, size, np.uint8)
@@ -140,15 +140,15 @@ def test_a_state_sharded_over_4_devices_restores_on_other_counts(store, devices)
     }
     store.save(1, state, {})
     target = NamedSharding(mesh_of(devices), P("fsdp"))
-    wanted = abstract(state) | {"kernel": abstract(state["kernel"], target)}
-    _, restored, _ = store.restore(1, wanted)
+    target_state = abstract(state) | {"kernel": abstract(state["kernel"], target)}
+    _, restored, _ = store.restore(1, target_state)
     assert_same_bits(restored, state)
     assert restored["kernel"].sharding == target
     assert len(restored["kernel"].addressable_shards) == devices
     assert restored["count"].devices() == {jax.devices()[0]}
 
 
-def test_params_come_back_without_the_moments(store):
+def test_params_are_restored_without_the_optimizer_state(store):
     state = make_state(2)
     store.save(2, state, {"seed": 1})
     step, params, extra = store.restore_params(None)
@@ -160,7 +160,7 @@ def test_params_come_back_without_the_moments(store):
     assert params["scale"].sharding == split
 
 
-def test_a_part_that_is_not_there_is_named(store):
+def test_a_missing_field_is_an_error_that_lists_the_fields(store):
     store.save(1, make_state(), {})
     with pytest.raises(
         CheckpointError, match=r"no 'ema'; its state has opt_state, params, step"
@@ -168,7 +168,7 @@ def test_a_part_that_is_not_there_is_named(store):
         store.restore_params(1, "ema")
 
 
-def test_another_model_is_told_by_what_differs(store):
+def test_the_state_of_another_model_is_an_error_with_the_differences(store):
     store.save(4, make_state(), {})
     other = make_state(ema=True)
     other.params["encoder"]["kernel"] = jnp.zeros((16, 9))
@@ -183,13 +183,13 @@ def test_another_model_is_told_by_what_differs(store):
         store.restore_params(4, abstract=abstract(other.params))
 
 
-def test_another_dtype_is_no_silent_cast(store):
+def test_another_dtype_is_an_error_not_a_silent_cast(store):
     store.save(1, {"w": jnp.ones(4)}, {})
     with pytest.raises(CheckpointError, match=r"- w bfloat16\[4\]"):
         store.restore(1, {"w": jax.ShapeDtypeStruct((4,), jnp.bfloat16)})
 
 
-def test_nothing_saved_is_said_with_the_directory(store, open_store, tmp_path):
+def test_a_directory_without_steps_is_a_named_error(store, open_store, tmp_path):
     assert store.steps() == []
     assert store.latest_step() is None
     assert store.best_step() is None
@@ -201,7 +201,7 @@ def test_nothing_saved_is_said_with_the_directory(store, open_store, tmp_path):
         missing.restore_params(None)
 
 
-def test_an_unknown_step_lists_those_there(store):
+def test_an_unknown_step_is_an_error_that_lists_the_steps(store):
     store.save(10, make_state(), {})
     with pytest.raises(CheckpointError, match=r"No step 11 .* are \[10\]"):
         store.restore(11, abstract(make_state()))
@@ -213,7 +213,7 @@ def save_all(store, metrics, *, start=1):
     store.wait()
 
 
-def test_latest_and_best_stay_on_disk(store, open_store):
+def test_the_latest_and_the_best_step_stay_on_disk(store, open_store):
     save_all(store, [{"rougeL": value} for value in (0.1, 0.9, 0.5, 0.05)])
     assert store.steps() == [2, 4]
     assert (store.best_step(), store.latest_step()) == (2, 4)
@@ -224,14 +224,14 @@ def test_latest_and_best_stay_on_disk(store, open_store):
     assert reopened.steps() == [5, 6]
 
 
-def test_a_small_loss_is_the_best_when_told_so(open_store):
+def test_with_best_mode_min_the_smallest_value_is_the_best(open_store):
     store = open_store(best_metric="loss", best_mode="min")
     save_all(store, [{"loss": value} for value in (0.5, 0.2, 0.9, 0.3)])
     assert store.steps() == [2, 4]
     assert store.best_step() == 2
 
 
-def test_saves_without_the_metric_do_not_pile_up(store):
+def test_steps_without_the_metric_do_not_pile_up(store):
     nan = {"rougeL": float("nan")}
     save_all(store, [None, {"rougeL": 0.3}, {"loss": 1.0}, nan, None])
     assert store.steps() == [2, 5]
@@ -246,7 +246,7 @@ def test_periodic_steps_stay(open_store):
     assert store.best_step() is None
 
 
-def test_no_save_goes_back_in_time(store):
+def test_a_step_before_the_newest_cannot_be_saved(store):
     store.save(5, make_state(), {})
     for step in (5, 4):
         with pytest.raises(CheckpointError, match=f"Step {step} cannot be .* step 5"):
@@ -261,13 +261,13 @@ def test_a_synchronous_save_is_complete_when_it_returns(open_store, tmp_path):
     assert (tmp_path / "1" / "digests.json").exists()
 
 
-def test_wait_leaves_only_complete_steps(store, tmp_path):
+def test_after_wait_only_complete_steps_are_on_disk(store, tmp_path):
     save_all(store, [None, None])
     assert [path.name for path in tmp_path.iterdir()] == ["2"]
     assert json.loads((tmp_path / "2" / "extra.json").read_text()) == {}
 
 
-def test_a_full_disk_costs_only_the_step_that_was_written(store, tmp_path):
+def test_a_full_disk_loses_only_the_step_being_written(store, tmp_path):
     resource = pytest.importorskip("resource", reason="needs POSIX limits")
     small = {"w": jnp.ones(4)}
     noise = {"w": jax.random.normal(jax.random.key(0), (512, 512))}  # 1 MiB
@@ -295,34 +295,34 @@ def test_an_unwritable_directory_is_a_clear_error(open_store, tmp_path):
         store.save(1, make_state(), {})
 
 
-def test_an_error_of_the_last_save_surfaces_on_close(store, tmp_path, monkeypatch):
-    def full(_):
+def test_close_raises_the_error_of_the_last_save(store, tmp_path, monkeypatch):
+    def disk_full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(digests, "take", full)
+    monkeypatch.setattr(digests, "compute", disk_full)
     store.save(1, make_state(), {})
     with pytest.raises(CheckpointError, match="No space left"):
         store.close()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unreadable_metrics_file_is_a_step_without_metrics(store, tmp_path, caplog):
+def test_a_step_with_an_unreadable_metrics_file_has_no_metrics(store, tmp_path, caplog):
     save_all(store, [{"rougeL": 0.9}, {"rougeL": 0.1}])
     (tmp_path / "1" / "metrics.json").write_text("{")
     with caplog.at_level(logging.WARNING):
         assert store.best_step() == 2
-    assert "Step 1 counts as one without metrics" in caplog.text
+    assert "Step 1 is treated as one without metrics" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"best_mode": "largest"}, "not 'largest'"),
+        ({"best_mode": "largest"}, "found 'largest'"),
         ({"keep_latest": 0}, "keep_latest=0"),
         ({"keep_best": -1}, "keep_best=-1"),
         ({"keep_period": 0}, "keep_period=0"),
     ],
 )
-def test_settings_that_keep_nothing_are_refused(open_store, options, message):
+def test_invalid_settings_are_refused(open_store, options, message):
     with pytest.raises(ConfigError, match=message):
         open_store(**options)

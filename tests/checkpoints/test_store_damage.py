@@ -1,4 +1,4 @@
-"""Damage of every kind to every file of a step: what is read then, and what follows."""
+"""Tests of damaged steps: every kind of damage to every file of a step."""
 
 import contextlib
 import logging
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bertgen_jax.checkpoints import store as state_lib
+from bertgen_jax.checkpoints.store import CheckpointStore
 from bertgen_jax.errors import CheckpointError
 
 ABSTRACT = {
@@ -24,13 +24,11 @@ def state_of(step):
 
 
 def open_store(directory):
-    store = state_lib.CheckpointStore(
-        directory, best_metric=None, best_mode="max", keep_latest=2
-    )
+    store = CheckpointStore(directory, best_metric=None, best_mode="max", keep_latest=2)
     return contextlib.closing(store)
 
 
-def assert_is(result, step):
+def assert_restored(result, step):
     restored_step, state, extra = result
     assert restored_step == step
     assert extra == {"position": step}
@@ -40,7 +38,7 @@ def assert_is(result, step):
 
 @pytest.fixture(scope="module")
 def two_steps(tmp_path_factory):
-    """Steps 10 and 20 as they were written; tests damage copies of them."""
+    """Intact steps 10 and 20; tests damage copies of them."""
     directory = tmp_path_factory.mktemp("two_steps")
     with open_store(directory) as store:
         for step in (10, 20):
@@ -72,7 +70,7 @@ def delete(file):
 
 
 @pytest.mark.parametrize("damage", [flip_a_bit, truncate, lengthen, delete])
-def test_damage_to_any_file_is_found_and_the_step_before_is_used(
+def test_damage_to_any_file_is_detected_and_the_previous_step_is_used(
     two_steps, tmp_path, caplog, damage
 ):
     files = sorted(file for file in (two_steps / "20").rglob("*") if file.is_file())
@@ -81,12 +79,12 @@ def test_damage_to_any_file_is_found_and_the_step_before_is_used(
     assert any(name.startswith("state/") for name in names)
     for name in names:
         if (damage, name) == (delete, "digests.json"):
-            continue  # cannot be verified: the test below
+            continue  # not verified: see the next test
         steps = shutil.copytree(two_steps, tmp_path / name.replace("/", "-"))
         damage(steps / "20" / name)
         caplog.clear()
         with open_store(steps) as store, caplog.at_level(logging.WARNING):
-            assert_is(store.restore(None, ABSTRACT), 10)
+            assert_restored(store.restore(None, ABSTRACT), 10)
             (line,) = (r for r in caplog.records if r.name.startswith("bertgen_jax"))
             assert name in line.getMessage()
             with pytest.raises(CheckpointError, match="20 is damaged") as error:
@@ -96,10 +94,10 @@ def test_damage_to_any_file_is_found_and_the_step_before_is_used(
                 store.restore_params(20, "kernel")
 
 
-def test_a_step_that_lost_its_digests_is_used_with_a_log_line(steps, caplog):
+def test_a_step_without_digests_is_used_with_a_warning(steps, caplog):
     (steps / "20" / "digests.json").unlink()
     with open_store(steps) as store, caplog.at_level(logging.WARNING):
-        assert_is(store.restore(None, ABSTRACT), 20)
+        assert_restored(store.restore(None, ABSTRACT), 20)
     assert "not verified" in caplog.text
 
 
@@ -114,10 +112,10 @@ def test_an_unverifiable_step_that_cannot_be_read_is_a_clear_error(steps):
         store.restore(None, ABSTRACT)
 
 
-def test_an_empty_directory_is_no_step_to_restore(steps):
+def test_an_empty_directory_is_a_damaged_step(steps):
     (steps / "30").mkdir()
     with open_store(steps) as store:
-        assert_is(store.restore(None, ABSTRACT), 20)
+        assert_restored(store.restore(None, ABSTRACT), 20)
 
 
 def test_when_every_step_is_damaged_nothing_is_restored(steps):
@@ -130,26 +128,26 @@ def test_when_every_step_is_damaged_nothing_is_restored(steps):
         store.restore(None, ABSTRACT)
 
 
-def test_training_on_from_the_older_step_keeps_what_it_saves(steps, caplog):
+def test_steps_saved_after_a_damaged_step_are_kept(steps, caplog):
     flip_a_bit(steps / "20" / "extra.json")
     with open_store(steps) as store, caplog.at_level(logging.WARNING):
-        assert_is(store.restore(None, ABSTRACT), 10)
+        assert_restored(store.restore(None, ABSTRACT), 10)
         for step in (15, 20):
             store.save(step, state_of(step), {"position": step})
         store.wait()
         assert store.steps() == [15, 20]
-        assert_is(store.restore(None, ABSTRACT), 20)
+        assert_restored(store.restore(None, ABSTRACT), 20)
     assert "step 20 was moved to" in caplog.text
     assert {path.name for path in steps.iterdir()} == {"15", "20", "20.damaged"}
 
 
-def test_what_a_kill_leaves_is_ignored_and_cleaned_by_the_next_save(steps):
+def test_temporary_directories_are_ignored_and_deleted_by_the_next_save(steps):
     shutil.copytree(steps / "20", steps / "30.tmp")
     (steps / "10").rename(steps / "10.tmp")  # killed while it was deleted
     with open_store(steps) as store:
         assert store.steps() == [20]
-        assert_is(store.restore(None, ABSTRACT), 20)
-        assert (steps / "30.tmp").exists()  # a reader beside a writer deletes nothing
+        assert_restored(store.restore(None, ABSTRACT), 20)
+        assert (steps / "30.tmp").exists()  # a reader deletes nothing
         store.save(30, state_of(30), {"position": 30})
         store.wait()
     assert {path.name for path in steps.iterdir()} == {"20", "30"}

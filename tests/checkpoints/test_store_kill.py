@@ -1,6 +1,6 @@
-"""A run killed with SIGKILL in a save: what it had committed is there, bit for bit.
+"""Tests that SIGKILL during a save loses no committed step.
 
-Run as a script, this file is the victim: it saves one step after the other for ever.
+Run as a script, this file is the process to kill: it saves steps without end.
 """
 
 import contextlib
@@ -17,13 +17,13 @@ import jax
 import numpy as np
 import pytest
 
-from bertgen_jax.checkpoints import store as state_lib
+from bertgen_jax.checkpoints.store import CheckpointStore
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 
 def state_of(step):
-    """A state of several files' size that differs in every step."""
+    """Returns a state large enough for several files; it differs in every step."""
     generator = np.random.default_rng(step)
     return {
         name: jax.numpy.asarray(generator.normal(size=(200, 200)).astype(np.float32))
@@ -32,38 +32,38 @@ def state_of(step):
 
 
 def open_store(directory):
-    store = state_lib.CheckpointStore(directory, best_metric="loss", best_mode="min")
+    store = CheckpointStore(directory, best_metric="loss", best_mode="min")
     return contextlib.closing(store)
 
 
-def save_for_ever(directory):
+def save_without_end(directory):
     with open_store(directory) as store:
         for step in range(1, sys.maxsize):
             store.save(step, state_of(step), {"position": step}, {"loss": -step})
-            print(step - 1, flush=True)  # that one is committed, `step` is under way
+            print(step - 1, flush=True)  # committed; `step` is being written
 
 
 def kill_while_saving(directory, committed, delay_s):
-    """Kills a victim `delay_s` after it has reported `committed` steps.
+    """Kills a saving process `delay_s` after it has reported `committed` steps.
 
     Returns:
       The last step that it reported as committed.
     """
-    victim = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, __file__, str(directory)],
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"},
         text=True,
     )
     try:
-        for line in victim.stdout:
+        for line in process.stdout:
             if int(line) >= committed:
                 break
         time.sleep(delay_s)
     finally:
-        victim.send_signal(signal.SIGKILL)
-        rest, _ = victim.communicate()
-    assert victim.returncode == -signal.SIGKILL
+        process.send_signal(signal.SIGKILL)
+        rest, _ = process.communicate()
+    assert process.returncode == -signal.SIGKILL
     return int((line + rest).split()[-1])
 
 
@@ -73,7 +73,7 @@ def assert_nothing_is_lost(directory, committed, caplog):
     )
     with open_store(directory) as store, caplog.at_level(logging.WARNING):
         step, state, extra = store.restore(None, abstract)
-        assert step in (committed, committed + 1)  # killed just before it could report
+        assert step in (committed, committed + 1)  # + 1 if killed before its report
         assert extra == {"position": step}
         for name, array in state_of(step).items():
             assert np.array_equal(state[name], array)
@@ -99,4 +99,4 @@ def test_kills_at_many_moments_lose_nothing_committed(tmp_path, caplog):
 
 
 if __name__ == "__main__":
-    save_for_ever(sys.argv[1])
+    save_without_end(sys.argv[1])

@@ -1,6 +1,6 @@
-"""Two processes save and restore one sharded state on a shared file system.
+"""Tests that two processes save and restore one sharded state.
 
-Run as a script, this file is one of the two.
+Run as a script, this file is one of the two processes.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from bertgen_jax.checkpoints import store as state_lib
+from bertgen_jax.checkpoints.store import CheckpointStore
 from bertgen_jax.errors import CheckpointError
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -25,13 +25,11 @@ KERNEL = np.arange(64, dtype=np.float32).reshape(16, 4)
 
 
 def open_store(directory):
-    store = state_lib.CheckpointStore(
-        directory, best_metric=None, best_mode="max", keep_latest=2
-    )
+    store = CheckpointStore(directory, best_metric=None, best_mode="max", keep_latest=2)
     return contextlib.closing(store)
 
 
-def one_of_two(directory, port, process):
+def run_process(directory, port, process):
     jax.distributed.initialize(f"localhost:{port}", 2, process)
     mesh = jax.make_mesh((2,), ("fsdp",), (AxisType.Auto,))
     sharding = NamedSharding(mesh, P("fsdp"))
@@ -40,7 +38,7 @@ def one_of_two(directory, port, process):
     with open_store(directory) as store:
         for step in (1, 2):
             store.save(step, {"w": step * kernel}, {"position": step})
-        with pytest.raises(CheckpointError):  # on both, so that neither waits
+        with pytest.raises(CheckpointError):  # on both processes, so that neither waits
             store.save(2, {"w": kernel}, {})
         if process == 0:
             (directory / "2" / "extra.json").write_text("damaged")
@@ -80,4 +78,4 @@ def test_two_processes_save_agree_on_the_intact_step_and_restore(tmp_path):
 
 
 if __name__ == "__main__":
-    one_of_two(pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    run_process(pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
