@@ -21,10 +21,11 @@ from bertgen_jax.decoding import search
 from bertgen_jax.decoding.beam_search import Beams
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.decoding.step_function import Prompt, SearchResult
+from bertgen_jax.generation import decoder_step
 from bertgen_jax.generation import generator as generator_lib
+from bertgen_jax.generation.decoder_step import DecoderWeights, KVCache
 from bertgen_jax.generation.generator import Generator, Inputs
-from bertgen_jax.models import decoder_step
-from bertgen_jax.models.decoder_step import Memory, Slots, Weights
+from bertgen_jax.generation.prefill import PrefillCache
 
 _WIDTH_MULTIPLE = 32  # tokens: few shapes to compile
 _FIRST_ROOM = 64  # positions; few targets are longer, and for them there is more
@@ -171,11 +172,11 @@ class _Places:
             generator.params,
             inputs,
         )
-        self._memory, self.state = jax.tree.map(
+        self._prefill_cache, self.state = jax.tree.map(
             lambda x: jnp.zeros(x.shape, x.dtype), shapes
         )
         self._room = min(_FIRST_ROOM, config.num_new_tokens)
-        self._slots = generator_lib.new_slots(generator.model, config, size, self._room)
+        self._cache = generator_lib.new_cache(generator.model, config, size, self._room)
         self.is_open = np.zeros(size, bool)
         self.found: SearchResult | None = None
 
@@ -212,13 +213,13 @@ class _Places:
         for place, (row, (index, _)) in enumerate(zip(free, sources, strict=False)):
             rows[place] = row
             self._occupants[row] = index
-        self._memory, self.state = _admit(
+        self._prefill_cache, self.state = _admit(
             self._generator.model,
             self._config,
             self._generator.params,
             self._inputs(sources, self._batch),
             rows,
-            self._memory,
+            self._prefill_cache,
             self.state,
         )
 
@@ -236,11 +237,11 @@ class _Places:
     def run(self, least_open: int = 0, one_step: bool = False) -> None:
         """Goes on until no more sources than `least_open` are open, or one step."""
         while True:
-            self.state, self._slots, self.found, is_open, last = _run(
+            self.state, self._cache, self.found, is_open, last = _run(
                 self._config,
                 self._generator.weights,
-                self._memory,
-                self._slots,
+                self._prefill_cache,
+                self._cache,
                 self.state,
                 least_open,
                 1 if one_step else self._config.num_new_tokens,
@@ -248,7 +249,7 @@ class _Places:
             self.is_open, last = jax.device_get((is_open, last))
             if last == self._room and self.is_open.sum() > least_open:
                 more = self._config.num_new_tokens - self._room
-                self._slots = _extended(self._slots, more * self._config.num_rows)
+                self._cache = _extended(self._cache, more * self._config.num_rows)
                 self._room += more
             elif self.is_open.sum() <= least_open:
                 return
@@ -272,8 +273,8 @@ class _Places:
         )
         rows = np.array(order[:size], np.int32)
         self._occupants = [self._occupants[row] for row in rows]
-        self._memory, self._slots, self.state = _gather(
-            (self._memory, self._slots, self.state), rows
+        self._prefill_cache, self._cache, self.state = _gather(
+            (self._prefill_cache, self._cache, self.state), rows
         )
 
 
@@ -284,43 +285,43 @@ def _admit(
     params: Any,
     inputs: Inputs,
     rows: jax.Array,
-    memory: Memory,
+    prefill_cache: PrefillCache,
     state: search.State,
-) -> tuple[Memory, search.State]:
+) -> tuple[PrefillCache, search.State]:
     """Reads new sources into the places `rows`; one that is not there is nowhere."""
     new = generator_lib.begin(model, config, params, inputs)
     return jax.tree.map(
-        lambda old, new: old.at[rows].set(new, mode="drop"), (memory, state), new
+        lambda old, new: old.at[rows].set(new, mode="drop"), (prefill_cache, state), new
     )
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=(3, 4))
 def _run(
     config: GenerationConfig,
-    weights: Weights,
-    memory: Memory,
-    slots: Slots,
+    weights: DecoderWeights,
+    prefill_cache: PrefillCache,
+    cache: KVCache,
     state: search.State,
     least_open: jax.Array,
     most_steps: jax.Array,
-) -> tuple[search.State, Slots, SearchResult, jax.Array, jax.Array]:
+) -> tuple[search.State, KVCache, SearchResult, jax.Array, jax.Array]:
     """See `search.advance`; also what was found, who is open, and how far they are."""
-    state, slots = search.advance(
-        functools.partial(decoder_step.step, weights, memory),
-        slots,
+    state, cache = search.advance(
+        functools.partial(decoder_step.step, weights, prefill_cache),
+        cache,
         state,
         config,
-        room=slots.keys[0].shape[3] // config.num_rows,
+        room=cache.capacity // config.num_rows,
         least_open=least_open,
         most_steps=most_steps,
     )
     last = (state.is_open * state.position).max()
-    return state, slots, search.result(state, config), state.is_open, last
+    return state, cache, search.result(state, config), state.is_open, last
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def _extended(slots: Slots, count: int) -> Slots:
-    return slots.extended(count)
+def _extended(cache: KVCache, count: int) -> KVCache:
+    return cache.extended(count)
 
 
 @jax.jit

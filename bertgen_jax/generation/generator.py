@@ -13,15 +13,16 @@ from bertgen_jax.decoding import search
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.decoding.step_function import Prompt, SearchResult
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.models import decoder_step
+from bertgen_jax.generation import decoder_step
+from bertgen_jax.generation.decoder_step import DecoderWeights, KVCache
+from bertgen_jax.generation.prefill import PrefillCache, prefill
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
 from bertgen_jax.models.config import BertGenerationConfig
 from bertgen_jax.models.create import GenerativeModel
-from bertgen_jax.models.decoder_step import Memory, Slots, Weights
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
 
-# Positions that a cache has slots for at first; then twice as many, and so on.
+# Positions that the first cache has slots for; then twice as many, and so on.
 _FIRST_ROOM = 32
 
 
@@ -375,8 +376,8 @@ def checked_mask(
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
-def _prepare(params: Any, config: BertGenerationConfig, dtype: Any) -> Weights:
-    return decoder_step.prepare(params, config, dtype)
+def _prepare(params: Any, config: BertGenerationConfig, dtype: Any) -> DecoderWeights:
+    return decoder_step.convert_weights(params, config, dtype)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -384,19 +385,19 @@ def _generate(
     model: GenerativeModel,
     config: GenerationConfig,
     params: Any,
-    weights: Weights,
+    weights: DecoderWeights,
     inputs: Inputs,
 ) -> SearchResult:
-    memory, state = begin(model, config, params, inputs)
+    prefill_cache, state = begin(model, config, params, inputs)
     room = min(_FIRST_ROOM, config.num_new_tokens)
-    slots = new_slots(model, config, len(inputs.prompt.ids), room)
+    cache = new_cache(model, config, len(inputs.prompt.ids), room)
     while True:  # unrolled: a step attends to as many slots as may be filled
-        step = functools.partial(decoder_step.step, weights, memory)
-        state, slots = search.advance(step, slots, state, config, room=room)
+        step = functools.partial(decoder_step.step, weights, prefill_cache)
+        state, cache = search.advance(step, cache, state, config, room=room)
         if room == config.num_new_tokens:
             return search.result(state, config)
         more = min(room, config.num_new_tokens - room)
-        slots, room = slots.extended(more * config.num_rows), room + more
+        cache, room = cache.extended(more * config.num_rows), room + more
 
 
 def begin(
@@ -404,7 +405,7 @@ def begin(
     config: GenerationConfig,
     params: Any,
     inputs: Inputs,
-) -> tuple[Memory, search.State]:
+) -> tuple[PrefillCache, search.State]:
     """Reads sources and prompts.
 
     Args:
@@ -418,28 +419,28 @@ def begin(
     """
     ids, mask = right_aligned(inputs.prompt.ids, inputs.prompt.mask)
     prompt = inputs.prompt.replace(ids=ids, mask=mask)
-    prefix_ids, prefix_mask = prompt.ids[:, :-1], prompt.mask[:, :-1]
-    run = functools.partial(model.apply, {"params": params}, method="read")
-    if isinstance(model, EncoderDecoder):
-        memory = run(inputs.source_ids, inputs.source_mask, prefix_ids, prefix_mask)
-    elif isinstance(model, BertGenerationDecoder):
-        memory = run(prefix_ids, prefix_mask, inputs.source_states, inputs.source_mask)
-    else:
-        memory = run(
-            jnp.concatenate([inputs.source_ids, prefix_ids], axis=1),
-            jnp.concatenate([inputs.source_mask, prefix_mask], axis=1),
-        )
-    return memory, search.start(prompt, config)
+    cache = prefill(
+        model,
+        params,
+        prompt.ids[:, :-1],
+        prompt.mask[:, :-1],
+        source_ids=inputs.source_ids,
+        source_mask=inputs.source_mask,
+        source_states=inputs.source_states,
+    )
+    return cache, search.start(prompt, config)
 
 
-def new_slots(
+def new_cache(
     model: GenerativeModel,
     config: GenerationConfig,
     batch: int,
     room: int,
-) -> Slots:
-    """Free slots for the first `room` tokens of each row of `batch` sources."""
-    return Slots.empty(target_stack(model), batch, room * config.num_rows, model.dtype)
+) -> KVCache:
+    """Returns an empty cache for `room` tokens of each row of `batch` sources."""
+    return KVCache.zeros(
+        target_stack(model), batch, room * config.num_rows, model.dtype
+    )
 
 
 def right_aligned(ids: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -12,10 +12,8 @@ from bertgen_jax.errors import ConfigError, nearest
 from bertgen_jax.models import masks
 from bertgen_jax.models.cache import Cache, LayerCache
 from bertgen_jax.models.config import BertGenerationConfig
-from bertgen_jax.models.decoder_step import LayerMemory, Memory
 from bertgen_jax.models.layers import Embeddings, TransformerLayer, layer_norm
 from bertgen_jax.models.lm_head import LanguageModelHead
-from bertgen_jax.models.masks import token_positions
 from bertgen_jax.models.outputs import DecoderOutput, StackOutput
 
 # What the backward pass recomputes instead of keeping. "dots" keeps the products with
@@ -422,46 +420,3 @@ class BertGenerationDecoder(nn.Module):
     ) -> Cache:
         """Makes an empty cache; see `BertGenerationEncoder.init_cache`."""
         return self.bert.init_cache(batch_size, capacity, encoder_hidden_states)
-
-    def read(
-        self,
-        prefix_ids: jax.Array,
-        prefix_mask: jax.Array,
-        encoder_hidden_states: jax.Array | None = None,
-        encoder_attention_mask: jax.Array | None = None,
-    ) -> Memory:
-        """Reads what targets begin with and attend to; `decoder_step` goes on from it.
-
-        Args:
-          prefix_ids: i32[B, P]; P may be 0.
-          prefix_mask: bool[B, P] keep-mask of it; positions are counted without
-            padding.
-          encoder_hidden_states: [B, S, D] source to attend to.
-          encoder_attention_mask: bool[B, S] keep-mask of the source; None keeps all.
-        """
-        batch, length = prefix_ids.shape
-        cache = self.init_cache(batch, length, encoder_hidden_states)
-        if length:
-            cache = self.bert(
-                prefix_ids,
-                prefix_mask,
-                token_positions(prefix_mask),
-                encoder_attention_mask=encoder_attention_mask,
-                past_key_values=cache,
-            ).past_key_values
-        has_source = encoder_hidden_states is not None
-        if has_source and encoder_attention_mask is None:
-            encoder_attention_mask = jnp.ones(encoder_hidden_states.shape[:2], bool)
-        return Memory(
-            layers=tuple(
-                LayerMemory(
-                    key=layer.key.swapaxes(2, 3) if length else None,
-                    value=layer.value if length else None,
-                    cross_key=layer.cross_key.swapaxes(2, 3) if has_source else None,
-                    cross_value=layer.cross_value,
-                )
-                for layer in cache.layers
-            ),
-            source_mask=encoder_attention_mask,
-            prefix_mask=prefix_mask if length else None,
-        )

@@ -1,7 +1,7 @@
 """What is remembered of the tokens so far: the key/value cache of a decoder.
 
-Slots are written in order, for plain left-to-right use and for what is read before a
-search; a search has slots of its own, `decoder_step.Slots`.
+Slots are written in order, for plain left-to-right use and for prefill;
+a search has a cache of its own, `generation.decoder_step.KVCache`.
 """
 
 import jax

@@ -12,8 +12,6 @@ from bertgen_jax.models.bert_generation import (
 )
 from bertgen_jax.models.cache import Cache
 from bertgen_jax.models.config import EncoderDecoderConfig
-from bertgen_jax.models.decoder_step import Memory
-from bertgen_jax.models.masks import token_positions
 from bertgen_jax.models.outputs import DecoderOutput, EncoderDecoderOutput, StackOutput
 
 
@@ -178,7 +176,7 @@ class EncoderDecoder(nn.Module):
             attention_mask=decoder_attention_mask,
             position_ids=decoder_position_ids,
             inputs_embeds=decoder_inputs_embeds,
-            encoder_hidden_states=self._bridge(encoder_hidden_states),
+            encoder_hidden_states=self.bridge(encoder_hidden_states),
             encoder_attention_mask=encoder_attention_mask,
             past_key_values=past_key_values,
             output_attentions=output_attentions,
@@ -186,49 +184,17 @@ class EncoderDecoder(nn.Module):
             deterministic=deterministic,
         )
 
-    def read(
-        self,
-        input_ids: jax.Array,
-        attention_mask: jax.Array,
-        prefix_ids: jax.Array,
-        prefix_mask: jax.Array,
-    ) -> Memory:
-        """Reads sources, and how targets begin, for `decoder_step` to go on from.
-
-        Padding may stand anywhere in a source: positions are counted without it.
-
-        Args:
-          input_ids: i32[B, S].
-          attention_mask: bool[B, S] keep-mask.
-          prefix_ids: i32[B, P] first tokens of the targets; P may be 0.
-          prefix_mask: bool[B, P] keep-mask of them.
-
-        Raises:
-          ConfigError: a source is longer than the position table.
-        """
-        positions = self.config.encoder.max_position_embeddings
-        if input_ids.shape[1] > positions:
-            raise ConfigError(
-                f"the sources have {input_ids.shape[1]} positions; the encoder has "
-                f"{positions} (max_position_embeddings). Truncate the text when "
-                "tokenizing."
-            )
-        places = token_positions(attention_mask)
-        states = self.encode(input_ids, attention_mask, places).last_hidden_state
-        return self.decoder.read(
-            prefix_ids, prefix_mask, self._bridge(states), attention_mask
-        )
-
     def init_cache(self, encoder_hidden_states: jax.Array, capacity: int) -> Cache:
         """A decoder cache of `capacity` slots for sources [B, S, D of the encoder]."""
-        states = self._bridge(encoder_hidden_states)
+        states = self.bridge(encoder_hidden_states)
         return self.decoder.init_cache(states.shape[0], capacity, states)
+
+    def bridge(self, states: jax.Array | None) -> jax.Array | None:
+        """Maps encoder states [B, S, D] to the decoder's width, if widths differ."""
+        if states is None or not self._widths_differ:
+            return states
+        return self.enc_to_dec_proj(states)
 
     @property
     def _widths_differ(self) -> bool:
         return self.config.encoder.hidden_size != self.config.decoder.hidden_size
-
-    def _bridge(self, states: jax.Array | None) -> jax.Array | None:
-        if states is None or not self._widths_differ:
-            return states
-        return self.enc_to_dec_proj(states)

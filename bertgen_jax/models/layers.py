@@ -200,6 +200,10 @@ class TransformerLayer(nn.Module):
 
     The second line only with a source. Where it goes in GPT-2's block the paper does
     not say; this is the peer's place.
+
+    Generation computes the same layer one token at a time in
+    `generation.decoder_step`; `tests/generation/test_decoder_step.py` proves the two
+    equal.
     """
 
     config: BertGenerationConfig

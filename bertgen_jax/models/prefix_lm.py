@@ -13,7 +13,6 @@ from flax import linen as nn
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
 from bertgen_jax.models.config import PrefixLanguageModelConfig
-from bertgen_jax.models.decoder_step import Memory
 from bertgen_jax.models.masks import token_positions
 from bertgen_jax.models.outputs import EncoderDecoderOutput
 
@@ -75,10 +74,6 @@ class PrefixLanguageModel(nn.Module):
         return EncoderDecoderOutput(
             self.decoder.logits(out.last_hidden_state[:, length:])
         )
-
-    def read(self, prefix_ids: jax.Array, prefix_mask: jax.Array) -> Memory:
-        """Reads sources and how targets begin, i32[B, P]; see `decoder.read`."""
-        return self.decoder.read(prefix_ids, prefix_mask)
 
     def _check_room(self, source: int, target: int) -> None:
         positions = self.config.decoder.max_position_embeddings

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bertgen_jax.models import decoder_step
+from bertgen_jax.generation import decoder_step
+from bertgen_jax.generation.decoder_step import KVCache
+from bertgen_jax.generation.prefill import prefill_decoder
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
 from bertgen_jax.models.config import BertGenerationConfig
-from bertgen_jax.models.decoder_step import Slots
 
 STACK = BertGenerationConfig(
     vocab_size=31,
@@ -86,12 +87,17 @@ def stepped(decoder, params, prefix, prefix_mask, targets, states, source_mask):
     Sources stand at different positions: each waits for some steps, in which it reads
     its last token once more.
     """
-    memory = decoder.apply(
-        {"params": params}, prefix, prefix_mask, states, source_mask, method="read"
+    prefill_cache = decoder.apply(
+        {"params": params},
+        prefix,
+        prefix_mask,
+        states,
+        source_mask,
+        method=prefill_decoder,
     )
-    weights = decoder_step.prepare(params, decoder.config, decoder.dtype)
-    slots = Slots.empty(decoder.config, BATCH, ROWS * STEPS, decoder.dtype)
-    step = jax.jit(functools.partial(decoder_step.step, weights, memory))
+    weights = decoder_step.convert_weights(params, decoder.config, decoder.dtype)
+    cache = KVCache.zeros(decoder.config, BATCH, ROWS * STEPS, decoder.dtype)
+    step = jax.jit(functools.partial(decoder_step.step, weights, prefill_cache))
     logits = np.zeros((BATCH, ROWS, STEPS, 31), np.float32)
     everyone, rows = np.arange(BATCH), np.arange(ROWS)
     for turn in range(2 * STEPS):
@@ -100,7 +106,7 @@ def stepped(decoder, params, prefix, prefix_mask, targets, states, source_mask):
         slot = np.arange(ROWS * STEPS)
         ancestors = (slot[None] // ROWS <= positions[:, None])[:, None]
         ancestors = ancestors & (slot[None] % ROWS == rows[:, None])[None]
-        found, slots = step(slots, ids, positions.astype(np.int32), ancestors)
+        found, cache = step(cache, ids, positions.astype(np.int32), ancestors)
         logits[everyone, :, positions] = np.moveaxis(found, 0, 2)
     return logits
 
