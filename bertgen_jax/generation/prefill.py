@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
 from bertgen_jax.models.create import GenerativeModel
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
@@ -144,13 +143,7 @@ def _prefill_encoder_decoder(
     prefix_mask: jax.Array,
 ) -> PrefillCache:
     """Encodes sources i32[B, S], then reads prefixes i32[B, P] as `prefill_decoder`."""
-    positions = model.config.encoder.max_position_embeddings
-    if input_ids.shape[1] > positions:
-        raise ConfigError(
-            f"the sources have {input_ids.shape[1]} positions; the encoder has "
-            f"{positions} (max_position_embeddings). Truncate the text when "
-            "tokenizing."
-        )
+    model.config.encoder.check_positions(input_ids.shape[1], "the source")
     source_positions = token_positions(attention_mask)
     states = model.encode(input_ids, attention_mask, source_positions).last_hidden_state
     return prefill_decoder(

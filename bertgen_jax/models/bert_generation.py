@@ -141,12 +141,7 @@ class BertGenerationEncoder(nn.Module):
             if past_key_values is not None:
                 start = past_key_values.index
                 last = past_key_values.known_index + length
-            if last > self.config.max_position_embeddings:
-                raise ConfigError(
-                    f"the sequence has {last} positions; the model has "
-                    f"{self.config.max_position_embeddings} (max_position_embeddings). "
-                    "Truncate the text when tokenizing."
-                )
+            self.config.check_positions(last)
             position_ids = (start + jnp.arange(length))[None, :]
         return self.embeddings(
             input_ids, inputs_embeds, position_ids, deterministic, tables

@@ -17,12 +17,16 @@ from bertgen_jax.models.bert_config import first_position as first_position
 from bertgen_jax.models.config_file import read_json as read_json
 from bertgen_jax.models.stack_config import (
     ENCODER_TYPES,
+    LENGTH_ADVICE,
     MODEL_TYPE,
     MODEL_TYPES,
     SIZE_FIELDS,
     BertGenerationConfig,
 )
+from bertgen_jax.models.stack_config import POSITION_TABLE as POSITION_TABLE
+from bertgen_jax.models.stack_config import WORD_TABLE as WORD_TABLE
 
+DECODER_STACK = "decoder/bert"  # path in the params of a sequence-to-sequence model
 COMPOSITE_MODEL_TYPE = "encoder-decoder"
 
 
@@ -95,6 +99,53 @@ class EncoderDecoderConfig:
                 f"{'; '.join(different)}. What is shared is one set of arrays, so "
                 "these must be equal."
             )
+
+    @property
+    def architecture(self) -> str:
+        """Always "encoder-decoder"."""
+        return "encoder-decoder"
+
+    @property
+    def stacks(self) -> dict[str, BertGenerationConfig]:
+        """The stacks of the model by side: "encoder" and "decoder"."""
+        return {"encoder": self.encoder, "decoder": self.decoder}
+
+    @property
+    def source_config(self) -> BertGenerationConfig:
+        """The stack that reads source texts: the encoder."""
+        return self.encoder
+
+    @property
+    def target_config(self) -> BertGenerationConfig:
+        """The stack that reads target texts: the decoder."""
+        return self.decoder
+
+    def param_path(self, side: str, path: str) -> str:
+        """Returns where the params of the model keep a parameter of a side's stack.
+
+        What the sides share is kept in the decoder.
+
+        Args:
+          side: "encoder" or "decoder".
+          path: of the parameter in its stack, such as `WORD_TABLE`.
+        """
+        if side == "encoder" and not self.shares(path):
+            return f"encoder/{path}"
+        return f"{DECODER_STACK}/{path}"
+
+    def check_lengths(
+        self, source: int, target: int, advice: str = LENGTH_ADVICE
+    ) -> None:
+        """Checks that a source fits into the encoder and a target into the decoder.
+
+        Args:
+          source, target, advice: see `BertGenerationConfig.check_lengths`.
+
+        Raises:
+          ConfigError: a stack has not enough positions.
+        """
+        self.encoder.check_positions(source, "the source", advice)
+        self.decoder.check_positions(target, "the target", advice)
 
     @property
     def tie_word_embeddings(self) -> bool:
@@ -216,6 +267,43 @@ class PrefixLanguageModelConfig:
             )
         _check_start(self)
         _check_row("pad_token_id", self.pad_token_id, self.decoder, "decoder")
+
+    @property
+    def architecture(self) -> str:
+        """Always "decoder"."""
+        return self.decoder.architecture
+
+    @property
+    def stacks(self) -> dict[str, BertGenerationConfig]:
+        """The stacks of the model by side: one, "decoder"."""
+        return {"decoder": self.decoder}
+
+    @property
+    def source_config(self) -> BertGenerationConfig:
+        """The stack that reads source texts: the decoder."""
+        return self.decoder
+
+    @property
+    def target_config(self) -> BertGenerationConfig:
+        """The stack that reads target texts: the decoder."""
+        return self.decoder
+
+    def param_path(self, side: str, path: str) -> str:
+        """Returns where the params keep a parameter; both sides are one stack."""
+        return f"{DECODER_STACK}/{path}"
+
+    def check_lengths(
+        self, source: int, target: int, advice: str = LENGTH_ADVICE
+    ) -> None:
+        """Checks that a source and a target fit into one sequence.
+
+        Args:
+          source, target, advice: see `BertGenerationConfig.check_lengths`.
+
+        Raises:
+          ConfigError: the stack has not enough positions.
+        """
+        self.decoder.check_lengths(source, target, advice)
 
     @property
     def pad_token_id(self) -> int | None:

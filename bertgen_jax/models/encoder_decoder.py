@@ -11,7 +11,7 @@ from bertgen_jax.models.bert_generation import (
     check_one_input,
 )
 from bertgen_jax.models.cache import Cache
-from bertgen_jax.models.config import EncoderDecoderConfig
+from bertgen_jax.models.config import WORD_TABLE, EncoderDecoderConfig
 from bertgen_jax.models.outputs import DecoderOutput, EncoderDecoderOutput, StackOutput
 
 
@@ -126,7 +126,7 @@ class EncoderDecoder(nn.Module):
         config, trunk = self.config, self.decoder.bert
         stack = trunk if config.share_encoder_decoder else self.encoder
         # Of the embedding block all may be the decoder's, or only the tables.
-        shares_tables = config.shares("embeddings/word_embeddings/embedding")
+        shares_tables = config.shares(WORD_TABLE)
         shares_norm = config.shares("embeddings/LayerNorm/scale")
         embedder = trunk if shares_norm else stack
         hidden = embedder.embed(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.models.create import Seq2SeqModel
 
 Batch = Mapping[str, jax.Array]
 
@@ -76,12 +76,12 @@ def cross_entropy(
 
 
 def teacher_forced_logits(
-    model: EncoderDecoder, params: Any, batch: Batch, dropout_key: jax.Array | None
+    model: Seq2SeqModel, params: Any, batch: Batch, dropout_key: jax.Array | None
 ) -> jax.Array:
     """Logits f32[B, T, V] of a batch's targets, each given the true ones before it.
 
     Args:
-      model: an encoder-decoder.
+      model: an encoder-decoder or a prefix language model.
       params: its parameters.
       batch: as `data.batching.collate` makes it.
       dropout_key: None for no dropout.

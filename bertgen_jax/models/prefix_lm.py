@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
 from bertgen_jax.models.config import PrefixLanguageModelConfig
 from bertgen_jax.models.masks import token_positions
@@ -60,7 +59,7 @@ class PrefixLanguageModel(nn.Module):
           ConfigError: source and target are longer than the position table.
         """
         (batch, length), steps = input_ids.shape, decoder_input_ids.shape[1]
-        self._check_room(length, steps)
+        self.config.check_lengths(length, steps)
         if attention_mask is None:
             attention_mask = jnp.ones((batch, length), bool)
         target_mask = jnp.ones((batch, steps), bool)
@@ -74,13 +73,3 @@ class PrefixLanguageModel(nn.Module):
         return EncoderDecoderOutput(
             self.decoder.logits(out.last_hidden_state[:, length:])
         )
-
-    def _check_room(self, source: int, target: int) -> None:
-        positions = self.config.decoder.max_position_embeddings
-        if source + target > positions:
-            raise ConfigError(
-                f"the source has {source} tokens and the target up to {target}, the "
-                f"start token counted; together they may have {positions} "
-                "(max_position_embeddings). Truncate the source when tokenizing, or "
-                "lower max_new_tokens."
-            )

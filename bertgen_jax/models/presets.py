@@ -1,7 +1,7 @@
-"""The sizes of the paper and two smaller ones, as fields of `BertGenerationConfig`."""
+"""Names sizes of stacks: those of the paper, and smaller ones."""
 
 SIZES = {
-    # For demos and tests: trains on two CPU cores in minutes.
+    # For demos: trains on two CPU cores in minutes.
     "tiny": {
         "hidden_size": 128,
         "num_hidden_layers": 2,
@@ -27,5 +27,12 @@ SIZES = {
         "num_hidden_layers": 24,
         "num_attention_heads": 16,
         "intermediate_size": 4096,
+    },
+    # For tests: compiles in seconds, learns nothing.
+    "micro": {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
     },
 }

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from bertgen_jax import rng, trees
-from bertgen_jax.errors import ConfigError, nearest
+from bertgen_jax.errors import ConfigError, check_choice
 from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
     BertGenerationEncoder,
 )
-from bertgen_jax.models.config import BertGenerationConfig
+from bertgen_jax.models.config import WORD_TABLE, BertGenerationConfig, Config
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
 
@@ -26,9 +26,8 @@ Model = TypeVar(
 )
 
 _SIDES = ("both", "encoder", "decoder")
-_WORDS = "embeddings/word_embeddings/embedding"
 # What has a row, column or number for each word, by the end of its path, and the axis.
-_AXES = {_WORDS: 0, "lm_head/kernel": 1, "lm_head/bias": 0}
+_AXES = {WORD_TABLE: 0, "lm_head/kernel": 1, "lm_head/bias": 0}
 _SPECIAL_IDS = (
     "pad_token_id",
     "bos_token_id",
@@ -59,21 +58,18 @@ def resize_embeddings(
     """
     if not isinstance(vocab_size, int) or vocab_size < 1:
         raise ConfigError(f"vocab_size is {vocab_size!r}; expected a positive integer.")
-    if side not in _SIDES:
-        raise ConfigError(
-            f"side is {side!r}; expected one of {', '.join(_SIDES)}."
-            f"{nearest(side, _SIDES)}"
-        )
+    check_choice("side", side, _SIDES)
     config = model.config
-    stacks = _stacks(config)
+    stacks = config.stacks
+    is_one_stack = isinstance(config, BertGenerationConfig)
     if side != "both":
-        if len(stacks) == 1 or config.shares(_WORDS):
+        if len(stacks) == 1 or config.shares(WORD_TABLE):
             raise ConfigError(
                 f"side is {side!r}, but the model has one word table; expected 'both'."
             )
         stacks = {side: stacks[side]}
-    for name, stack in stacks.items():
-        for field, id_ in _special_ids(config, name):
+    for side_name, stack in stacks.items():
+        for field, id_ in _special_ids(config, side_name):
             if vocab_size <= id_ < stack.vocab_size:
                 raise ConfigError(
                     f"vocab_size is {vocab_size}, which cuts off the row of {field} "
@@ -81,39 +77,35 @@ def resize_embeddings(
                 )
 
     leaves = trees.named(params)
-    if not any(path.endswith(_WORDS) for path in leaves):
+    if not any(path.endswith(WORD_TABLE) for path in leaves):
         raise ConfigError(
-            f"the params hold no {_WORDS}; expected those of the model, without the "
-            '"params" level around them.'
+            f"the params hold no {WORD_TABLE}; expected those of the model, without "
+            'the "params" level around them.'
         )
     for path, leaf in leaves.items():
-        stack = stacks.get(path.partition("/")[0], stacks.get(""))
+        side = config.architecture if is_one_stack else path.partition("/")[0]
+        stack = stacks.get(side)
         axis = next((n for end, n in _AXES.items() if path.endswith(end)), None)
         if stack is not None and axis is not None:
             leaves[path] = _resized(path, leaf, axis, stack, vocab_size, seed)
-    sized = {
-        name: dataclasses.replace(stack, vocab_size=vocab_size)
-        for name, stack in stacks.items()
+    sizes = {
+        side: dataclasses.replace(stack, vocab_size=vocab_size)
+        for side, stack in stacks.items()
     }
-    config = sized[""] if "" in sized else dataclasses.replace(config, **sized)
+    if is_one_stack:
+        config = sizes[config.architecture]
+    else:
+        config = dataclasses.replace(config, **sizes)
     return model.clone(config=config), trees.like(params, leaves)
 
 
-def _stacks(config: Any) -> dict[str, BertGenerationConfig]:
-    """The stacks of a config by field; one that is a stack itself has the name ""."""
-    if isinstance(config, BertGenerationConfig):
-        return {"": config}
-    names = [name for name in ("encoder", "decoder") if hasattr(config, name)]
-    return {name: getattr(config, name) for name in names}
-
-
-def _special_ids(config: Any, name: str) -> Iterator[tuple[str, int]]:
-    """The ids, with their fields, that name rows of a stack's table."""
-    fields = _SPECIAL_IDS
-    if name:
-        yield from _special_ids_of(getattr(config, name), f"{name}.", fields)
-    if name == "encoder":
-        fields = ("pad_token_id",)  # the pair's others are words of the decoder
+def _special_ids(config: Config, side: str) -> Iterator[tuple[str, int]]:
+    """Yields the fields and ids that name rows of a stack's word table."""
+    fields, stack = _SPECIAL_IDS, config.stacks[side]
+    if stack is not config:
+        yield from _special_ids_of(stack, f"{side}.", fields)
+    if side == "encoder" and stack is not config:
+        fields = ("pad_token_id",)  # the other ids of a pair are words of the decoder
     yield from _special_ids_of(config, "", fields)
 
 

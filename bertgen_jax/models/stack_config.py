@@ -17,6 +17,13 @@ MODEL_TYPE = "bert-generation"
 ENCODER_TYPES = (MODEL_TYPE, *bert_config.MODEL_TYPES)
 MODEL_TYPES = (*ENCODER_TYPES, gpt2_config.MODEL_TYPE)  # of a single stack
 
+# Paths of parameters in a stack. A tied softmax uses the word table as well.
+WORD_TABLE = "embeddings/word_embeddings/embedding"  # f32[V, D]
+POSITION_TABLE = "embeddings/position_embeddings/embedding"  # f32[P, D]
+
+# What to do about texts that are too long, where the caller knows nothing better.
+LENGTH_ADVICE = "Truncate the source when tokenizing, or lower max_new_tokens."
+
 SIZE_FIELDS = (
     "vocab_size",
     "hidden_size",
@@ -117,6 +124,74 @@ class BertGenerationConfig:
     def head_dim(self) -> int:
         """Width K of one attention head."""
         return self.hidden_size // self.num_attention_heads
+
+    @property
+    def architecture(self) -> str:
+        """Either "encoder" or "decoder"; see `Seq2SeqConfig` for the others."""
+        return "decoder" if self.is_decoder else "encoder"
+
+    @property
+    def stacks(self) -> dict[str, "BertGenerationConfig"]:
+        """The stacks of the model by side: here one, under "encoder" or "decoder"."""
+        return {self.architecture: self}
+
+    @property
+    def source_config(self) -> "BertGenerationConfig":
+        """The stack that reads source texts: here the only one."""
+        return self
+
+    @property
+    def target_config(self) -> "BertGenerationConfig":
+        """The stack that reads target texts: here the only one."""
+        return self
+
+    def param_path(self, side: str, path: str) -> str:
+        """Returns where the params of the model keep a parameter of a side's stack.
+
+        Args:
+          side: "encoder" or "decoder"; a single stack serves as either.
+          path: of the parameter in its stack, such as `WORD_TABLE`.
+        """
+        return f"bert/{path}" if self.is_decoder else path
+
+    def check_positions(
+        self,
+        length: int,
+        subject: str = "the sequence",
+        advice: str = "Truncate the text when tokenizing.",
+    ) -> None:
+        """Checks that a sequence fits into the table of position embeddings.
+
+        Args:
+          length: positions needed.
+          subject: names in the message, in the singular, what needs the positions.
+          advice: ends the message with what to do.
+
+        Raises:
+          ConfigError: the table has fewer rows.
+        """
+        if length > self.max_position_embeddings:
+            raise ConfigError(
+                f"{subject} needs {length} positions; the {self.architecture} has "
+                f"{self.max_position_embeddings} (max_position_embeddings). {advice}"
+            )
+
+    def check_lengths(
+        self, source: int, target: int, advice: str = LENGTH_ADVICE
+    ) -> None:
+        """Checks that a source and a target fit into one sequence.
+
+        Args:
+          source: tokens of the longest source.
+          target: tokens that the model reads after it: the start token counts, the last
+            token of the target does not, because nothing is predicted from it.
+          advice: ends the message with what to do.
+
+        Raises:
+          ConfigError: there are not enough positions.
+        """
+        subject = f"a source of {source} tokens with a target of {target} tokens"
+        self.check_positions(source + target, subject, advice)
 
     @property
     def model_type(self) -> str:

@@ -374,7 +374,7 @@ def test_a_longer_cache_changes_nothing(params, sources, monkeypatch):
         ({"input_ids": [5]}, r"input_ids has the shape \(1,\); expected \[B, S\]"),
         ({"input_ids": np.zeros((1, 0))}, "at least one row of one token"),
         ({"attention_mask": [[1, 1]]}, r"attention_mask has the shape \(1, 2\)"),
-        ({"input_ids": [[5] * 10]}, "sources have 10 positions; the encoder has 9"),
+        ({"input_ids": [[5] * 10]}, "source needs 10 positions; the encoder has 9"),
         ({"decoder_input_ids": [[30]]}, "decoder_input_ids has the id 30"),
         ({"decoder_input_ids": [[3], [3]]}, "decoder_input_ids has 2 rows"),
         (

@@ -374,7 +374,7 @@ STATES = np.ones((1, 4, ENCODER.hidden_size), np.float32)
     [
         ({}, "found neither of input_ids and inputs_embeds; expected exactly one"),
         ({"input_ids": IDS, "inputs_embeds": STATES}, "found both of input_ids and"),
-        ({"input_ids": np.ones((1, 13), int)}, "13 positions; the model has 12"),
+        ({"input_ids": np.ones((1, 13), int)}, "13 positions; the encoder has 12"),
         ({"input_ids": IDS, "encoder_hidden_states": STATES}, "is_decoder=False and"),
         (
             {"input_ids": IDS, "encoder_attention_mask": IDS},
@@ -402,7 +402,7 @@ def test_positions_go_on_from_the_cache_and_end_with_the_table(decoder, batch):
     out = decode(decoder, batch[0], batch, past_key_values=cache)
     assert np.isfinite(out.logits).all()  # the table's last row is in it
     cache = out.past_key_values
-    with pytest.raises(ConfigError, match="13 positions; the model has 12"):
+    with pytest.raises(ConfigError, match="13 positions; the decoder has 12"):
         BertGenerationDecoder(DECODER).apply(decoder, IDS[:, :1], past_key_values=cache)
 
 

@@ -3,15 +3,23 @@
 import dataclasses
 import json
 
+import jax
+import numpy as np
 import pytest
 
+from bertgen_jax import trees
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.config import (
+    WORD_TABLE,
     BertGenerationConfig,
     EncoderDecoderConfig,
     PrefixLanguageModelConfig,
     read_config,
 )
+from bertgen_jax.models.create import create_model
+from tests.fixtures.models import pair_config, prefix_config, stack_config
+
+IDS = np.ones((1, 3), np.int32)
 
 # As published with google/roberta2roberta_L-24_bbc and its like.
 PUBLISHED = {
@@ -185,11 +193,83 @@ def test_what_is_shared_of_two_embedding_blocks(encoder, decoder, shared):
         share_embeddings=True,
     )
     paths = {
-        "words": "embeddings/word_embeddings/embedding",
+        "words": WORD_TABLE,
         "norm": "embeddings/LayerNorm/scale",
         "layer": "layer_0/LayerNorm/scale",
     }
     assert {name for name, path in paths.items() if config.shares(path)} == shared
+
+
+LAYER = "layer_0/LayerNorm/scale"
+
+
+@pytest.mark.parametrize(
+    ("config", "architecture", "sides", "encoder_path", "decoder_path"),
+    [
+        (stack_config(), "encoder", ["encoder"], LAYER, LAYER),
+        (
+            stack_config(is_decoder=True),
+            "decoder",
+            ["decoder"],
+            f"bert/{LAYER}",
+            f"bert/{LAYER}",
+        ),
+        (
+            pair_config(),
+            "encoder-decoder",
+            ["encoder", "decoder"],
+            f"encoder/{LAYER}",
+            f"decoder/bert/{LAYER}",
+        ),
+        (
+            pair_config(share_encoder_decoder=True),
+            "encoder-decoder",
+            ["encoder", "decoder"],
+            f"decoder/bert/{LAYER}",
+            f"decoder/bert/{LAYER}",
+        ),
+        (
+            prefix_config(),
+            "decoder",
+            ["decoder"],
+            f"decoder/bert/{LAYER}",
+            f"decoder/bert/{LAYER}",
+        ),
+    ],
+)
+def test_every_config_names_its_stacks_and_their_parameters(
+    config, architecture, sides, encoder_path, decoder_path
+):
+    assert config.architecture == architecture
+    assert list(config.stacks) == sides
+    assert config.source_config is config.stacks[sides[0]]
+    assert config.target_config is config.stacks[sides[-1]]
+    paths = [encoder_path, decoder_path]
+    assert [config.param_path(side, LAYER) for side in ("encoder", "decoder")] == paths
+    inputs = [IDS, None, IDS] if "decoder/bert" in decoder_path else [IDS]
+    init = create_model(config).init
+    shapes = jax.eval_shape(init, jax.random.key(0), *inputs)
+    assert set(paths) <= set(trees.named(shapes["params"]))
+
+
+def test_shared_embeddings_are_kept_in_the_decoder():
+    config = pair_config(share_embeddings=True)
+    assert config.param_path("encoder", WORD_TABLE) == f"decoder/bert/{WORD_TABLE}"
+    assert config.param_path("encoder", LAYER) == f"encoder/{LAYER}"
+
+
+def test_lengths_are_checked_against_the_stacks_that_read_them():
+    pair_config().check_lengths(32, 32)
+    prefix_config().check_lengths(20, 12)
+    with pytest.raises(ConfigError, match=r"source needs 33 .* encoder has 32"):
+        pair_config().check_lengths(33, 32)
+    with pytest.raises(ConfigError, match=r"target needs 33 .* has 32 .* my advice"):
+        pair_config().check_lengths(32, 33, "Do follow my advice.")
+    for config in (prefix_config(), stack_config(is_decoder=True)):
+        with pytest.raises(
+            ConfigError, match=r"source of 20 .* target of 13 .*needs 33"
+        ):
+            config.check_lengths(20, 13)
 
 
 def test_embeddings_may_be_shared_by_stacks_of_other_depth():

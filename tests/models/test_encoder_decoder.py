@@ -253,7 +253,7 @@ def test_shared_stacks_can_be_scanned_on_both_sides(draw_params):
         ),
         (
             {"input_ids": np.ones((3, 13), int), "decoder_input_ids": TARGET},
-            "13 positions; the model has 12",
+            "13 positions; the decoder has 12",
         ),
     ],
 )

@@ -125,6 +125,6 @@ def test_gradients_are_finite_and_dropout_follows_its_key(variables):
 
 def test_both_together_have_the_positions_of_the_table(variables):
     longer = np.hstack([SOURCE, SOURCE[:, :1]])
-    message = "source has 7 tokens and the target up to 5, .* may have 11 .*Truncate"
+    message = "source of 7 tokens with a target of 5 tokens needs 12 .* has 11 .*Trunc"
     with pytest.raises(ConfigError, match=message):
         MODEL.apply(variables, longer, None, TARGET)

@@ -14,6 +14,7 @@ from bertgen_jax.models.bert_generation import (
     BertGenerationEncoder,
 )
 from bertgen_jax.models.config import (
+    WORD_TABLE,
     BertGenerationConfig,
     EncoderDecoderConfig,
     PrefixLanguageModelConfig,
@@ -33,7 +34,7 @@ STACK = BertGenerationConfig(
 )
 DECODER = dataclasses.replace(STACK, is_decoder=True)
 UNTIED = dataclasses.replace(DECODER, tie_word_embeddings=False)
-WORDS = "embeddings/word_embeddings/embedding"
+WORDS = WORD_TABLE
 
 
 def pair(decoder=STACK, **fields):
