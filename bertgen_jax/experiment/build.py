@@ -34,7 +34,7 @@ from bertgen_jax.models.config import EncoderDecoderConfig, Seq2SeqConfig, read_
 from bertgen_jax.models.create import Seq2SeqModel
 from bertgen_jax.models.presets import SIZES
 from bertgen_jax.pretrained.formats.own_runs import MODEL_CONFIG
-from bertgen_jax.pretrained.opened_checkpoint import Source
+from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint
 from bertgen_jax.tokenizers.auto import AutoTokenizer
 from bertgen_jax.tokenizers.interface import SENTENCEPIECE, Tokenizer
 from bertgen_jax.tokenizers.pair import TokenizerPair
@@ -90,7 +90,7 @@ def open_examples(config: ConfigDict, split: str) -> Examples:
     return examples
 
 
-def open_sources(config: ConfigDict) -> dict[str, Source]:
+def open_checkpoints(config: ConfigDict) -> dict[str, OpenedCheckpoint]:
     """Opens the checkpoints that a new run starts from; only headers are read.
 
     Raises:
@@ -104,7 +104,7 @@ def open_sources(config: ConfigDict) -> dict[str, Source]:
 def make_tokenizers(
     config: ConfigDict,
     workdir: pathlib.Path,
-    sources: Mapping[str, Source],
+    checkpoints: Mapping[str, OpenedCheckpoint],
     train: Examples,
 ) -> TokenizerPair:
     """Makes the tokenizers of a new run, and writes them to its work directory.
@@ -116,7 +116,7 @@ def make_tokenizers(
     Args:
       config: the experiment's.
       workdir: gets `tokenizer/`, in the place of what a run left that saved nothing.
-      sources: what the model starts from.
+      checkpoints: what the model starts from, by side.
       train: the training data.
 
     Raises:
@@ -125,7 +125,7 @@ def make_tokenizers(
     """
     directory = workdir / "tokenizer"
     if jax.process_index() == 0:
-        tokenizers = _make_tokenizers(config, sources, train)
+        tokenizers = _make_tokenizers(config, checkpoints, train)
         shutil.rmtree(directory, ignore_errors=True)
         workdir.mkdir(parents=True, exist_ok=True)
         temporary = pathlib.Path(tempfile.mkdtemp(prefix="tokenizer-", dir=workdir))
@@ -150,7 +150,7 @@ def open_tokenizers(workdir: pathlib.Path) -> TokenizerPair:
 
 
 def _make_tokenizers(
-    config: ConfigDict, sources: Mapping[str, Source], train: Examples
+    config: ConfigDict, checkpoints: Mapping[str, OpenedCheckpoint], train: Examples
 ) -> TokenizerPair:
     settings = config.tokenizer
     # Texts are cut as in training wherever the model goes.
@@ -159,12 +159,12 @@ def _make_tokenizers(
         "source_specials": settings.source_specials,
     }
 
-    def read(path: pathlib.Path, **options: Any) -> Tokenizer:
-        kind = AutoTokenizer.from_pretrained(path).kind
+    def read(path: pathlib.Path, kind: str = "", **options: Any) -> Tokenizer:
+        kind = kind or AutoTokenizer.from_pretrained(path).kind
         steps = _normalization(settings.normalization, kind)
         return AutoTokenizer.from_pretrained(path, normalization=steps, **options)
 
-    if settings.path == LEARN or not (settings.path or sources):
+    if settings.path == LEARN or not (settings.path or checkpoints):
         _log.info("learning a vocabulary of %d pieces", settings.vocab_size)
         source = train_sentencepiece(
             _texts(train),
@@ -176,12 +176,14 @@ def _make_tokenizers(
     elif settings.path:
         source = read(paths.find(settings.path, "tokenizer.path"), **of_source)
     else:
-        source = read(sources.get("encoder", sources.get("decoder")).path, **of_source)
+        first = checkpoints.get("encoder") or checkpoints["decoder"]
+        source = read(first.path, first.tokenizer.kind, **of_source)
     target = None
     if settings.decoder_path:
         target = read(paths.find(settings.decoder_path, "tokenizer.decoder_path"))
-    elif not settings.path and len(sources) == 2:
-        target = read(sources["decoder"].path)
+    elif not settings.path and len(checkpoints) == 2:
+        decoder = checkpoints["decoder"]
+        target = read(decoder.path, decoder.tokenizer.kind)
     is_other = target is not None and target.get_vocab() != source.get_vocab()
     return TokenizerPair.of(source, target if is_other else None)
 
@@ -249,7 +251,9 @@ def _tokenization_log(split: str) -> Callable[[int, int], None]:
 
 
 def model_config(
-    config: ConfigDict, sources: Mapping[str, Source], tokenizers: TokenizerPair
+    config: ConfigDict,
+    checkpoints: Mapping[str, OpenedCheckpoint],
+    tokenizers: TokenizerPair,
 ) -> Seq2SeqConfig:
     """The architecture: the checkpoints' or a size, vocabularies, what a recipe shares.
 
@@ -272,13 +276,13 @@ def model_config(
     settings["layer_norm_eps"] = model.layer_norm_eps or None
     found = initialization.model_config(
         recipes.get(init.recipe),
-        sources,
+        checkpoints,
         tokenizers,
         Selection.parse(init.parts, init.layers, init.mlm_bias),
         model.size,
         settings,
     )
-    for side, source in sources.items():
+    for side, opened in checkpoints.items():
         stack = getattr(found, side)
         named = {name: getattr(stack, name) for name in SIZES[model.size]}
         if named != SIZES[model.size]:
@@ -289,7 +293,7 @@ def model_config(
                 side,
                 stack.num_hidden_layers,
                 stack.hidden_size,
-                source.path,
+                opened.path,
             )
     _check_positions(config, found)
     return found

@@ -24,7 +24,7 @@ from bertgen_jax.experiment import checks as checks_lib
 from bertgen_jax.experiment import workdir as workdir_lib
 from bertgen_jax.models.create import Seq2SeqModel
 from bertgen_jax.pretrained import loading as loading_lib
-from bertgen_jax.pretrained.opened_checkpoint import Source
+from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint
 from bertgen_jax.tokenizers.pair import TokenizerPair
 from bertgen_jax.training import reporting
 from bertgen_jax.training.clock import Clock
@@ -91,9 +91,9 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         if config.data.test:  # read at the end, missed at once
             build.open_examples(config, "test")
         if is_new:
-            sources = build.open_sources(config)  # what is missing shows now
-            tokenizers = build.make_tokenizers(config, workdir, sources, texts)
-            architecture = build.model_config(config, sources, tokenizers)
+            checkpoints = build.open_checkpoints(config)  # what is missing shows now
+            tokenizers = build.make_tokenizers(config, workdir, checkpoints, texts)
+            architecture = build.model_config(config, checkpoints, tokenizers)
             build.write_model_config(workdir, architecture)
         else:
             tokenizers = build.open_tokenizers(workdir)
@@ -126,7 +126,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         count = sum(leaf.size for leaf in jax.tree.leaves(run.abstract_state.params))
         _log.info("model: %s, %s parameters", config.init.recipe, f"{count:,}")
         if is_new:
-            params = first_params(config, workdir, model, sources, tokenizers)
+            params = first_params(config, workdir, model, checkpoints, tokenizers)
             state = run.initial_state(params)
             progress = Progress(data=plan.fingerprint)
         else:
@@ -231,7 +231,7 @@ def first_params(
     config: ConfigDict,
     workdir: pathlib.Path,
     model: Seq2SeqModel,
-    sources: Mapping[str, Source],
+    checkpoints: Mapping[str, OpenedCheckpoint],
     tokenizers: TokenizerPair,
 ) -> Any:
     """The parameters before step 1: random by the seed, and warm by the recipe.
@@ -242,12 +242,12 @@ def first_params(
     path = workdir / "warm_start.json"
     if jax.process_index() == 0:
         path.unlink(missing_ok=True)  # of a run that saved nothing else
-    if not sources:
+    if not checkpoints:
         return params
     init = config.init
     selection = Selection.parse(init.parts, init.layers, init.mlm_bias)
     params, report = initialization.fill(
-        params, model.config, sources, tokenizers, selection
+        params, model.config, checkpoints, tokenizers, selection
     )
     _log.info("%s", report)
     if jax.process_index() == 0:

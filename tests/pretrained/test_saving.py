@@ -47,7 +47,7 @@ CONFIGS = {
 
 
 def load(directory):
-    return checkpoint.load(detection.open_source(directory))
+    return checkpoint.load(detection.open_checkpoint(directory))
 
 
 def params_of(config, tensors):
