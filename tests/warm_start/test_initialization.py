@@ -503,7 +503,7 @@ def test_a_missing_checkpoint_is_an_error_with_three_ways_out(tmp_path, start):
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("config.json", "is no checkpoint of a known format; it holds model.safet"),
+        ("config.json", "is not a checkpoint of a known format; it holds model.safet"),
         (
             "model.safetensors",
             "no weights beside config.json; expected one of model.safetensors",

@@ -296,7 +296,7 @@ def test_an_archive_is_not_its_directory(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, "no checkpoint of a known format; it holds nothing"),
+        ({}, "not a checkpoint of a known format; it holds nothing"),
         ({"a.txt": "x", "b": ""}, r"(?s)it holds a.txt, b\. .*openai/gpt-2 +hparams"),
         ({str(i): "" for i in range(11)}, r"it holds 0, 1, 10, 2, .*, 8, \.\.\.\. Exp"),
         (
@@ -309,7 +309,10 @@ def test_an_archive_is_not_its_directory(tmp_path):
         ),
         ({"config.json": '{"model_type": "bert"}'}, "no weights beside config.json"),
         ({"config.json": '{"model_type": ["bert"]}'}, r"model_type is \['bert'\]; exp"),
-        ({"config.json": "[]"}, "config.json: expected a JSON object"),
+        (
+            {"config.json": "[]"},
+            "config.json: found a JSON list, expected a JSON obj",
+        ),
         ({"config.json": "{"}, r"config.json: not JSON \(Expecting property"),
         ({"config.json": "[" * 100_000}, r"config.json: not JSON \("),
         ({"config.json": "\udcff"}, r"config.json: not JSON \('utf-8' codec"),
