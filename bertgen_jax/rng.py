@@ -1,6 +1,7 @@
-"""Random keys derived from (seed, stream name, numbers): none is carried, none drifts.
+"""Derives random keys from a seed, the name of a stream and numbers.
 
-The same three give the same key in any process, before and after a restart.
+Keys are never carried from step to step: the same arguments give the same key in any
+process, before and after a restart.
 """
 
 import zlib
@@ -13,10 +14,10 @@ def key(seed: int, stream: str, *numbers: int | jax.Array) -> jax.Array:
 
     Args:
       seed: the run's seed.
-      stream: what the randomness is for, such as "dropout". Streams are independent:
-        adding one changes no other.
-      *numbers: where in the stream, such as the step and the micro-batch. Traced
-        values are welcome.
+      stream: the purpose, such as "dropout". Streams are independent: a new one
+        changes no other.
+      *numbers: the position in the stream, such as the step and the micro-batch; they
+        may be traced.
 
     Returns:
       A typed JAX key.

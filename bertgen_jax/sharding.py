@@ -1,24 +1,24 @@
-"""Where arrays live: shapes in, `NamedSharding`s over the mesh (data, fsdp) out.
+"""Decides where arrays live on the mesh (data, fsdp).
 
 The default mesh is pure data parallelism. With fsdp > 1 parameters and optimizer state
-are split over that axis; the batch is split over both.
+are split over that axis. The batch is split over both axes.
 """
 
 import math
-from typing import Any
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from bertgen_jax.errors import ConfigError
+from bertgen_jax.trees import PyTree
 
 
 def create_mesh(data: int, fsdp: int) -> Mesh:
-    """Makes the mesh over all devices.
+    """Creates the mesh over all devices.
 
     Args:
-      data: devices along the data axis; -1 for as many as there are.
-      fsdp: devices over which parameters are split.
+      data: number of devices along the data axis; -1 for all that fsdp leaves.
+      fsdp: number of devices over which parameters are split.
 
     Raises:
       ConfigError: the product is not the number of devices.
@@ -29,8 +29,8 @@ def create_mesh(data: int, fsdp: int) -> Mesh:
     if min(data, fsdp) < 1 or data * fsdp != devices:
         raise ConfigError(
             f"mesh.data {data} x mesh.fsdp {fsdp} does not cover the {devices} "
-            "devices; expected their product to, with -1 in mesh.data for all that are "
-            "left."
+            "devices; expected a product of that number. With -1, mesh.data takes all "
+            "that mesh.fsdp leaves."
         )
     return jax.make_mesh(
         (data, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto, AxisType.Auto)
@@ -38,20 +38,20 @@ def create_mesh(data: int, fsdp: int) -> Mesh:
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Rows over all devices."""
+    """Returns the sharding of a batch: its rows over all devices."""
     return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The whole array on every device."""
+    """Returns the sharding of an array that is whole on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def check_batch(batch_size: int, mesh: Mesh, micro_batches: int, field: str) -> None:
-    """Refuses a batch that devices and micro-batches do not divide.
+    """Checks that a batch can be divided over devices and micro-batches.
 
     Raises:
-      ConfigError: with the nearest sizes that would do.
+      ConfigError: it cannot; the message names the nearest valid sizes.
     """
     unit = mesh.size * micro_batches
     if batch_size < 1 or batch_size % unit:
@@ -63,11 +63,11 @@ def check_batch(batch_size: int, mesh: Mesh, micro_batches: int, field: str) -> 
         )
 
 
-def state_shardings(abstract_state: Any, mesh: Mesh) -> Any:
-    """A sharding for every leaf of a train state, optimizer statistics included.
+def state_shardings(abstract_state: PyTree, mesh: Mesh) -> PyTree:
+    """Returns a sharding for every leaf of a train state, optimizer state included.
 
-    The rule looks at a leaf alone, so a moment lands where its parameter does (same
-    path, same shape), and a factored statistic of another rank gets a valid place too.
+    The rule depends only on a leaf's path and shape. So a moment has the sharding of
+    its parameter, and a factored statistic of another rank gets a valid one too.
     """
     fsdp = mesh.shape["fsdp"]
     return jax.tree_util.tree_map_with_path(
@@ -81,15 +81,26 @@ def state_shardings(abstract_state: Any, mesh: Mesh) -> Any:
     )
 
 
-# Leaves with fewer elements cost more to gather than to keep.
+def with_shardings(abstract: PyTree, shardings: PyTree) -> PyTree:
+    """Returns the same tree of `jax.ShapeDtypeStruct`s, each with its sharding."""
+    return jax.tree.map(
+        lambda leaf, place: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=place
+        ),
+        abstract,
+        shardings,
+    )
+
+
+# Splitting an array with fewer elements costs more communication than it saves memory.
 _MIN_SPLIT_SIZE = 2**12
 
 
 def _partition(path: str, shape: tuple[int, ...], fsdp: int) -> PartitionSpec:
     if fsdp == 1 or math.prod(shape) < _MIN_SPLIT_SIZE:
         return PartitionSpec()
-    # Never split a table over its rows: gradients of a look-up into a split vocabulary,
-    # accumulated in a scan, have been miscompiled (openxla/xla#49143).
+    # Never split a table over its rows, because XLA has miscompiled gradients of a
+    # look-up into a split vocabulary that a scan accumulates (openxla/xla#49143).
     first = 1 if path.endswith("embedding") and len(shape) > 1 else 0
     candidates = [axis for axis in range(first, len(shape)) if shape[axis] % fsdp == 0]
     if not candidates:

@@ -34,9 +34,7 @@ def get_config() -> ConfigDict:
     model.remat = "none"  # "dots" or "full": compute activations again, keep fewer
 
     config.init = init = ConfigDict()
-    init.recipe = (
-        "rnd2rnd"  # a row of the paper's Table 1: bertgen_jax/warm_start/recipes.py
-    )
+    init.recipe = "rnd2rnd"  # [Table 1]: bertgen_jax/warm_start/recipes.py
     init.encoder = ""  # checkpoint of any format; the recipe says if it is needed
     init.decoder = ""  # as above
     init.parts = "all"  # "embeddings" or "layers" of the checkpoints only [section 5]

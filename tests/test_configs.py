@@ -7,7 +7,7 @@ import pytest
 
 from bertgen_jax.decoding.config import LENGTH_PENALTY_FORMS
 from bertgen_jax.experiment import checks
-from bertgen_jax.training import optimizers, schedules
+from bertgen_jax.training import optimizers
 from bertgen_jax.warm_start import recipes
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -29,8 +29,8 @@ def test_every_value_of_it_is_allowed(config):
 
 def test_every_name_in_it_exists(config):
     assert config.init.recipe in recipes.RECIPES
-    assert config.optim.name in optimizers.NAMES
-    assert config.optim.schedule in schedules.NAMES
+    assert config.optim.name in optimizers.OPTIMIZERS
+    assert config.optim.schedule in optimizers.SCHEDULES
     assert config.decode.length_penalty_form in LENGTH_PENALTY_FORMS
 
 

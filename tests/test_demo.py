@@ -172,7 +172,7 @@ def test_killed_and_stopped_processes_lose_nothing(tmp_path):
 
     status, output = finish(start(disturbed, "--config.checkpoint.every_steps=2"))
     assert status == 0, output
-    assert "going on from step" in output
+    assert "resuming from step" in output
     assert trained(disturbed) == trained(undisturbed)
 
 
@@ -186,6 +186,6 @@ def test_a_run_goes_on_with_another_number_of_devices(tmp_path):
     process = start(tmp_path, "--config.checkpoint.every_steps=10", environment=two)
     status, output = finish(process)
     assert status == 0, output
-    assert "going on from step 20" in output
+    assert "resuming from step 20" in output
     _, found = trained(tmp_path)
     assert found == pytest.approx(expected, rel=1e-3)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from bertgen_jax.experiment import build, checks
+from bertgen_jax.experiment import checks, new_run, run
 from bertgen_jax.models import losses
 from bertgen_jax.tokenizers.auto import AutoTokenizer
 from bertgen_jax.tokenizers.pair import TokenizerPair
@@ -47,10 +47,10 @@ def test_a_config_builds_at_full_size(name, size, column, data_dir, tmp_path):
         (tmp_path / "vocab.txt").symlink_to(file)
         file = tmp_path
     tokenizers = TokenizerPair.of(AutoTokenizer.from_pretrained(file))
-    pair = build.model_config(config, {}, tokenizers)
+    pair = new_run.make_architecture(config, {}, tokenizers)
     shared = recipes.get(config.init.recipe).share_stacks
     assert pair.share_encoder_decoder == shared
-    model = build.create_model(config, pair)
+    model = run.create_model(config, pair)
 
     rows = config.batch_size
     source = jax.ShapeDtypeStruct((rows, config.data.max_source_tokens), np.int32)

@@ -9,7 +9,7 @@ from jax.tree_util import keystr
 
 from bertgen_jax import sharding
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.training.state import TrainState
+from bertgen_jax.training.steps import TrainState
 
 PARAMS = {
     "word_embeddings": {"embedding": jax.ShapeDtypeStruct((30_522, 768), jnp.float32)},

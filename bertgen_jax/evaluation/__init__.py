@@ -1,1 +1,1 @@
-"""Evaluation: a model and a split in, predictions and scored results out."""
+"""Evaluates a model on a split: loss, generated texts, scores and their files."""

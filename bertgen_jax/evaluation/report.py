@@ -1,27 +1,27 @@
-"""Results and predictions in, what a person reads in a terminal out."""
+"""Shows results and predictions in a terminal."""
 
 import textwrap
 from collections.abc import Sequence
 
 from rich.table import Table
 
-from bertgen_jax.evaluation.prediction import Prediction
+from bertgen_jax.evaluation.predictions import Prediction
 from bertgen_jax.evaluation.results import Results
 from bertgen_jax.metrics.score import signatures
 
 
 def table(results: Results) -> Table:
-    """The model's scores beside those of the baseline and of the paper."""
-    shown = Table(
+    """Returns a table of the scores of the model, the baseline and the paper."""
+    table = Table(
         title=f"{results.split}, {results.examples:,} examples, step {results.step:,}",
         title_justify="left",
     )
-    shown.add_column("metric")
-    shown.add_column("model", justify="right")
-    shown.add_column("95% interval", justify="right")
-    shown.add_column(results.baseline_name, justify="right")
+    table.add_column("metric")
+    table.add_column("model", justify="right")
+    table.add_column("95% interval", justify="right")
+    table.add_column(results.baseline_name, justify="right")
     if results.paper:
-        shown.add_column("paper", justify="right")
+        table.add_column("paper", justify="right")
     for name, score in results.scores.items():
         row = [
             name,
@@ -30,25 +30,26 @@ def table(results: Results) -> Table:
             f"{results.baseline[name].value:.2f}",
         ]
         if results.paper:
-            published = results.paper.metrics.get(name)
-            row.append("" if published is None else f"{published:g}")
-        shown.add_row(*row)
-    return shown
+            value = results.paper.metrics.get(name)
+            row.append("" if value is None else f"{value:g}")
+        table.add_row(*row)
+    return table
 
 
 def footnotes(results: Results) -> str:
-    """What fixes the numbers of the table, and what the paper's were measured on."""
+    """Returns the metrics' signatures, and how the run differs from the paper's."""
     lines = signatures(results.scores)
     if results.paper:
-        row = results.paper
-        lines.append(f"paper: {row.source}, {row.setup}, {row.layers} layers")
-        if row.differences:
-            lines += ["Here there are:", *(f"  {one}" for one in row.differences)]
+        paper = results.paper
+        lines.append(f"paper: {paper.table}, {paper.setup}, {paper.layers} layers")
+        if paper.differences:
+            lines.append("This run has:")
+            lines += [f"  {difference}" for difference in paper.differences]
     return "\n".join(lines)
 
 
 def samples(predictions: Sequence[Prediction], count: int = 3) -> str:
-    """A few predictions, spread evenly over the split, beside source and reference."""
+    """Returns a few predictions, spread evenly, with their sources and references."""
     stride = max(len(predictions) // count, 1)
     return "\n\n".join(
         "\n".join(

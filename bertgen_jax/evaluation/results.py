@@ -1,4 +1,4 @@
-"""Predictions in, scored results out: WORKDIR/results/SPLIT-STEP.json."""
+"""Scores predictions, and writes the scores to WORKDIR/results/SPLIT-STEP.json."""
 
 import dataclasses
 import pathlib
@@ -7,8 +7,8 @@ from typing import Any
 
 from bertgen_jax.data.columns import Example
 from bertgen_jax.decoding.config import GenerationConfig
-from bertgen_jax.evaluation.prediction import Prediction
-from bertgen_jax.experiment.tasks import Task, Yardstick
+from bertgen_jax.evaluation.predictions import Prediction
+from bertgen_jax.experiment.tasks import PaperResult, Task
 from bertgen_jax.files import json_files
 from bertgen_jax.metrics import measuring
 from bertgen_jax.metrics.baselines import BASELINES
@@ -18,14 +18,14 @@ from bertgen_jax.metrics.score import Score, scores
 
 
 @dataclasses.dataclass(frozen=True)
-class Measure:
-    """How predictions become scores.
+class Scoring:
+    """How texts are scored.
 
     Attributes:
-      task: which metrics, and which baseline.
-      normalization: steps that are applied to all texts before.
-      stemming: of ROUGE.
-      sentence_ends: of rougeLsum; see `rouge.measure`.
+      task: names the metrics and the baseline.
+      normalization: steps that are applied to all texts first.
+      stemming: whether ROUGE stems words.
+      sentence_ends: how rougeLsum finds sentences; see `rouge.measure`.
     """
 
     task: Task
@@ -34,18 +34,18 @@ class Measure:
     sentence_ends: str = "newline"
 
     def scores(self, outputs: Outputs) -> dict[str, Score]:
-        """The scores of texts as they are, by name."""
+        """Returns the scores of texts by name."""
         rouge = {"stemming": self.stemming, "sentence_ends": self.sentence_ends}
-        found = measuring.measure(
+        values = measuring.measure(
             self.task.metrics, outputs, self.normalization, {"rouge": rouge}
         )
-        return scores(found, Resamples(len(outputs)))
+        return scores(values, Resamples(len(outputs)))
 
-    def baseline(self, examples: Sequence[Example]) -> dict[str, Score]:
-        """The scores of the task's baseline."""
+    def baseline(self, examples: Sequence[Example | Prediction]) -> dict[str, Score]:
+        """Returns the scores of the task's baseline on examples."""
         answer = BASELINES[self.task.baseline]
-        sources = [one.source for one in examples]
-        references = [one.references for one in examples]
+        sources = [example.source for example in examples]
+        references = [example.references for example in examples]
         return self.scores(Outputs.of([*map(answer, sources)], references, sources))
 
 
@@ -55,13 +55,13 @@ class Results:
 
     Attributes:
       split: "validation" or "test".
-      step: of the checkpoint.
-      examples: how many were scored.
+      step: the step of the checkpoint.
+      examples: the number of scored examples.
       search: settings of the search.
-      scores: of the model, by metric.
-      baseline_name: what the baseline answers, of `baselines.BASELINES`.
-      baseline: its scores, by metric.
-      paper: what the paper has reached; None where it has no such row.
+      scores: scores of the model, by metric.
+      baseline_name: a name in `baselines.BASELINES`.
+      baseline: scores of the baseline, by metric.
+      paper: the paper's result; None if it has none for this setup.
     """
 
     split: str
@@ -71,11 +71,15 @@ class Results:
     scores: Mapping[str, Score]
     baseline_name: str
     baseline: Mapping[str, Score]
-    paper: Yardstick | None
+    paper: PaperResult | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return dataclasses.asdict(self)
+        """Returns plain values for JSON."""
+        values = dataclasses.asdict(self)
+        if self.paper:  # the file calls the paper's table a source
+            paper = values["paper"]
+            values["paper"] = {"source": paper.pop("table"), **paper}
+        return values
 
 
 def score(
@@ -83,29 +87,39 @@ def score(
     *,
     split: str,
     step: int,
-    measure: Measure,
+    scoring: Scoring,
     baseline: Mapping[str, Score],
     search: GenerationConfig,
-    paper: Yardstick | None = None,
+    paper: PaperResult | None = None,
 ) -> Results:
-    """Scores predictions; the baseline is that of the same examples."""
+    """Scores predictions.
+
+    Args:
+      predictions: of one split.
+      split: its name.
+      step: the step of the checkpoint that made them.
+      scoring: how texts are scored.
+      baseline: the baseline's scores on the same examples.
+      search: how the texts were generated.
+      paper: the paper's result, if it has one.
+    """
     outputs = Outputs.of(
-        [one.prediction for one in predictions],
-        [one.references for one in predictions],
-        [one.source for one in predictions],
+        [prediction.prediction for prediction in predictions],
+        [prediction.references for prediction in predictions],
+        [prediction.source for prediction in predictions],
     )
     return Results(
         split=split,
         step=step,
         examples=len(predictions),
         search=search.to_dict(),
-        scores=measure.scores(outputs),
-        baseline_name=measure.task.baseline,
+        scores=scoring.scores(outputs),
+        baseline_name=scoring.task.baseline,
         baseline=baseline,
         paper=paper,
     )
 
 
 def write(path: pathlib.Path, results: Results) -> None:
-    """Writes results as JSON, whole or not at all."""
+    """Writes results atomically, as one JSON object."""
     json_files.write_object(path, results.to_dict())

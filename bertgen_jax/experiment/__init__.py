@@ -1,1 +1,1 @@
-"""A config becomes the parts of a run."""
+"""Turns the config of an experiment into the parts of a run."""

@@ -6,6 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from bertgen_jax import normalization
+from bertgen_jax.checkpoints.retention import Mode
 from bertgen_jax.data.batching import parse_buckets
 from bertgen_jax.errors import ConfigError, nearest
 from bertgen_jax.experiment import tasks
@@ -15,7 +16,6 @@ from bertgen_jax.models.bert_generation import REMAT_POLICIES
 from bertgen_jax.models.presets import SIZES
 from bertgen_jax.warm_start import recipes
 
-SPLITS = ("train", "validation", "test")
 DTYPES = ("float32", "bfloat16")
 
 # Values of the forward pass that an evaluation of any task has, beside the metrics of
@@ -123,7 +123,7 @@ def check(config: ConfigDict) -> None:
             )
 
 
-def best_mode(metric: str) -> str:
+def best_mode(metric: str) -> Mode:
     """Returns whether the best value of an `eval.metric` is its "min" or "max"."""
     of_texts = catalogue.metric_of(metric)
     is_lower = metric in _LOSSES or (of_texts is not None and of_texts.lower_is_better)

@@ -39,7 +39,7 @@ def define_flags(
 def run(
     main: Callable[[ConfigDict, pathlib.Path], int],
     arguments: Sequence[str],
-    usage: str,
+    usage: str | None,
     *,
     workdir_is_enough: bool = False,
     values: flags.FlagValues = flags.FLAGS,

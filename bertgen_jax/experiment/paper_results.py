@@ -1,7 +1,7 @@
-"""The paper's result tables: a data set, a setup and a size in, published scores out.
+"""The results of the paper, arXiv 1907.12461, Tables 2 to 5.
 
-arXiv 1907.12461, Tables 2 to 5: the rows of the setups that `recipes.RECIPES` has, by
-their names there, with 12 layers, and after "/24" with 24.
+A row is named by its setup, one of `recipes.RECIPES`, and has 12 layers; "SETUP/24" is
+the row with 24 layers.
 """
 
 import dataclasses
@@ -15,29 +15,29 @@ _ROUGE = ("rouge1", "rouge2", "rougeL")
 
 
 @dataclasses.dataclass(frozen=True)
-class Published:
+class Row:
     """A row of a table.
 
     Attributes:
-      source: "Table 3".
+      table: "Table 3".
       setup: a name in `recipes.RECIPES`.
       layers: 12 or 24.
-      metrics: scores by name.
+      metrics: scores by the paper's name.
     """
 
-    source: str
+    table: str
     setup: str
     layers: int
     metrics: Mapping[str, float]
 
 
-def find(dataset: str, setup: str, layers: int) -> Published | None:
-    """The row of a setup; None where the paper has none.
+def find(dataset: str, setup: str, layers: int) -> Row | None:
+    """Returns the row of a setup, or None if the paper has no such row.
 
     Args:
-      dataset: one of `DATASETS`.
+      dataset: a name in `DATASETS`.
       setup: a name in `recipes.RECIPES`.
-      layers: of the model; of other numbers than 24 the row for 12 is the nearest.
+      layers: of the model; any number but 24 is compared with the row of 12 layers.
 
     Raises:
       ConfigError: there is no such data set.
@@ -47,16 +47,15 @@ def find(dataset: str, setup: str, layers: int) -> Published | None:
             f"the paper has no results for {dataset!r}; it has them for "
             f"{', '.join(DATASETS)}.{nearest(dataset, DATASETS)}"
         )
-    source, names, rows = DATASETS[dataset]
+    table, names, rows = DATASETS[dataset]
     size = 24 if layers == 24 and f"{setup}/24" in rows else 12
-    found = rows.get(f"{setup}/24" if size == 24 else setup)
-    if found is None:
+    scores = rows.get(f"{setup}/24" if size == 24 else setup)
+    if scores is None:
         return None
-    metrics = dict(zip(names, found, strict=True))
-    return Published(source, setup, size, metrics)
+    return Row(table, setup, size, dict(zip(names, scores, strict=True)))
 
 
-# Table 2, balanced Wikipedia part: exact match with all of the training data; SARI with
+# Table 2, balanced Wikipedia part. Exact match with all of the training data; SARI with
 # all, a tenth and a hundredth of it.
 _DISCOFUSE = {
     "roberta2gpt": (65.6, 89.9, 87.1, 80.3),
@@ -89,8 +88,8 @@ _WIKISPLIT = {
     "bertshare/24": (16.6, 63.7, 77.3),
 }
 
-# Table 4, public checkpoints and vocabulary; with 24 layers the custom ones. newstest
-# 2014 from English to German and back, 2016 likewise.
+# Table 4, public checkpoints and vocabulary; with 24 layers, the custom ones. newstest
+# 2014 from English to German and from German to English, then 2016 likewise.
 _WMT14 = {
     "rnd2rnd": (26.0, 29.1, 32.4, 36.7),
     "bert2rnd": (30.1, 32.7, 34.4, 39.6),
@@ -155,7 +154,7 @@ def _columns(rows: Mapping[str, tuple], *numbers: int) -> dict[str, tuple]:
 
 _Table = tuple[str, tuple[str, ...], Mapping[str, tuple[float, ...]]]
 
-# Where the numbers stand, what they are, and the rows.
+# The table of the paper, the names of its columns, and its rows.
 DATASETS: Mapping[str, _Table] = {
     "discofuse": ("Table 2", _FUSION, _columns(_DISCOFUSE, 0, 1)),
     "discofuse-10%": ("Table 2", ("sari",), _columns(_DISCOFUSE, 2)),

@@ -1,39 +1,37 @@
-"""The tasks of the paper: what is measured of them, beside what, and how it trained.
+"""The tasks of the paper: their metrics, their baselines, and how the paper trained.
 
-A new task is an entry here, and a config that names it.
+To add a task, add an entry to `TASKS` and a config that names it.
 """
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from ml_collections import ConfigDict
 
 from bertgen_jax.errors import ConfigError, nearest
 from bertgen_jax.experiment import paper_results
-from bertgen_jax.experiment.paper_results import Published
 from bertgen_jax.models.config import Seq2SeqConfig
 from bertgen_jax.models.presets import SIZES
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What an evaluation measures; and the paper's runs, if it has any (section 4).
+    """How a task is evaluated, and how the paper trained on it (section 4).
 
     Attributes:
-      metrics: names in `metrics.catalogue.METRICS`, which the table begins with.
-      baseline: of `metrics.baselines.BASELINES`.
-      dataset: of `paper_results.DATASETS`; "" for what is not in the paper.
-      published: the paper's name of a measurement, by ours, where they differ.
+      metrics: names in `metrics.catalogue.METRICS`, in the order of the table.
+      baseline: a name in `metrics.baselines.BASELINES`.
+      dataset: a name in `paper_results.DATASETS`; "" if it is not in the paper.
+      paper_names: the paper's names of metrics by ours, where they differ.
       total_steps, batch_size, max_source_tokens, max_target_tokens: as in a config.
-      fraction: of the training data.
-      test_examples: in the test set; 0: not stated.
+      fraction: share of the training data.
+      test_examples: size of the test set; 0 if the paper does not state it.
     """
 
     metrics: tuple[str, ...] = ("rouge",)
     baseline: str = "lead-1"
     dataset: str = ""
-    published: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    paper_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
     total_steps: int = 0
     batch_size: int = 0
     max_source_tokens: int = 0
@@ -54,7 +52,7 @@ _DISCOFUSE = Task(
 _WMT = Task(
     metrics=("bleu-tfmodels", "bleu", "chrf"),
     baseline="copy",
-    published={"bleu-tfmodels": "bleu"},
+    paper_names={"bleu-tfmodels": "bleu"},
     total_steps=527_000,  # 30 epochs
     batch_size=256,
     max_source_tokens=128,
@@ -80,8 +78,8 @@ TASKS: Mapping[str, Task] = {
     "cnn_dailymail": Task(
         baseline="lead-3",
         dataset="cnn_dailymail",
-        # Only three points below R-1, it is summary level (see configs/).
-        published={"rougeLsum": "rougeL"},
+        # Three points below ROUGE-1, so it is at summary level (see configs/).
+        paper_names={"rougeLsum": "rougeL"},
         total_steps=300_000,
         batch_size=128,
         max_source_tokens=512,
@@ -109,7 +107,7 @@ TASKS: Mapping[str, Task] = {
         metrics=("exact", "sari", "bleu-nltk", "exact-lower", "sari-beta0"),
         baseline="halve",
         dataset="wikisplit",
-        published={"bleu-nltk": "bleu"},
+        paper_names={"bleu-nltk": "bleu"},
         total_steps=300_000,
         batch_size=256,
         max_source_tokens=128,
@@ -124,7 +122,7 @@ TASKS: Mapping[str, Task] = {
 
 
 def get(name: str) -> Task:
-    """The task of that name.
+    """Returns the task of that name.
 
     Raises:
       ConfigError: there is none.
@@ -138,92 +136,92 @@ def get(name: str) -> Task:
 
 
 @dataclasses.dataclass(frozen=True)
-class Yardstick:
-    """What the paper reached with the same setup, and what was different there.
+class PaperResult:
+    """What the paper reached with the same setup, and how this run differs from it.
 
     Attributes:
-      source: "Table 5".
-      setup: a recipe.
+      table: "Table 5".
+      setup: a name in `recipes.RECIPES`.
       layers: 12 or 24.
-      metrics: its scores, by our names of measurements.
+      metrics: the paper's scores, by our names of metrics.
       differences: between this run and the paper's, a few words each.
     """
 
-    source: str
+    table: str
     setup: str
     layers: int
     metrics: Mapping[str, float]
     differences: tuple[str, ...]
 
 
-def yardstick(
-    config: ConfigDict, model: Seq2SeqConfig, split: str, examples: int
-) -> Yardstick | None:
-    """The paper's row for a run; None where it has none.
+def paper_result(
+    config: ConfigDict, architecture: Seq2SeqConfig, split: str, examples: int
+) -> PaperResult | None:
+    """Returns the paper's result for a run, or None if it has none.
 
     Args:
-      config: the experiment's.
-      model: its architecture.
-      split: that is scored.
-      examples: how many.
+      config: the experiment's config.
+      architecture: of the run's model.
+      split: the split that is scored.
+      examples: the number of scored examples.
     """
     task = get(config.task)
     if not task.dataset:
         return None
-    layers = model.decoder.num_hidden_layers
+    layers = architecture.decoder.num_hidden_layers
     row = paper_results.find(task.dataset, config.init.recipe, layers)
     if row is None:
         return None
-    renamed = task.published.values()
-    names = {name: name for name in row.metrics if name not in renamed}
-    return Yardstick(
-        source=row.source,
+    renamed = task.paper_names.values()
+    paper_names = {name: name for name in row.metrics if name not in renamed}
+    paper_names |= task.paper_names
+    return PaperResult(
+        table=row.table,
         setup=row.setup,
         layers=row.layers,
-        metrics={
-            ours: row.metrics[theirs]
-            for ours, theirs in {**names, **task.published}.items()
-        },
-        differences=tuple(_differences(task, row, config, model, split, examples)),
+        metrics={ours: row.metrics[theirs] for ours, theirs in paper_names.items()},
+        differences=tuple(
+            _differences(task, row, config, architecture, split, examples)
+        ),
     )
 
 
 def _differences(
     task: Task,
-    row: Published,
+    row: paper_results.Row,
     config: ConfigDict,
-    model: Seq2SeqConfig,
+    architecture: Seq2SeqConfig,
     split: str,
     examples: int,
 ) -> Iterator[str]:
     """Yields "600 steps, not 200,000" and the like."""
-    data = config.data
+    data, stack = config.data, architecture.decoder
     is_whole = examples == task.test_examples or not task.test_examples
     if split != "test" or not is_whole or data[split].startswith("demo:"):
         size = f" of {task.test_examples:,}" if task.test_examples else ""
         yield f"{examples:,} examples of {data[split]}, not the test set{size}"
-    ours = model.decoder.num_hidden_layers, model.decoder.hidden_size
+    size = stack.num_hidden_layers, stack.hidden_size
     preset = SIZES["large" if row.layers == 24 else "base"]
-    theirs = preset["num_hidden_layers"], preset["hidden_size"]
-    if ours != theirs:
+    paper_size = preset["num_hidden_layers"], preset["hidden_size"]
+    if size != paper_size:
         yield (
-            f"{ours[0]} layers of width {ours[1]}, not {theirs[0]} of width {theirs[1]}"
+            f"{size[0]} layers of width {size[1]}, not {paper_size[0]} of width "
+            f"{paper_size[1]}"
         )
-    if model.decoder.vocab_size not in _VOCABULARIES:
-        yield f"a vocabulary of {model.decoder.vocab_size:,} pieces, not the published"
-    counts: tuple[tuple[str, Any, Any], ...] = (
+    if stack.vocab_size not in _VOCABULARIES:
+        yield f"a vocabulary of {stack.vocab_size:,} pieces, not the published"
+    for unit, value, paper_value in (
         ("steps", config.total_steps, task.total_steps),
         ("examples a step", config.batch_size, task.batch_size),
         ("source tokens", data.max_source_tokens, task.max_source_tokens),
         ("target tokens", data.max_target_tokens, task.max_target_tokens),
-    )
-    for what, ours, theirs in counts:
-        if ours != theirs:
-            yield f"{ours:,} {what}, not {theirs:,}"
+    ):
+        if value != paper_value:
+            yield f"{value:,} {unit}, not {paper_value:,}"
     if data.fraction != task.fraction:
         yield f"{data.fraction:.4g} of the training data, not {task.fraction:g}"
 
 
-# Of BERT (cased, uncased, multilingual), the paper's SentencePiece model and its WMT14
-# word pieces, GPT-2 and RoBERTa.
+# Sizes of the vocabularies of BERT (cased, uncased, multilingual), of the paper's
+# SentencePiece model and its WMT14 word pieces, of GPT-2 and of RoBERTa.
 _VOCABULARIES = (28_996, 30_522, 119_547, 50_358, 31_950, 50_257, 50_265)

@@ -1,1 +1,1 @@
-"""Training: batches in, a better model in a work directory out."""
+"""Trains a model: the loop, its steps, its optimizers and its log."""

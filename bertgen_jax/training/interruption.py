@@ -1,4 +1,4 @@
-"""Signals in, a flag out: how a run learns that it should save and stop."""
+"""Turns signals into a request that the run saves and stops."""
 
 import contextlib
 import logging
@@ -13,29 +13,29 @@ _log = logging.getLogger(__name__)
 
 
 class Interruption:
-    """Whether the run has been asked to stop.
+    """Tells whether the run has been asked to stop.
 
     SIGTERM (a preempted machine, a scheduler's time limit) and the first SIGINT
-    (Ctrl-C) only set a flag, which the loop reads between steps; a second SIGINT
-    interrupts at once. With several processes `jax.distributed` takes SIGTERM itself
-    and makes all of them stop after the same step.
+    (Ctrl-C) only set a flag, which the loop reads between steps. A second SIGINT
+    interrupts at once. With several processes, `jax.distributed` handles SIGTERM and
+    makes all of them stop after the same step.
     """
 
     def __init__(self):
         self._signal: int | None = None
 
     def requested(self, step: int) -> bool:
-        """Whether to stop after step `step`; the same answer on every host."""
+        """Whether to stop after step `step`; the same on every process."""
         if jax.process_count() > 1:
             return multihost_utils.reached_preemption_sync_point(step)
         return self._signal is not None
 
     @property
     def name(self) -> str:
-        """The signal's name, for the log."""
+        """The name of the signal, for messages."""
         return signal.Signals(self._signal or signal.SIGTERM).name
 
-    def _handle(self, number: int, _) -> None:
+    def _handle(self, number: int, _: object) -> None:
         if number == signal.SIGINT and self._signal is not None:
             raise KeyboardInterrupt
         self._signal = number
@@ -43,11 +43,11 @@ class Interruption:
     @classmethod
     @contextlib.contextmanager
     def watched(cls) -> Iterator["Interruption"]:
-        """Listens within the block, then puts the old handlers back."""
+        """Handles signals within the block, then restores the old handlers."""
         interruption = cls()
-        # Python takes signals in the main thread only; elsewhere nobody can ask.
-        listening = threading.current_thread() is threading.main_thread()
-        numbers = (signal.SIGTERM, signal.SIGINT) if listening else ()
+        # Python allows handlers in the main thread only.
+        is_main = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGTERM, signal.SIGINT) if is_main else ()
         if jax.process_count() > 1:
             numbers = tuple(number for number in numbers if number != signal.SIGTERM)
         old = {number: signal.getsignal(number) for number in numbers}

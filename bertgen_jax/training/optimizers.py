@@ -1,29 +1,82 @@
-"""Optimizers: gradients in, updates out; an optax chain made from the config's `optim`.
+"""Learning-rate schedules and optimizers, made from the config's `optim`.
 
-Which parameters decay, freeze or learn faster is said by regular expressions over their
-paths, such as "decoder/bert/layer_0/intermediate/kernel".
+Regular expressions over parameter paths, such as
+"decoder/bert/layer_0/intermediate/kernel", choose which parameters decay, freeze or
+learn at another rate.
 """
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
-from bertgen_jax.errors import ConfigError, nearest
-from bertgen_jax.training import schedules
+from bertgen_jax.errors import ConfigError, check_choice, nearest
+from bertgen_jax.trees import PyTree
 
-NAMES = ("adam", "adamw", "adafactor")
+OPTIMIZERS = ("adam", "adamw", "adafactor")
+SCHEDULES = ("paper", "constant", "linear", "cosine")
+
+# completed updates, i32[] -> rate, f32[]
+Schedule = Callable[[ArrayLike], jax.Array]
 
 
-def create(
-    optim: Mapping[str, Any], schedule: schedules.Schedule, params: Any
+def create_schedule(
+    name: str, *, rate: float, warmup_steps: int, total_steps: int, hidden_size: int
+) -> Schedule:
+    """Creates a schedule; t counts the updates from 1.
+
+        paper     rate * d^-0.5 * min(1, t/w) * max(t, w)^-0.5    section 2
+        constant  rate * min(1, t/w)
+        linear    rate * min(1, t/w), falling to 0 at the last step
+        cosine    the same along half a cosine
+
+    Args:
+      name: one of `SCHEDULES`.
+      rate: 0.05 in the paper; in the other schedules the highest rate.
+      warmup_steps: w; 0 for no warm-up.
+      total_steps: where linear and cosine reach 0.
+      hidden_size: d, the width of the model.
+
+    Raises:
+      ConfigError: an unknown name, or a warm-up that does not fit the run.
+    """
+    check_choice("optim.schedule", name, SCHEDULES)
+    if warmup_steps < 0 or (
+        name in ("linear", "cosine") and warmup_steps >= total_steps
+    ):
+        raise ConfigError(
+            f"optim.warmup_steps is {warmup_steps} with total_steps {total_steps} and "
+            f"a {name!r} schedule; expected 0 <= warmup_steps < total_steps."
+        )
+    warmup = float(max(warmup_steps, 1))
+    decay_steps = float(max(total_steps - warmup_steps, 1))
+
+    def schedule(count: ArrayLike) -> jax.Array:
+        t = jnp.asarray(count, jnp.float32) + 1.0
+        rising = rate * jnp.minimum(1.0, t / warmup)
+        if name == "paper":
+            return rising * hidden_size**-0.5 * jnp.maximum(t, warmup) ** -0.5
+        if name == "constant":
+            return rising
+        progress = jnp.clip((t - warmup) / decay_steps, min=0.0, max=1.0)
+        if name == "linear":
+            return rising * (1.0 - progress)
+        return rising * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
+
+    return schedule
+
+
+def create_optimizer(
+    optim: Mapping[str, Any], schedule: Schedule, params: PyTree
 ) -> optax.GradientTransformation:
-    """Makes the optimizer of a run.
+    """Creates the optimizer of a run.
 
-    The order is clip, precondition, decay, multiply, rate: the clipped norm is that of
+    The order is clip, precondition, decay, multiply, rate. The clipped norm is that of
     the trained gradients; decay is decoupled (AdamW) and scaled by rate and multiplier.
 
     Args:
@@ -35,11 +88,7 @@ def create(
       ConfigError: an unknown name, or a pattern that matches no parameter.
     """
     name = optim["name"]
-    if name not in NAMES:
-        raise ConfigError(
-            f"optim.name is {name!r}; expected one of {', '.join(NAMES)}."
-            f"{nearest(name, NAMES)}"
-        )
+    check_choice("optim.name", name, OPTIMIZERS)
     if name == "adam" and optim["weight_decay"]:
         raise ConfigError(
             f"optim.weight_decay is {optim['weight_decay']} with optim.name 'adam', "
@@ -56,7 +105,7 @@ def create(
         chain.append(
             optax.add_decayed_weights(
                 optim["weight_decay"],
-                # A function of the tree it is given, from which freezing cut leaves.
+                # A function of its tree, because freezing removes leaves.
                 mask=lambda tree: jax.tree.map(
                     lambda path: re.search(pattern, path) is not None,
                     parameter_paths(tree),
@@ -87,26 +136,26 @@ def create(
     )
 
 
-def parameter_paths(params: Any) -> Any:
-    """A tree like `params` that holds each parameter's path, joined by "/"."""
+def parameter_paths(params: PyTree) -> PyTree:
+    """Returns a tree like `params` of each parameter's path, joined by "/"."""
     return jax.tree_util.tree_map_with_path(
         lambda path, _: jax.tree_util.keystr(path, simple=True, separator="/"), params
     )
 
 
-def matching(paths: Any, patterns: Iterable[str], field: str) -> Any:
-    """A tree of booleans: whether any pattern is found in the path.
+def matching(paths: PyTree, patterns: Iterable[str], field: str) -> PyTree:
+    """Returns a tree of booleans: whether any pattern matches a part of the path.
 
     Raises:
-      ConfigError: a pattern that is no regular expression or matches nothing.
+      ConfigError: a pattern is not a regular expression, or matches no path.
     """
     patterns = list(patterns)
-    found = jax.tree.leaves(paths)
+    names = jax.tree.leaves(paths)
     for pattern in patterns:
-        if not any(_search(pattern, path, field) for path in found):
+        if not any(_search(pattern, path, field) for path in names):
             raise ConfigError(
                 f"{field}: {pattern!r} matches no parameter; paths look like "
-                f"{found[0]!r}.{nearest(pattern, found)}"
+                f"{names[0]!r}.{nearest(pattern, names)}"
             )
     return jax.tree.map(
         lambda path: any(_search(pattern, path, field) for pattern in patterns), paths
@@ -150,7 +199,7 @@ def _multipliers(pairs: Iterable[Any]) -> dict[str, float]:
 
 
 def _multiply(multipliers: Mapping[str, float]) -> optax.GradientTransformation:
-    """Scales each update by the product of the factors whose patterns match."""
+    """Scales each update by the product of the factors that match its path."""
 
     def factor(path: str) -> float:
         return math.prod(

@@ -1,7 +1,8 @@
-"""The pure steps: (state, batch) in, (state, checks) out; compiled once a bucket."""
+"""The training step, a pure function, and the state that it updates."""
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any, Self, cast
 
 import jax
 import jax.numpy as jnp
@@ -11,22 +12,106 @@ from flax import struct
 from bertgen_jax import rng
 from bertgen_jax.models import losses
 from bertgen_jax.models.losses import Batch, Sums
-from bertgen_jax.training.state import Totals, TrainState
+from bertgen_jax.trees import Params
 
-# params, batch, dropout key or None -> logits f32[B, T, V]
-Forward = Callable[..., jax.Array]
+# params, batch, dropout key -> logits f32[B, T, V]
+Forward = Callable[[Params, Batch, jax.Array], jax.Array]
+
+
+@struct.dataclass
+class Totals:
+    """Sums over the steps since the last log line.
+
+    They are part of the state, and so of each checkpoint: a run that is killed between
+    two log lines and resumed logs the same means as an undisturbed one.
+
+    Attributes:
+      sums: loss sums.
+      grad_norm: f32[], sum of the global gradient norms before clipping.
+      steps: i32[].
+      examples: i32[], batch rows that held an example.
+      source_tokens: f32[], source positions that are not padding.
+    """
+
+    sums: Sums
+    grad_norm: jax.Array
+    steps: jax.Array
+    examples: jax.Array
+    source_tokens: jax.Array
+
+    @classmethod
+    def zeros(cls) -> Self:
+        """Returns the totals of no step."""
+        return cls(
+            sums=Sums.zeros(),
+            grad_norm=jnp.zeros((), jnp.float32),
+            steps=jnp.zeros((), jnp.int32),
+            examples=jnp.zeros((), jnp.int32),
+            source_tokens=jnp.zeros((), jnp.float32),
+        )
+
+    def add(self, batch: Batch, sums: Sums, grad_norm: jax.Array) -> "Totals":
+        """Returns the totals with one more step."""
+        mask = batch["attention_mask"]
+        return Totals(
+            sums=self.sums + sums,
+            grad_norm=self.grad_norm + grad_norm,
+            steps=self.steps + 1,
+            examples=self.examples + jnp.sum(jnp.any(mask, axis=1), dtype=jnp.int32),
+            source_tokens=self.source_tokens + jnp.sum(mask, dtype=jnp.float32),
+        )
+
+
+@struct.dataclass
+class TrainState:
+    """Everything of a run that lives on the devices; a step returns the next one.
+
+    Attributes:
+      step: i32[], completed steps; also the number of the next batch and part of the
+        seed of the next step's dropout.
+      params: f32 parameters.
+      opt_state: the optimizer's state.
+      ema_params: exponential moving average of the parameters, or None.
+      totals: sums since the last log line.
+    """
+
+    step: jax.Array
+    params: Params
+    opt_state: optax.OptState
+    ema_params: Params | None
+    totals: Totals
+
+    @classmethod
+    def create(
+        cls, params: Params, optimizer: optax.GradientTransformation, *, ema: bool
+    ) -> Self:
+        """Returns the state before the first step."""
+        return cls(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            opt_state=optimizer.init(params),
+            # A copy, because both buffers are donated to the step.
+            ema_params=jax.tree.map(jnp.copy, params) if ema else None,
+            totals=Totals.zeros(),
+        )
+
+    @property
+    def eval_params(self) -> Params:
+        """The parameters to evaluate and to export: the average, if there is one."""
+        return self.params if self.ema_params is None else self.ema_params
 
 
 @dataclasses.dataclass(frozen=True)
 class StepSettings:
-    """What a step needs to know of the config.
+    """Constants of the training step.
 
     Attributes:
-      seed: of the run; dropout keys derive from it and the step.
+      seed: seed of the run; dropout keys derive from it and the step.
       label_smoothing: see `losses.cross_entropy`.
-      micro_batches: parts of the batch that are run one after the other to save memory.
-        Their sums are added and divided once: the result is that of the whole batch.
-      ema_decay: of the moving average of the parameters; 0 keeps none.
+      micro_batches: number of parts of the batch that run one after the other to save
+        memory. Their sums are added and divided once, so the update is that of the
+        whole batch.
+      ema_decay: decay of the moving average of the parameters; 0 for no average.
     """
 
     seed: int
@@ -37,7 +122,7 @@ class StepSettings:
 
 @struct.dataclass
 class StepChecks:
-    """What the loop looks at after each step.
+    """What the loop checks after each step.
 
     Attributes:
       finite: bool[], loss and gradients are finite. If not, the step changed nothing.
@@ -56,14 +141,16 @@ def train_step(
     optimizer: optax.GradientTransformation,
     settings: StepSettings,
 ) -> tuple[TrainState, StepChecks]:
-    """One update from one global batch.
+    """Makes one update from one global batch.
 
-    The objective is the sum of the token losses over the sum of the weights of the
-    whole batch, whatever the number of devices and micro-batches (paper, section 2,
-    does not say; the masked token mean of its lineage).
+    The objective is the sum of the token losses divided by the sum of their weights in
+    the whole batch, for any number of devices and micro-batches. The paper (section 2)
+    does not state it; this is the masked token mean of the code that it builds on.
     """
 
-    def loss_of(params, micro_batch, number):
+    def loss_of(
+        params: Params, micro_batch: Batch, number: int | jax.Array
+    ) -> tuple[jax.Array, Sums]:
         key = rng.key(settings.seed, "dropout", state.step, number)
         logits = forward(params, micro_batch, key)
         sums = losses.cross_entropy(
@@ -85,7 +172,7 @@ def train_step(
     finite = jnp.isfinite(sums.loss) & jnp.isfinite(grad_norm)
 
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
+    params = cast(Params, optax.apply_updates(state.params, updates))
     ema_params = state.ema_params
     if ema_params is not None:
         decay = settings.ema_decay
@@ -97,21 +184,26 @@ def train_step(
         params=params,
         opt_state=opt_state,
         ema_params=ema_params,
-        totals=_add(state.totals, batch, sums, grad_norm),
+        totals=state.totals.add(batch, sums, grad_norm),
     )
     kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, state)
     return kept, StepChecks(finite=finite, loss=sums.loss / tokens)
 
 
-def drain(state: TrainState) -> tuple[TrainState, Totals]:
-    """Takes the totals out of a state and leaves zeros."""
-    return state.replace(totals=Totals.zeros()), state.totals
+def flush_totals(state: TrainState) -> tuple[TrainState, Totals]:
+    """Takes the totals out of a state and leaves zeros in their place."""
+    return dataclasses.replace(state, totals=Totals.zeros()), state.totals
 
 
-def _accumulate(grad_of, params, batch, micro_batches):
+def _accumulate(
+    grad_of: Callable[[Params, Batch, jax.Array], tuple[Params, Sums]],
+    params: Params,
+    batch: Batch,
+    micro_batches: int,
+) -> tuple[Params, Sums]:
     """Sums gradients and loss sums over micro-batches, one at a time."""
-    # Row b goes to micro-batch b % n: each device finds its share of every micro-batch
-    # among the rows that it already has.
+    # Row b goes to micro-batch b % n, so that each device has its share of the rows of
+    # every micro-batch already. [B, ...] -> [n, B/n, ...]
     parts = jax.tree.map(
         lambda rows: jnp.swapaxes(
             rows.reshape(-1, micro_batches, *rows.shape[1:]), 0, 1
@@ -119,7 +211,7 @@ def _accumulate(grad_of, params, batch, micro_batches):
         dict(batch),
     )
 
-    def add(carry, part):
+    def add(carry: tuple[Any, ...], part: Batch) -> tuple[tuple[Any, ...], None]:
         number, grads, sums = carry
         more_grads, more_sums = grad_of(params, part, number)
         grads = jax.tree.map(jnp.add, grads, more_grads)
@@ -129,14 +221,3 @@ def _accumulate(grad_of, params, batch, micro_batches):
     start = (jnp.zeros((), jnp.int32), zeros, Sums.zeros())
     (_, grads, sums), _ = jax.lax.scan(add, start, parts)
     return grads, sums
-
-
-def _add(totals: Totals, batch: Batch, sums: Sums, grad_norm: jax.Array) -> Totals:
-    mask = batch["attention_mask"]
-    return Totals(
-        sums=totals.sums + sums,
-        grad_norm=totals.grad_norm + grad_norm,
-        steps=totals.steps + 1,
-        examples=totals.examples + jnp.sum(jnp.any(mask, axis=1), dtype=jnp.int32),
-        source_tokens=totals.source_tokens + jnp.sum(mask, dtype=jnp.float32),
-    )

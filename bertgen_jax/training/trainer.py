@@ -1,16 +1,15 @@
-"""The one training loop: a config and a work directory in, a trained model out.
+"""The training loop.
 
-Read `train` from top to bottom. The order of effects in it is a promise of
-docs/architecture.md; the same command on the same work directory goes on where the last
-one stopped, bit for bit.
+Read `train` from top to bottom. docs/architecture.md promises the order of its effects.
+The same command on the same work directory resumes where the last one stopped, bit for
+bit.
 """
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import pathlib
-from collections.abc import Mapping
-from typing import Any
 
 import jax
 import numpy as np
@@ -18,24 +17,17 @@ from ml_collections import ConfigDict
 
 from bertgen_jax import sharding
 from bertgen_jax.data import batching, loading
-from bertgen_jax.evaluation import evaluator
-from bertgen_jax.experiment import build
-from bertgen_jax.experiment import checks as checks_lib
-from bertgen_jax.experiment import workdir as workdir_lib
-from bertgen_jax.models.create import Seq2SeqModel
+from bertgen_jax.evaluation.evaluator import Evaluator
+from bertgen_jax.experiment.run import Run
+from bertgen_jax.models.losses import teacher_forced_logits
 from bertgen_jax.pretrained import loading as loading_lib
-from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint
-from bertgen_jax.tokenizers.pair import TokenizerPair
-from bertgen_jax.training import reporting
-from bertgen_jax.training.clock import Clock
-from bertgen_jax.training.compiled import CompiledSteps
+from bertgen_jax.training import metrics_log, optimizers, steps
+from bertgen_jax.training.finite_watch import FiniteWatch
 from bertgen_jax.training.interruption import Interruption
-from bertgen_jax.training.periodic import due
-from bertgen_jax.training.progress import Progress
-from bertgen_jax.training.watch import FiniteWatch
-from bertgen_jax.training.writers import Writer
-from bertgen_jax.warm_start import initialization
-from bertgen_jax.warm_start.recipes import Selection
+from bertgen_jax.training.metrics_log import Clock, MetricsLog
+from bertgen_jax.training.progress import Progress, due
+from bertgen_jax.training.steps import TrainState
+from bertgen_jax.trees import Params
 
 _log = logging.getLogger(__name__)
 
@@ -46,9 +38,9 @@ class Outcome:
 
     Attributes:
       step: completed steps.
-      best_step: the checkpoint in `model/`.
-      interrupted: the name of the signal that stopped the run before its end; "" if
-        none did. `model/` is written at the end only.
+      best_step: the step whose parameters are the best.
+      interrupted: the name of the signal that stopped the run before its end; "" if the
+        run is complete. Only a complete run writes WORKDIR/model.
     """
 
     step: int
@@ -57,57 +49,21 @@ class Outcome:
 
 
 def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
-    """Trains a model, or goes on training it.
+    """Trains a model, or continues to train it.
 
     Args:
       config: an experiment; see configs/common.py.
-      workdir: where everything of the run is kept; made if missing.
+      workdir: the folder that keeps everything of the run; created if missing.
 
     Raises:
-      BertgenError: a file, flag or field that cannot be meant; nothing that was saved
-        is lost.
+      BertgenError: an invalid file, flag or field; everything saved before is intact.
     """
-    workdir = pathlib.Path(workdir)
     with contextlib.ExitStack() as stack:
-        # 1. The configuration, and the devices that it asks for.
-        checks_lib.check(config)
-        stack.enter_context(workdir_lib.locked(workdir))
-        store = stack.enter_context(
-            contextlib.closing(build.open_store(config, workdir))
-        )
-        is_new = store.latest_step() is None
-        if not is_new:  # what has saved nothing yet owns nothing
-            workdir_lib.check(workdir, config)
-        mesh = sharding.create_mesh(config.mesh.data, config.mesh.fsdp)
-        sharding.check_batch(
-            config.batch_size, mesh, config.micro_batches, "batch_size"
-        )
-        sharding.check_batch(config.eval.batch_size, mesh, 1, "eval.batch_size")
-        by_rows = sharding.batch_sharding(mesh)
-
-        # 2. The data: opened and checked, then tokenized.
-        texts = build.open_examples(config, "train")
-        held_out = build.open_examples(config, "validation")
-        if config.data.test:  # read at the end, missed at once
-            build.open_examples(config, "test")
-        if is_new:
-            checkpoints = build.open_checkpoints(config)  # what is missing shows now
-            tokenizers = build.make_tokenizers(config, workdir, checkpoints, texts)
-            architecture = build.model_config(config, checkpoints, tokenizers)
-            build.write_model_config(workdir, architecture)
-        else:
-            tokenizers = build.open_tokenizers(workdir)
-        model = build.open_model(config, workdir)
-        corpus = build.open_split(config, "train", texts, tokenizers)
-        validation = evaluator.Evaluator.open(
-            config,
-            "validation",
-            held_out,
-            tokenizers,
-            model.config,
-            by_rows,
-            config.eval.num_examples,
-        )
+        # 1. Check the config, lock the work directory and compare its config. Open data
+        #    and checkpoints, so that a missing file fails here. Then tokenize.
+        run = stack.enter_context(Run.for_training(config, pathlib.Path(workdir)))
+        corpus = run.split("train")
+        validation = Evaluator.open(run, "validation", config.eval.num_examples)
         plan = batching.TrainPlan(
             corpus.encoded,
             corpus.buckets,
@@ -120,70 +76,119 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
             100 * plan.padding_share(),
         )
 
-        # 3. A new run: the parameters, then the optimizer's state made from them.
-        # 4. Else the newest intact checkpoint.
-        run = CompiledSteps.create(config, model, mesh)
-        count = sum(leaf.size for leaf in jax.tree.leaves(run.abstract_state.params))
+        # 2. Decide where arrays live, and compile the functions of the loop. Batches
+        #    are split over both axes of the mesh (data, fsdp); parameters and optimizer
+        #    state over fsdp.
+        model, mesh = run.model, run.mesh
+        ids = np.zeros((1, 2), np.int32)
+        param_shapes = jax.eval_shape(
+            lambda: model.init(jax.random.key(0), ids, None, ids)["params"]
+        )
+        schedule = optimizers.create_schedule(
+            config.optim.schedule,
+            rate=config.optim.learning_rate,
+            warmup_steps=config.optim.warmup_steps,
+            total_steps=config.total_steps,
+            hidden_size=model.config.decoder.hidden_size,
+        )
+        optimizer = optimizers.create_optimizer(config.optim, schedule, param_shapes)
+
+        def create_state(params: Params) -> TrainState:
+            return TrainState.create(params, optimizer, ema=config.ema_decay > 0)
+
+        state_shapes = jax.eval_shape(create_state, param_shapes)
+        state_sharding = sharding.state_shardings(state_shapes, mesh)
+        batch_sharding = sharding.batch_sharding(mesh)
+        replicated = sharding.replicated(mesh)
+        train_step = jax.jit(
+            functools.partial(
+                steps.train_step,
+                forward=functools.partial(teacher_forced_logits, model),
+                optimizer=optimizer,
+                settings=steps.StepSettings(
+                    seed=config.seed,
+                    label_smoothing=config.label_smoothing,
+                    micro_batches=config.micro_batches,
+                    ema_decay=config.ema_decay,
+                ),
+            ),
+            in_shardings=(state_sharding, batch_sharding),
+            out_shardings=(state_sharding, replicated),
+            donate_argnums=0,
+        )
+        flush_totals = jax.jit(
+            steps.flush_totals,
+            in_shardings=(state_sharding,),
+            out_shardings=(state_sharding, replicated),
+            donate_argnums=0,
+        )
+        count = sum(leaf.size for leaf in jax.tree.leaves(param_shapes))
         _log.info("model: %s, %s parameters", config.init.recipe, f"{count:,}")
-        if is_new:
-            params = first_params(config, workdir, model, checkpoints, tokenizers)
-            state = run.initial_state(params)
+
+        # 3. A new run: the parameters, random and then warm; from them the optimizer's
+        #    state. Otherwise: the newest intact checkpoint.
+        if run.is_new:
+            create_on_mesh = jax.jit(create_state, out_shardings=state_sharding)
+            state = create_on_mesh(run.first_params())
             progress = Progress(data=plan.fingerprint)
         else:
-            _, state, extra = store.restore(None, run.abstract_state)
-            progress = Progress.resumed(extra, plan.fingerprint)
-            _log.info("going on from step %d", int(state.step))
-        workdir_lib.claim(workdir, config)
+            wanted = sharding.with_shardings(state_shapes, state_sharding)
+            _, state, extra = run.store.restore(None, wanted)
+            progress = Progress.restored(extra, plan.fingerprint)
+            _log.info("resuming from step %d", int(state.step))
+        run.write_config()
         step, last = int(state.step), config.total_steps
 
-        writer = Writer(workdir, tensorboard=config.log.tensorboard, step=step)
-        stack.enter_context(contextlib.closing(writer))
+        log = MetricsLog(run.workdir, tensorboard=config.log.tensorboard, step=step)
+        stack.enter_context(contextlib.closing(log))
         interruption = stack.enter_context(Interruption.watched())
         batches = loading.to_device(
             loading.train_batches(
                 corpus.encoded,
                 plan,
-                fill=build.fill_ids(tokenizers, model),
+                fill=run.fill_ids,
                 start=step,
                 host=jax.process_index(),
                 hosts=jax.process_count(),
                 threads=config.data.threads,
                 prefetch=config.data.prefetch,
             ),
-            by_rows,
+            batch_sharding,
         )
         stack.enter_context(contextlib.closing(batches))
-        watch = FiniteWatch(texts)
+        watch = FiniteWatch(run.examples["train"])
         clock = Clock(progress.elapsed_s)
         clock.begin(step)
 
-        # The loop: draw, step, log; evaluate, then save, so that the checkpoint carries
-        # its metrics; only then the next batch.
+        # 4. The loop: draw a batch, step, log; evaluate, then save, so that the
+        #    checkpoint has its metrics; only then draw the next batch. Arrays move
+        #    between host and devices only where a transfer is written out, in the
+        #    batches, or allowed: where the loop logs, evaluates and saves.
+        stack.enter_context(jax.transfer_guard("disallow"))
         done = step >= last or progress.exhausted(config.eval.patience)
         while not done:
             host_batch, batch = next(batches)
-            state, checks = run.step(state, batch)
+            state, step_checks = train_step(state, batch)
             step += 1
-            watch.add(step, checks, host_batch["example_index"])
+            watch.add(step, step_checks, host_batch["example_index"])
 
             if due(step, config.log.every_steps, last):
-                state, totals = run.drain(state)
-                watch.settle()
-                values = reporting.train_values(
-                    totals, run.schedule(np.int32(step - 1))
-                )
-                rates = reporting.rates(clock, step, last, totals)
-                writer.write(step, "train", values | rates)
-                _log.info(reporting.line(step, last, values, rates))
+                state, totals = flush_totals(state)
+                watch.flush()
+                with jax.transfer_guard("allow"):
+                    values = metrics_log.train_values(totals, schedule(step - 1))
+                values |= metrics_log.rates(clock, step, last, values)
+                log.write(step, "train", values)
+                _log.info(metrics_log.train_line(step, last, values))
 
             metrics = None
             if due(step, config.eval.every_steps, last):
-                watch.settle()
-                with clock.paused():
-                    evaluation = validation.evaluate(model, state.eval_params, step)
+                watch.flush()
+                with clock.paused(), jax.transfer_guard("allow"):
+                    evaluation = validation.evaluate(state.eval_params, step)
                     metrics = evaluation.metrics
-                    writer.write(step, "validation", metrics)
-                    evaluation.write(workdir)
+                    log.write(step, "validation", metrics)
+                    evaluation.write(run.workdir)
                 progress = progress.after(metrics, config.eval.metric, step)
                 _log.info(progress.line(step, metrics, config.eval.metric))
 
@@ -195,16 +200,16 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                 or due(step, config.checkpoint.every_steps, last)
                 or (metrics is not None and progress.best_step == step)
             ):
-                watch.settle()
-                with clock.paused():
+                watch.flush()
+                with clock.paused(), jax.transfer_guard("allow"):
                     progress = dataclasses.replace(progress, elapsed_s=clock.trained_s)
-                    store.save(step, state, dataclasses.asdict(progress), metrics)
+                    run.store.save(step, state, dataclasses.asdict(progress), metrics)
             if stopping and not done:
-                store.wait()
-                return Outcome(step, store.best_step(), interruption.name)
+                run.store.wait()
+                return Outcome(step, run.store.best_step(), interruption.name)
 
-        # The end: the best parameters become WORKDIR/model.
-        store.wait()
+        # 5. The end: the best parameters become WORKDIR/model.
+        run.store.wait()
         if step < last:
             _log.info(
                 "stopped after step %d: %s has not improved for %d evaluations",
@@ -212,44 +217,17 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                 config.eval.metric,
                 config.eval.patience,
             )
-        best_step = store.best_step()
+        best_step = run.store.best_step()
         if best_step is None:
             _log.warning("no checkpoint has a finite %s", config.eval.metric)
-        if jax.process_index() == 0:
-            _, params = build.restore_params(config, store, best_step)
-            loading_lib.save_pretrained(
-                workdir / "model",
-                model,
-                params,
-                tokenizers,
-                build.generation_config(config, tokenizers),
-            )
+        with jax.transfer_guard("allow"):
+            params = run.params(best_step)
+            if jax.process_index() == 0:
+                loading_lib.save_pretrained(
+                    run.workdir / "model",
+                    model,
+                    params,
+                    run.tokenizers,
+                    run.generation_config,
+                )
         return Outcome(step, best_step)
-
-
-def first_params(
-    config: ConfigDict,
-    workdir: pathlib.Path,
-    model: Seq2SeqModel,
-    checkpoints: Mapping[str, OpenedCheckpoint],
-    tokenizers: TokenizerPair,
-) -> Any:
-    """The parameters before step 1: random by the seed, and warm by the recipe.
-
-    What came from where is logged, and written to WORKDIR/warm_start.json.
-    """
-    params = initialization.random_params(model, config.seed)
-    path = workdir / "warm_start.json"
-    if jax.process_index() == 0:
-        path.unlink(missing_ok=True)  # of a run that saved nothing else
-    if not checkpoints:
-        return params
-    init = config.init
-    selection = Selection.parse(init.parts, init.layers, init.mlm_bias)
-    params, report = initialization.fill(
-        params, model.config, checkpoints, tokenizers, selection
-    )
-    _log.info("%s", report)
-    if jax.process_index() == 0:
-        initialization.write_report(report, path)
-    return params

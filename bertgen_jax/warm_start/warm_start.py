@@ -73,19 +73,17 @@ def warm_start(
             f"layers is {layers!r}; expected numbers of layers, from 1."
         ) from error
     selection = Selection(parts, tuple(numbers), mlm_bias)
-    checkpoints = initialization.find(recipe, encoder=encoder, decoder=decoder)
+    sources = initialization.find(recipe, encoder=encoder, decoder=decoder)
     tokenizers = tokenizer
     if not isinstance(tokenizer, TokenizerPair):
-        tokenizers = initialization.tokenizers_of(checkpoints, tokenizer)
+        tokenizers = initialization.tokenizers_of(sources, tokenizer)
     settings = {"lm_head_bias": mlm_bias, **settings}
     config = initialization.model_config(
-        recipe, checkpoints, tokenizers, selection, size, settings
+        recipe, sources, tokenizers, selection, size, settings
     )
     model = create_model(config, dtype=dtype)
     params = initialization.random_params(model, seed)
-    params, report = initialization.fill(
-        params, config, checkpoints, tokenizers, selection
-    )
+    params, report = initialization.fill(params, config, sources, tokenizers, selection)
     _log.info("%s", report)
     if report_file is not None:
         initialization.write_report(report, report_file)

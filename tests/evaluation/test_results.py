@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from bertgen_jax.decoding.config import GenerationConfig
-from bertgen_jax.evaluation import prediction, report, results
-from bertgen_jax.evaluation.prediction import Prediction
+from bertgen_jax.evaluation import predictions, report, results
+from bertgen_jax.evaluation.predictions import Prediction
 from bertgen_jax.experiment import tasks
 from bertgen_jax.metrics.outputs import Outputs
 
@@ -22,13 +22,13 @@ PREDICTIONS = [
 
 @pytest.fixture
 def scored():
-    measure = results.Measure(tasks.get(""))
+    scoring = results.Scoring(tasks.get(""))
     return results.score(
         PREDICTIONS,
         split="test",
         step=7,
-        measure=measure,
-        baseline=measure.baseline(PREDICTIONS),
+        scoring=scoring,
+        baseline=scoring.baseline(PREDICTIONS),
         search=GenerationConfig(num_beams=4),
     )
 
@@ -52,7 +52,7 @@ def test_files_hold_all_that_fixes_a_number(scored, tmp_path):
 
 def test_predictions_are_one_object_a_line_in_order(tmp_path):
     path = tmp_path / "predictions" / "test-7.jsonl"
-    prediction.write(path, PREDICTIONS)
+    predictions.write(path, PREDICTIONS)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["id"] for line in lines] == ["a", "b", "c"]
     assert lines[2] == {
@@ -87,7 +87,7 @@ def test_samples_are_spread_over_the_split():
 
 
 def test_the_paper_stands_beside_what_it_has_measured(scored):
-    paper = tasks.Yardstick(
+    paper = tasks.PaperResult(
         "Table 5", "bertshare", 12, {"rouge1": 38.52}, ("3 examples, not 11,334",)
     )
     compared = dataclasses.replace(scored, paper=paper)
@@ -98,7 +98,9 @@ def test_the_paper_stands_beside_what_it_has_measured(scored):
     assert "  3 examples, not 11,334" in notes
     assert "rouge1, rouge2, rougeL, rougeLsum: rouge-score" in notes
     assert "paper" not in table_text(scored)
-    assert compared.to_dict()["paper"]["metrics"] == {"rouge1": 38.52}
+    paper = compared.to_dict()["paper"]
+    assert [*paper] == ["source", "setup", "layers", "metrics", "differences"]
+    assert (paper["source"], paper["metrics"]) == ("Table 5", {"rouge1": 38.52})
 
 
 def outputs_of(prediction, reference, source=""):
@@ -108,22 +110,22 @@ def outputs_of(prediction, reference, source=""):
 def test_texts_are_normalized_before_they_are_scored():
     outputs = outputs_of("the `Duke` sank", 'the "Duke" sank')
     task = tasks.get("discofuse")
-    assert results.Measure(task).scores(outputs)["exact"].value == 0
-    found = results.Measure(task, ("backticks",)).scores(outputs)["exact"]
+    assert results.Scoring(task).scores(outputs)["exact"].value == 0
+    found = results.Scoring(task, ("backticks",)).scores(outputs)["exact"]
     assert found.value == 100
     assert "|texts:backticks|" in found.signature
 
 
 def test_a_baseline_is_normalized_as_well():
     one = Prediction("a", "the `Duke` sank", ('the "Duke" sank',), "", 0.0)
-    measure = results.Measure(tasks.get("discofuse"), ("backticks",))
-    assert measure.baseline([one])["exact"].value == 100
+    scoring = results.Scoring(tasks.get("discofuse"), ("backticks",))
+    assert scoring.baseline([one])["exact"].value == 100
 
 
 def test_rouge_is_measured_as_it_is_told():
     outputs = outputs_of("It rains. A dog ran.", "A dog ran.\nIt rained.")
     split, unstemmed = (
-        results.Measure(tasks.get(""), **options).scores(outputs)
+        results.Scoring(tasks.get(""), **options).scores(outputs)
         for options in ({"sentence_ends": "split"}, {"stemming": False})
     )
     assert split["rougeLsum"].value == 100

@@ -29,32 +29,32 @@ def test_every_task_measures_what_there_is(name):
     task = tasks.get(name)
     measured = catalogue.value_names(task.metrics)
     assert task.baseline in BASELINES
-    assert set(task.published) <= set(measured)
+    assert set(task.paper_names) <= set(measured)
     if task.dataset:
         _, names, rows = paper_results.DATASETS[task.dataset]
-        published = set(task.published.values())
+        published = set(task.paper_names.values())
         assert set(names) <= set(measured) | published
         assert {row.partition("/")[0] for row in rows} <= set(RECIPES)
 
 
 def test_a_run_like_the_papers_differs_in_nothing():
     config = get_config("bbc_summarize")
-    found = tasks.yardstick(config, model_config("base", 50_358), "test", 11_334)
-    assert (found.source, found.setup, found.layers) == ("Table 5", "robertashare", 12)
+    found = tasks.paper_result(config, model_config("base", 50_358), "test", 11_334)
+    assert (found.table, found.setup, found.layers) == ("Table 5", "robertashare", 12)
     assert found.metrics == {"rouge1": 39.87, "rouge2": 17.50, "rougeL": 32.37}
     assert found.differences == ()
 
 
 def test_24_layers_have_rows_of_their_own():
     config = get_config("wikisplit_split")
-    found = tasks.yardstick(config, model_config("large"), "test", 5_000)
+    found = tasks.paper_result(config, model_config("large"), "test", 5_000)
     assert found.layers == 24
     assert found.metrics == {"exact": 16.6, "sari": 63.7, "bleu-nltk": 77.3}
 
 
 def test_a_demo_says_all_that_it_is_not():
     config = get_config("wikisplit_split", "demo")
-    found = tasks.yardstick(config, model_config("tiny", 900), "validation", 80)
+    found = tasks.paper_result(config, model_config("tiny", 900), "validation", 80)
     text = "; ".join(found.differences)
     assert "80 examples of demo:splits/validation, not the test set of 5,000" in text
     assert "2 layers of width" in text
@@ -68,7 +68,7 @@ def test_a_demo_says_all_that_it_is_not():
 def test_parts_of_discofuse_have_their_columns(variant, sari):
     config = get_config("discofuse_fuse", variant)
     config.init.recipe = "bertshare"
-    found = tasks.yardstick(config, model_config("base"), "test", 45_000)
+    found = tasks.paper_result(config, model_config("base"), "test", 45_000)
     assert found.metrics["sari"] == sari
     assert ("exact" in found.metrics) == (variant == "")
     assert not any("training data" in one for one in found.differences)
@@ -76,18 +76,18 @@ def test_parts_of_discofuse_have_their_columns(variant, sari):
 
 def test_summary_level_rouge_l_and_uncased_bleu_are_the_papers():
     config = get_config("cnndm_summarize")
-    found = tasks.yardstick(config, model_config("base"), "test", 11_490)
+    found = tasks.paper_result(config, model_config("base"), "test", 11_490)
     assert found.metrics == {"rouge1": 40.10, "rouge2": 18.95, "rougeLsum": 37.39}
     config = get_config("wmt14_de_en", "newstest2016")
-    found = tasks.yardstick(config, model_config("base", 119_547), "test", 2_999)
+    found = tasks.paper_result(config, model_config("base", 119_547), "test", 2_999)
     assert found.metrics == {"bleu-tfmodels": 39.6}
 
 
-def test_what_the_paper_has_not_measured_has_no_yardstick():
+def test_what_the_paper_has_not_measured_has_no_result():
     config = common.get_config()
-    assert tasks.yardstick(config, model_config("base"), "test", 5) is None
+    assert tasks.paper_result(config, model_config("base"), "test", 5) is None
     config.task, config.init.recipe = "bbc_xsum", "rndshare"
-    assert tasks.yardstick(config, model_config("base"), "test", 5) is None
+    assert tasks.paper_result(config, model_config("base"), "test", 5) is None
 
 
 def test_unknown_names_are_refused():
@@ -122,6 +122,6 @@ def test_the_tables_are_those_of_the_paper(data_dir):
             dataset = f"{record['testset']}-{record['direction']}"
         found = paper_results.find(dataset, record["setup"].lower(), record["layers"])
         assert dict(found.metrics) == record["metrics"]
-        assert (found.source, found.layers) == (record["source"], record["layers"])
+        assert (found.table, found.layers) == (record["source"], record["layers"])
         seen += 1
     assert seen == sum(len(rows) for _, _, rows in paper_results.DATASETS.values())

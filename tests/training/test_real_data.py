@@ -10,7 +10,7 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from bertgen_jax.evaluation import evaluator
-from bertgen_jax.experiment import build, tasks
+from bertgen_jax.experiment import splits, tasks
 from bertgen_jax.metrics import catalogue
 from bertgen_jax.training import trainer
 
@@ -103,7 +103,7 @@ def test_a_set_goes_through(name, data_dir, tmp_path):
 def test_the_real_rows_of_discofuse_are_read_by_their_config(data_dir):
     full = importlib.import_module("configs.discofuse_fuse").get_config()
     full.data.test = str(data_dir / "discofuse" / "examples.tsv")
-    examples = build.open_examples(full, "test")
+    examples = splits.open_examples(full, "test")
     assert len(examples) == 4
     assert examples[0].source.startswith("Melvyn Douglas originally was signed")
     assert examples[0].source.endswith("The role ultimately went to Walter Pidgeon .")

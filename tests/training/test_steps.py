@@ -10,13 +10,37 @@ import pytest
 from jax.tree_util import keystr
 
 from bertgen_jax import sharding
+from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.losses import teacher_forced_logits
 from bertgen_jax.training import steps
-from bertgen_jax.training.state import TrainState
-from tests.training.conftest import VOCABULARY, random_batch, small_model
+from bertgen_jax.training.steps import TrainState
+from tests.fixtures.models import START, VOCAB_SIZE, pair_config, stack_config
 
 # One plain descent step of rate 1: the change of a parameter is minus its gradient.
 DESCENT = optax.sgd(1.0)
+
+
+def random_batch(seed, rows=16, source=8, target=6):
+    """A batch of unequal lengths; the last row only fills it."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, source + 1, rows)
+    target_lengths = rng.integers(1, target + 1, rows)
+    lengths[-1] = target_lengths[-1] = 0
+    weights = np.arange(target) < target_lengths[:, None]
+    labels = np.where(weights, rng.integers(3, VOCAB_SIZE, (rows, target)), 0)
+    start = np.full((rows, 1), START)
+    return {
+        "input_ids": rng.integers(3, VOCAB_SIZE, (rows, source)).astype(np.int32),
+        "attention_mask": np.arange(source) < lengths[:, None],
+        "decoder_input_ids": np.hstack([start, labels[:, :-1]]).astype(np.int32),
+        "labels": labels.astype(np.int32),
+        "label_weights": weights.astype(np.float32),
+    }
+
+
+@pytest.fixture
+def batch():
+    return random_batch(0)
 
 
 def initial(model):
@@ -46,7 +70,9 @@ def gradients(state, new):
 @pytest.fixture(scope="module")
 def reference():
     """State, and gradients of the whole batch on one device."""
-    model = small_model()
+    no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    stack = stack_config(hidden_size=32, intermediate_size=64, **no_dropout)
+    model = EncoderDecoder(pair_config(stack, share_embeddings=True))
     state = initial(model)
     new, checks = jax.jit(step_of(model))(state, random_batch(0))
     assert bool(checks.finite)
@@ -94,12 +120,12 @@ def test_every_mesh_gives_the_gradient_of_one_device(
 
 def toy_forward(params, batch, key):
     """A model of one table and dropout, where the model is not the matter."""
-    keep = jax.random.bernoulli(key, 0.5, (*batch["labels"].shape, VOCABULARY))
+    keep = jax.random.bernoulli(key, 0.5, (*batch["labels"].shape, VOCAB_SIZE))
     return jnp.where(keep, params["table"][batch["decoder_input_ids"]], 0.0)
 
 
 def toy_state(**options):
-    table = jax.random.normal(jax.random.key(0), (VOCABULARY, VOCABULARY))
+    table = jax.random.normal(jax.random.key(0), (VOCAB_SIZE, VOCAB_SIZE))
     return TrainState.create({"table": table}, DESCENT, **{"ema": False} | options)
 
 
@@ -154,11 +180,11 @@ def test_the_average_follows_the_parameters(batch):
     assert new.eval_params is new.ema_params
 
 
-def test_totals_add_up_until_they_are_drained(batch):
+def test_totals_add_up_until_they_are_flushed(batch):
     new, _ = toy_step(toy_step(toy_state(), batch)[0], batch)
-    drained, totals = steps.drain(new)
+    flushed, totals = steps.flush_totals(new)
     assert int(totals.steps) == 2
     assert int(totals.examples) == 2 * 15  # the sixteenth row only fills the batch
     assert float(totals.source_tokens) == 2 * batch["attention_mask"].sum()
-    assert float(drained.totals.sums.tokens) == 0.0
-    assert int(drained.step) == 2
+    assert float(flushed.totals.sums.tokens) == 0.0
+    assert int(flushed.step) == 2

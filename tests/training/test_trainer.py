@@ -13,8 +13,8 @@ from bertgen_jax.checkpoints.store import CheckpointStore
 from bertgen_jax.errors import CheckpointError, DataError, TrainingError
 from bertgen_jax.evaluation import evaluator
 from bertgen_jax.generation.pipeline import pipeline
-from bertgen_jax.models import presets
-from bertgen_jax.training import reporting, trainer, watch
+from bertgen_jax.training import metrics_log, trainer
+from bertgen_jax.training.finite_watch import FiniteWatch
 from configs import common
 
 WORDS = [
@@ -64,17 +64,6 @@ def small_config(data):
     return config
 
 
-@pytest.fixture(autouse=True)
-def _micro_size(monkeypatch):
-    size = {
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-    }
-    monkeypatch.setitem(presets.SIZES, "micro", size)
-
-
 @pytest.fixture(scope="module")
 def compiled_once(tmp_path_factory):
     """Later runs of the module find the programs of earlier ones compiled."""
@@ -96,18 +85,7 @@ def data(tmp_path_factory, compiled_once):
 def finished(data, tmp_path_factory):
     """A run that nobody disturbed."""
     workdir = tmp_path_factory.mktemp("runs") / "undisturbed"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(
-            presets.SIZES,
-            "micro",
-            {
-                "hidden_size": 16,
-                "num_hidden_layers": 1,
-                "num_attention_heads": 2,
-                "intermediate_size": 32,
-            },
-        )
-        outcome = trainer.train(small_config(data), workdir)
+    outcome = trainer.train(small_config(data), workdir)
     return workdir, outcome
 
 
@@ -115,7 +93,7 @@ def metrics(workdir):
     """All that is logged, but for what depends on the hour."""
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     return [
-        {k: v for k, v in json.loads(line).items() if k not in reporting.TIMINGS}
+        {k: v for k, v in json.loads(line).items() if k not in metrics_log.TIMINGS}
         for line in lines
     ]
 
@@ -135,14 +113,14 @@ def saved_state(workdir, step):
 
 def interrupt(monkeypatch, step, action):
     """Does something in the middle of a run, right after step `step` was dispatched."""
-    add = watch.FiniteWatch.add
+    add = FiniteWatch.add
 
     def add_and_act(self, number, *rest):
         add(self, number, *rest)
         if number == step:
             action()
 
-    monkeypatch.setattr(watch.FiniteWatch, "add", add_and_act)
+    monkeypatch.setattr(FiniteWatch, "add", add_and_act)
 
 
 class Killed(Exception):

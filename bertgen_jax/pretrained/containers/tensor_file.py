@@ -1,4 +1,4 @@
-"""The interface of files with named tensors, whatever their format: `TensorFile`."""
+"""`TensorFile`: named tensors on disk, of any format, each read when asked for."""
 
 import dataclasses
 import math
@@ -11,11 +11,11 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class TensorInfo:
-    """What the header of a file says about a tensor.
+    """What a file says of a tensor before it is read.
 
     Attributes:
       shape: its shape.
-      dtype: a type of numpy, or `ml_dtypes.bfloat16`; object for strings.
+      dtype: numpy's, or `ml_dtypes.bfloat16`; object for strings.
     """
 
     shape: tuple[int, ...]
@@ -23,41 +23,38 @@ class TensorInfo:
 
     @property
     def size(self) -> int:
-        """The number of its values."""
+        """How many values it has."""
         return math.prod(self.shape)
 
 
 class TensorFile(Protocol):
-    """The tensors of one checkpoint, in one file or several.
+    """Tensors of one checkpoint, in one file or several.
 
-    Opening it has checked everything that shows without reading tensors: that the files
-    exist, and that every tensor lies within them.
+    Opening one has checked all that shows without reading tensors: that the files are
+    there, and that every tensor lies within them.
+
+    Attributes:
+      path: what messages name.
+      tensors: by name, in the file's order.
     """
 
-    @property
-    def path(self) -> pathlib.Path:
-        """The file that messages name."""
-        ...
-
-    @property
-    def tensors(self) -> Mapping[str, TensorInfo]:
-        """The shapes and types of the tensors by name, in the order of the file."""
-        ...
+    path: pathlib.Path
+    tensors: Mapping[str, TensorInfo]
 
     def read(self, name: str) -> np.ndarray:
-        """Returns a tensor, read-only.
+        """The tensor of that name, read-only.
 
-        It is a view of the memory-mapped file where the format allows it. Reading a
-        whole checkpoint then takes no memory but the page cache.
+        A view of the mapped file where the format allows it, so that reading all of a
+        checkpoint takes no memory but the page cache.
 
         Raises:
-          CheckpointError: the bytes of the tensor are damaged.
+          CheckpointError: its bytes are damaged.
         """
         ...
 
 
 class Arrays:
-    """A `TensorFile` of arrays in memory."""
+    """Arrays in memory as a `TensorFile`."""
 
     def __init__(self, path: pathlib.Path, arrays: Mapping[str, np.ndarray]):
         self.path = path
@@ -68,10 +65,5 @@ class Arrays:
         }
 
     def read(self, name: str) -> np.ndarray:
-        """Returns an array."""
+        """The array of that name."""
         return self._arrays[name]
-
-
-def shown(name: str) -> str:
-    """Returns a foreign name for a message: short, and without control characters."""
-    return f"{name if name.isprintable() else repr(name):.99}"

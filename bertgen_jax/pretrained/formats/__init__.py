@@ -1,1 +1,1 @@
-"""Recognition and reading of published checkpoints: one module for each lineage."""
+"""The families of checkpoints, one a file."""

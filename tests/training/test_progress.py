@@ -1,6 +1,6 @@
-"""One predicate decides what happens when."""
+"""One predicate decides what is due; progress is kept from checkpoint to checkpoint."""
 
-from bertgen_jax.training.periodic import due
+from bertgen_jax.training.progress import due
 
 
 def test_every_period_and_at_the_end():

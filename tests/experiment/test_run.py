@@ -1,4 +1,4 @@
-"""Every field of a config reaches the part that it is about."""
+"""Every field of a config reaches its part of the run."""
 
 import json
 
@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from bertgen_jax.errors import ConfigError, TokenizerError
-from bertgen_jax.experiment import build
+from bertgen_jax.errors import ConfigError
+from bertgen_jax.experiment import new_run, run, splits
 from bertgen_jax.tokenizers.pair import TokenizerPair
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
 from configs import bbc_summarize
@@ -46,7 +46,7 @@ def test_the_model_has_the_configs_architecture(config, tokenizer):
         "lm_head_bias": True,
     }
     config.model.update(values)
-    pair = build.model_config(config, {}, TokenizerPair.of(tokenizer))
+    pair = new_run.make_architecture(config, {}, TokenizerPair.of(tokenizer))
     for stack in (pair.encoder, pair.decoder):
         assert {name: getattr(stack, name) for name in values} == values
         assert stack.hidden_size == 128
@@ -65,14 +65,14 @@ def test_the_model_has_the_configs_architecture(config, tokenizer):
 )
 def test_the_recipe_says_what_is_shared(config, tokenizer, recipe, stacks, embeddings):
     config.init.recipe = recipe
-    pair = build.model_config(config, {}, TokenizerPair.of(tokenizer))
+    pair = new_run.make_architecture(config, {}, TokenizerPair.of(tokenizer))
     assert (pair.share_encoder_decoder, pair.share_embeddings) == (stacks, embeddings)
 
 
 def test_the_model_runs_as_the_config_says(config, tokenizer):
     config.model.update(dtype="bfloat16", scan_layers=True, remat="dots")
-    pair = build.model_config(config, {}, TokenizerPair.of(tokenizer))
-    model = build.create_model(config, pair)
+    pair = new_run.make_architecture(config, {}, TokenizerPair.of(tokenizer))
+    model = run.create_model(config, pair)
     assert (model.dtype, model.scan_layers, model.remat) == (jnp.bfloat16, True, "dots")
 
 
@@ -86,7 +86,7 @@ def test_the_search_is_the_configs(config, tokenizer):
         min_new_tokens=2,
         no_repeat_ngram_size=3,
     )
-    found = build.generation_config(config, TokenizerPair.of(tokenizer))
+    found = run.generation_config(config, TokenizerPair.of(tokenizer))
     assert (found.num_beams, found.length_penalty) == (3, 0.9)
     assert (found.length_penalty_form, found.early_stopping) == ("power", True)
     assert (found.num_new_tokens, found.min_new_tokens) == (7, 2)
@@ -98,51 +98,51 @@ def test_bad_rows_stop_or_are_named(config, examples, caplog):
     config.data.train = str(examples)
     config.data.columns.update(source="text", target="short", id="")
     with pytest.raises(Exception, match="line 6"):
-        build.open_examples(config, "train")
+        splits.open_examples(config, "train")
     config.data.on_bad_row = "skip"
     with caplog.at_level("WARNING"):
-        assert len(build.open_examples(config, "train")) == len(TEXTS)
+        assert len(splits.open_examples(config, "train")) == len(TEXTS)
     assert "line 6" in caplog.text
 
 
 def test_a_split_without_data_is_named(config):
     config.data.validation = ""
     with pytest.raises(ConfigError, match=r"data\.validation is empty.*train, test"):
-        build.open_examples(config, "validation")
+        splits.open_examples(config, "validation")
 
 
 def opened(config, examples):
     config.data.update(train=str(examples), on_bad_row="skip")
     config.data.columns.update(source="text", target="short", id="")
-    return build.open_examples(config, "train")
+    return splits.open_examples(config, "train")
 
 
 def test_a_part_of_the_training_data_is_drawn(config, examples):
     whole = opened(config, examples)
     config.data.fraction = 0.5
-    part = build.open_examples(config, "train")
+    part = splits.open_examples(config, "train")
     assert len(part) == round(len(whole) / 2)
     ids = [part[i].id for i in range(len(part))]
     order = [whole[i].id for i in range(len(whole))]
     assert ids == [one for one in order if one in ids]  # in their order
     assert part.fingerprint != whole.fingerprint
-    again = build.open_examples(config, "train")
+    again = splits.open_examples(config, "train")
     assert again.fingerprint == part.fingerprint
     config.seed = 5
-    assert build.open_examples(config, "train").fingerprint != part.fingerprint
+    assert splits.open_examples(config, "train").fingerprint != part.fingerprint
     with pytest.raises(IndexError):
         part[len(part)]
     config.data.validation = config.data.train
-    assert len(build.open_examples(config, "validation")) == len(whole)
+    assert len(splits.open_examples(config, "validation")) == len(whole)
 
 
 def test_buckets_are_chosen_or_given(config, examples, tokenizer):
     texts, tokenizers = opened(config, examples), TokenizerPair.of(tokenizer)
     config.data.update(num_buckets=1, bucket_multiple=16)
-    (bucket,) = build.open_split(config, "train", texts, tokenizers).buckets
+    (bucket,) = splits.encode(config, "train", texts, tokenizers).buckets
     assert bucket.source % 16 == bucket.target % 16 == 0
     config.data.buckets = ((64, 8), (100, 32))
-    given = build.open_split(config, "train", texts, tokenizers).buckets
+    given = splits.encode(config, "train", texts, tokenizers).buckets
     assert [(bucket.source, bucket.target) for bucket in given] == [(64, 8), (100, 32)]
 
 
@@ -151,19 +151,19 @@ def test_a_new_runs_tokenizer_is_learned_and_replaces_a_leftover(
 ):
     texts = opened(config, examples)
     config.tokenizer.vocab_size = 50
-    first = build.make_tokenizers(config, tmp_path / "run", {}, texts)
+    first = new_run.write_tokenizers(config, tmp_path / "run", {}, texts)
     assert first.is_one
     assert first.source.vocab_size == 50
     assert first.source.model_max_length == config.data.max_source_tokens
     assert first.source.encode("“odd”") == first.source.encode('"odd"')
 
     config.tokenizer.update(vocab_size=60, normalization="nfc", source_specials=True)
-    second = build.make_tokenizers(config, tmp_path / "run", {}, texts).source
+    second = new_run.write_tokenizers(config, tmp_path / "run", {}, texts).source
     assert second.vocab_size == 60
     assert second.encode("“odd”") != second.encode('"odd"')
     ids = second.special_ids
     assert (second.source_prefix, second.source_suffix) == ((ids.bos,), (ids.eos,))
-    again = build.open_tokenizers(tmp_path / "run")
+    again = TokenizerPair.from_pretrained(tmp_path / "run" / "tokenizer")
     assert again.fingerprint == second.fingerprint
 
 
@@ -173,17 +173,17 @@ def test_tokenizers_can_be_given(config, examples, tokenizer, tmp_path):
     other.save_pretrained(tmp_path / "other")
     texts = opened(config, examples)
     config.tokenizer.update(path=str(tmp_path / "given"), normalization="")
-    found = build.make_tokenizers(config, tmp_path / "run", {}, texts)
+    found = new_run.write_tokenizers(config, tmp_path / "run", {}, texts)
     assert found.is_one
     assert found.source.encode(TEXTS[0]) == tokenizer.encode(TEXTS[0])
 
     config.tokenizer.decoder_path = str(tmp_path / "other")
-    build.make_tokenizers(config, tmp_path / "run", {}, texts)
-    found = build.open_tokenizers(tmp_path / "run")
+    new_run.write_tokenizers(config, tmp_path / "run", {}, texts)
+    found = TokenizerPair.from_pretrained(tmp_path / "run" / "tokenizer")
     assert not found.is_one
     assert found.source.encode(TEXTS[0]) == tokenizer.encode(TEXTS[0])
     assert found.target.encode(TEXTS[0]) == other.encode(TEXTS[0])
-    pair = build.model_config(config, {}, found)
+    pair = new_run.make_architecture(config, {}, found)
     assert pair.encoder.vocab_size == tokenizer.vocab_size
     assert pair.decoder.vocab_size == 70
     assert not pair.share_embeddings
@@ -191,19 +191,14 @@ def test_tokenizers_can_be_given(config, examples, tokenizer, tmp_path):
 
 def test_texts_longer_than_the_positions_are_refused(config, tokenizer):
     config.model.max_position_embeddings = 100
-    with pytest.raises(ConfigError, match="encoder has 100 positions, and up to 128"):
-        build.model_config(config, {}, TokenizerPair.of(tokenizer))
-
-
-def test_a_run_without_a_tokenizer_is_refused(tmp_path):
-    with pytest.raises(TokenizerError):
-        build.open_tokenizers(tmp_path)
+    with pytest.raises(ConfigError, match="needs 128 positions; the encoder has 100"):
+        new_run.make_architecture(config, {}, TokenizerPair.of(tokenizer))
 
 
 @pytest.mark.parametrize(("keep_latest", "kept"), [(1, [3]), (2, [2, 3])])
 def test_checkpoints_are_kept_as_the_config_says(config, tmp_path, keep_latest, kept):
     config.checkpoint.keep_latest = keep_latest
-    store = build.open_store(config, tmp_path)
+    store = run.open_store(config, tmp_path)
     for step in (1, 2, 3):
         store.save(step, {"params": jax.numpy.ones(3)}, {})
     store.close()
@@ -213,7 +208,7 @@ def test_checkpoints_are_kept_as_the_config_says(config, tmp_path, keep_latest, 
 def test_the_best_checkpoint_is_by_the_configs_metric(config, tmp_path):
     config.eval.metric = "loss"
     config.checkpoint.keep_every_steps = 2
-    store = build.open_store(config, tmp_path)
+    store = run.open_store(config, tmp_path)
     for step, loss in ((1, 0.5), (2, 0.9), (3, 0.7)):
         store.save(step, {"params": jax.numpy.ones(3)}, {}, {"loss": loss})
     store.close()

@@ -1,8 +1,39 @@
-"""metrics.jsonl says what happened, once, whatever was killed in between."""
+"""The metrics log has each step once, and the clock counts training only."""
 
 import json
+import time
 
-from bertgen_jax.training.writers import METRICS, Writer
+import pytest
+
+from bertgen_jax.training.metrics_log import METRICS, Clock, MetricsLog, duration
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """A clock hand that the test moves."""
+    hand = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: hand[0])
+    return hand
+
+
+def test_laps_leave_out_pauses_and_count_from_the_first_step(now):
+    clock = Clock(elapsed_s=50.0)
+    now[0] += 3.0  # setting up
+    clock.begin(10)
+    now[0] += 8.0
+    with clock.paused():
+        now[0] += 100.0
+    assert clock.lap(14) == (8.0, 2.0)
+    now[0] += 1.0
+    assert clock.lap(16) == (1.0, 0.5)
+    assert clock.trained_s == 50.0 + 3.0 + 8.0 + 1.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0s"), (47, "47s"), (187, "3:07"), (7500, "2:05:00")]
+)
+def test_durations_read_well(seconds, text):
+    assert duration(seconds) == text
 
 
 def lines(workdir):
@@ -10,10 +41,10 @@ def lines(workdir):
 
 
 def write(workdir, first, last, step):
-    writer = Writer(workdir, tensorboard=False, step=step)
+    log = MetricsLog(workdir, tensorboard=False, step=step)
     for number in range(first, last + 1):
-        writer.write(number, "train", {"loss": number / 2})
-    writer.close()
+        log.write(number, "train", {"loss": number / 2})
+    log.close()
 
 
 def test_one_object_a_line(tmp_path):
@@ -41,8 +72,8 @@ def test_a_line_that_cannot_be_read_is_dropped(tmp_path):
 
 
 def test_tensorboard_events_hold_the_same_numbers(tmp_path):
-    writer = Writer(tmp_path, tensorboard=True, step=0)
-    writer.write(3, "validation", {"rougeL": 41.5})
-    writer.close()
+    log = MetricsLog(tmp_path, tensorboard=True, step=0)
+    log.write(3, "validation", {"rougeL": 41.5})
+    log.close()
     (file,) = (tmp_path / "tensorboard").glob("events*")
     assert b"validation/rougeL" in file.read_bytes()

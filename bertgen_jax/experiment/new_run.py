@@ -1,0 +1,261 @@
+"""What a new run makes once: its tokenizers, its architecture, its first parameters."""
+
+import logging
+import pathlib
+import shutil
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+
+from bertgen_jax import normalization
+from bertgen_jax.data.examples import Examples, Subset
+from bertgen_jax.errors import CheckpointError
+from bertgen_jax.files import atomic, json_files, paths
+from bertgen_jax.models.config import (
+    BertGenerationConfig,
+    Seq2SeqConfig,
+    read_config,
+)
+from bertgen_jax.models.create import Seq2SeqModel
+from bertgen_jax.models.presets import SIZES
+from bertgen_jax.pretrained.formats.own_runs import MODEL_CONFIG
+from bertgen_jax.pretrained.opened_checkpoint import Source
+from bertgen_jax.tokenizers.auto import AutoTokenizer
+from bertgen_jax.tokenizers.interface import SENTENCEPIECE, Tokenizer
+from bertgen_jax.tokenizers.pair import TokenizerPair
+from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
+from bertgen_jax.trees import Params
+from bertgen_jax.warm_start import initialization, recipes
+from bertgen_jax.warm_start.recipes import Selection
+
+LEARN = "learn"  # as tokenizer.path: learn a vocabulary from the training data
+TOKENIZER = "tokenizer"  # folder in the work directory
+WARM_START = "warm_start.json"  # in the work directory: where each parameter came from
+
+_log = logging.getLogger(__name__)
+
+
+def open_checkpoints(config: ConfigDict) -> dict[str, Source]:
+    """Opens the published checkpoints that a new run starts from.
+
+    Only their headers are read.
+
+    Returns:
+      The checkpoints by side, "encoder" and "decoder"; none for a side that starts from
+      random parameters.
+
+    Raises:
+      ConfigError, CheckpointError: see `initialization.find`.
+    """
+    init = config.init
+    recipe = recipes.get(init.recipe)
+    return initialization.find(recipe, encoder=init.encoder, decoder=init.decoder)
+
+
+def write_tokenizers(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    checkpoints: Mapping[str, Source],
+    train: Examples | Subset,
+) -> TokenizerPair:
+    """Makes the tokenizers of a new run and writes them to WORKDIR/tokenizer.
+
+    They are copies of the tokenizers that `tokenizer.path` names, or else those of the
+    checkpoints; without either, or with "learn", a vocabulary is learned from source
+    and target texts of the training data. Later the run needs its own copies only.
+
+    Args:
+      config: the experiment's config.
+      workdir: gets the folder, in place of one that a run without a save left there.
+      checkpoints: what the model starts from, by side.
+      train: the training data.
+
+    Raises:
+      ConfigError: there is no file `tokenizer.path`.
+      TokenizerError: a file is corrupt, or no vocabulary can be learned.
+    """
+    folder = workdir / TOKENIZER
+    if jax.process_index() != 0:
+        multihost_utils.sync_global_devices("tokenizer")
+        return TokenizerPair.from_pretrained(folder)
+    tokenizers = make_tokenizers(config, checkpoints, train)
+    shutil.rmtree(folder, ignore_errors=True)
+    with atomic.new_directory(folder) as temporary:
+        tokenizers.save_pretrained(temporary)
+    multihost_utils.sync_global_devices("tokenizer")
+    return tokenizers
+
+
+def make_tokenizers(
+    config: ConfigDict, checkpoints: Mapping[str, Source], train: Examples | Subset
+) -> TokenizerPair:
+    """Makes the tokenizers of a new run; see `write_tokenizers`."""
+    settings = config.tokenizer
+    # The tokenizer carries these, so that texts are cut as in training wherever the
+    # model goes.
+    source_options = {
+        "model_max_length": config.data.max_source_tokens,
+        "source_specials": settings.source_specials,
+    }
+    if settings.path == LEARN or not (settings.path or checkpoints):
+        _log.info("learning a vocabulary of %d pieces", settings.vocab_size)
+        source = train_sentencepiece(
+            _texts(train),
+            settings.vocab_size,
+            seed=config.seed,
+            normalization=_normalization(settings.normalization, SENTENCEPIECE),
+            **source_options,
+        )
+    elif settings.path:
+        path = paths.find(settings.path, "tokenizer.path")
+        source = _read_tokenizer(path, settings.normalization, **source_options)
+    else:
+        checkpoint = checkpoints.get("encoder") or checkpoints["decoder"]
+        source = _read_tokenizer(
+            checkpoint.path, settings.normalization, **source_options
+        )
+    target = None
+    if settings.decoder_path:
+        path = paths.find(settings.decoder_path, "tokenizer.decoder_path")
+        target = _read_tokenizer(path, settings.normalization)
+    elif not settings.path and len(checkpoints) == 2:
+        target = _read_tokenizer(checkpoints["decoder"].path, settings.normalization)
+    if target is not None and target.get_vocab() == source.get_vocab():
+        target = None
+    return TokenizerPair.of(source, target)
+
+
+def _read_tokenizer(path: pathlib.Path, steps: str, **options: Any) -> Tokenizer:
+    kind = AutoTokenizer.from_pretrained(path).kind
+    return AutoTokenizer.from_pretrained(
+        path, normalization=_normalization(steps, kind), **options
+    )
+
+
+def _normalization(steps: str, kind: str) -> tuple[str, ...]:
+    """Parses steps; "auto" is ASCII for SentencePiece and nothing for others."""
+    default = normalization.ALL if kind == SENTENCEPIECE else ()
+    return normalization.parse_steps(steps, default)
+
+
+def _texts(examples: Examples | Subset) -> Iterator[str]:
+    for i in range(len(examples)):
+        yield examples[i].source
+        yield from examples[i].references
+
+
+def write_architecture(
+    workdir: pathlib.Path, architecture: Seq2SeqConfig
+) -> Seq2SeqConfig:
+    """Writes WORKDIR/model_config.json, so that resuming needs no checkpoint.
+
+    Returns:
+      The architecture; process 0 decides it for all processes.
+    """
+    if jax.process_index() == 0:
+        json_files.write_object(workdir / MODEL_CONFIG, architecture.to_dict())
+    multihost_utils.sync_global_devices("model config")
+    return architecture if jax.process_index() == 0 else read_architecture(workdir)
+
+
+def read_architecture(workdir: pathlib.Path) -> Seq2SeqConfig:
+    """Reads the architecture of a run from its work directory.
+
+    Raises:
+      CheckpointError: the file is missing or damaged.
+    """
+    architecture = read_config(workdir, MODEL_CONFIG)
+    if isinstance(architecture, BertGenerationConfig):
+        raise CheckpointError(
+            f"{workdir / MODEL_CONFIG}: found one stack, expected the architecture of "
+            "a sequence-to-sequence model."
+        )
+    return architecture
+
+
+def make_architecture(
+    config: ConfigDict, checkpoints: Mapping[str, Source], tokenizers: TokenizerPair
+) -> Seq2SeqConfig:
+    """Derives the architecture of a new run from its config.
+
+    Args:
+      config: the experiment's config.
+      checkpoints: what the model starts from, by side; they decide their sides' sizes.
+      tokenizers: they decide the sizes of the vocabularies.
+
+    Raises:
+      ConfigError: a text may be longer than the model has positions.
+    """
+    model, init = config.model, config.init
+    settings = {
+        name: model[name]
+        for name in (
+            "hidden_dropout_prob",
+            "attention_probs_dropout_prob",
+            "max_position_embeddings",
+            "initializer_range",
+        )
+    }
+    settings["lm_head_bias"] = model.lm_head_bias or init.mlm_bias
+    # None: the checkpoint's value, or else BERT's.
+    settings["hidden_act"] = model.hidden_act or None
+    settings["layer_norm_eps"] = model.layer_norm_eps or None
+    architecture = initialization.model_config(
+        recipes.get(init.recipe),
+        checkpoints,
+        tokenizers,
+        Selection.parse(init.parts, init.layers, init.mlm_bias),
+        model.size,
+        settings,
+    )
+    for side, checkpoint in checkpoints.items():
+        stack = getattr(architecture, side)
+        if any(getattr(stack, name) != n for name, n in SIZES[model.size].items()):
+            _log.warning(
+                "model.size=%s is for models that start at random: the %s has %d "
+                "layers of width %d, as %s has",
+                model.size,
+                side,
+                stack.num_hidden_layers,
+                stack.hidden_size,
+                checkpoint.path,
+            )
+    data, decode = config.data, config.decode
+    architecture.check_lengths(
+        data.max_source_tokens,
+        max(data.max_target_tokens, decode.max_new_tokens),
+        "Lower data.max_source_tokens, data.max_target_tokens or "
+        "decode.max_new_tokens, or set model.max_position_embeddings.",
+    )
+    return architecture
+
+
+def first_params(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    model: Seq2SeqModel,
+    checkpoints: Mapping[str, Source],
+    tokenizers: TokenizerPair,
+) -> Params:
+    """Returns the parameters before step 1: random ones, then the checkpoints' in them.
+
+    Logs where each parameter came from, and writes it to WORKDIR/warm_start.json.
+    """
+    params = initialization.random_params(model, config.seed)
+    path = workdir / WARM_START
+    if jax.process_index() == 0:
+        path.unlink(missing_ok=True)  # a run without a save may have left it
+    if not checkpoints:
+        return params
+    init = config.init
+    selection = Selection.parse(init.parts, init.layers, init.mlm_bias)
+    params, report = initialization.fill(
+        params, model.config, checkpoints, tokenizers, selection
+    )
+    _log.info("%s", report)
+    if jax.process_index() == 0:
+        initialization.write_report(report, path)
+    return params

@@ -1,0 +1,192 @@
+"""What a run logs: values of each step range, speeds, metrics.jsonl and TensorBoard.
+
+metrics.jsonl is the record, one JSON object a line; TensorBoard is a view of it.
+"""
+
+import contextlib
+import json
+import logging
+import math
+import pathlib
+import time
+from collections.abc import Iterator, Mapping
+
+import jax
+from tensorboardX import SummaryWriter
+
+from bertgen_jax.files import atomic
+from bertgen_jax.training.steps import Totals
+
+METRICS = "metrics.jsonl"
+# Values that depend on the machine and the time of day; a resumed run repeats all other
+# values of metrics.jsonl.
+TIMINGS = ("examples_per_s", "tokens_per_s", "eta_s", "trained_s")
+
+_log = logging.getLogger(__name__)
+
+
+class Clock:
+    """Measures the time spent on training, without evaluations and saves.
+
+    Args:
+      elapsed_s: seconds that earlier processes of the run have trained.
+    """
+
+    def __init__(self, elapsed_s: float = 0.0):
+        self._earlier_s = elapsed_s
+        self._start = time.monotonic()
+        self._paused_s = 0.0
+        self._lap = (0.0, 0)  # seconds and step at the start of this lap
+
+    @property
+    def trained_s(self) -> float:
+        """Seconds of training since the run began, over all its processes."""
+        return self._earlier_s + self._own_s
+
+    @property
+    def _own_s(self) -> float:
+        return time.monotonic() - self._start - self._paused_s
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stops the clock while the block runs."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self._paused_s += time.monotonic() - start
+
+    def begin(self, step: int) -> None:
+        """Starts the first lap after `step` steps."""
+        self._lap = (self._own_s, step)
+
+    def lap(self, step: int) -> tuple[float, float]:
+        """Ends a lap after `step` steps and starts the next.
+
+        Returns:
+          The seconds of the lap, and its seconds a step.
+        """
+        seconds, first = self._own_s, self._lap[1]
+        lap_s = seconds - self._lap[0]
+        self._lap = (seconds, step)
+        return lap_s, lap_s / max(step - first, 1)
+
+
+def train_values(totals: Totals, learning_rate: jax.Array) -> dict[str, float]:
+    """Returns means over the steps since the last log line, and their weights."""
+    totals = jax.device_get(totals)
+    tokens = max(float(totals.sums.tokens), 1.0)
+    return {
+        "loss": float(totals.sums.loss) / tokens,
+        "nll": float(totals.sums.nll) / tokens,
+        "accuracy": 100 * float(totals.sums.correct) / tokens,
+        "grad_norm": float(totals.grad_norm) / max(int(totals.steps), 1),
+        "learning_rate": float(learning_rate),
+        "examples": int(totals.examples),
+        "source_tokens": float(totals.source_tokens),
+        "target_tokens": float(totals.sums.tokens),
+    }
+
+
+def rates(
+    clock: Clock, step: int, last: int, values: Mapping[str, float]
+) -> dict[str, float]:
+    """Returns the speed since the last log line, and estimates the remaining time.
+
+    Args:
+      clock: its lap ends here.
+      step: completed steps.
+      last: the last step of the run.
+      values: what `train_values` returned for the same steps.
+    """
+    lap_s, step_s = clock.lap(step)
+    lap_s = max(lap_s, 1e-9)
+    return {
+        "examples_per_s": values["examples"] / lap_s,
+        "tokens_per_s": (values["source_tokens"] + values["target_tokens"]) / lap_s,
+        "eta_s": (last - step) * step_s,
+        "trained_s": clock.trained_s,
+    }
+
+
+def train_line(step: int, last: int, values: Mapping[str, float]) -> str:
+    """Returns one line about training for the terminal."""
+    return (
+        f"step {step:,}/{last:,}  loss {values['loss']:.3f}  "
+        f"lr {values['learning_rate']:.2e}  "
+        f"{values['examples_per_s']:,.0f} examples/s  "
+        f"{values['tokens_per_s']:,.0f} tokens/s  "
+        f"ETA {duration(values['eta_s'])}"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Formats seconds as "47s", "3:07" or "2:05:00"."""
+    minutes, whole = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{whole:02}"
+    return f"{minutes}:{whole:02}" if minutes else f"{whole}s"
+
+
+class MetricsLog:
+    """Writes values to metrics.jsonl and TensorBoard, on process 0 only.
+
+    Args:
+      workdir: holds metrics.jsonl and tensorboard/.
+      tensorboard: whether to write TensorBoard events too.
+      step: the step that the run resumes from. Lines of later steps, which an earlier
+        process logged but did not save, are dropped because these steps run again.
+    """
+
+    def __init__(self, workdir: pathlib.Path, *, tensorboard: bool, step: int):
+        self._file = None
+        self._events = None
+        if jax.process_index() != 0:
+            return
+        path = workdir / METRICS
+        _drop_after(path, step)
+        self._file = path.open("a", encoding="utf-8")
+        if tensorboard:
+            self._events = SummaryWriter(
+                str(workdir / "tensorboard"), purge_step=step + 1 if step else None
+            )
+
+    def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
+        """Records values of a split after a step, such as {"loss": 2.1}."""
+        if self._file is None:
+            return
+        line = json.dumps({"step": step, "split": split, **values})
+        self._file.write(line + "\n")
+        self._file.flush()
+        if self._events is not None:
+            for name, value in values.items():
+                self._events.add_scalar(f"{split}/{name}", value, step)
+
+    def close(self) -> None:
+        """Flushes and closes the files."""
+        if self._file is not None:
+            self._file.close()
+        if self._events is not None:
+            self._events.close()
+
+
+def _drop_after(path: pathlib.Path, step: int) -> None:
+    """Drops lines of later steps, and a last line that a killed process cut short."""
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith("\n") and _step_of(line) <= step]
+    if len(kept) < len(lines):
+        _log.info(
+            "%s: dropped %d lines after step %d", path, len(lines) - len(kept), step
+        )
+        atomic.write_text(path, kept)
+
+
+def _step_of(line: str) -> float:
+    """Returns the step of a line; infinity, so that it is dropped, if it is broken."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, TypeError, KeyError):
+        return math.inf
