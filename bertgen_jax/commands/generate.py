@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bertgen_jax.commands.messages import say, several
-from bertgen_jax.data import source_texts
+from bertgen_jax.data import texts as data_texts
 from bertgen_jax.errors import ConfigError, nearest
 from bertgen_jax.files import paths
 from bertgen_jax.generation import bulk, result_files
@@ -46,7 +46,7 @@ def define(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=source_texts.FORMATS,
+        choices=data_texts.FORMATS,
         help="of the texts, where no name says it",
     )
     parser.add_argument(
@@ -54,7 +54,7 @@ def define(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="where the text is in an object or a row; 0, 1, ... in csv and tsv files "
         "whose first line is a text; a+b joins two. By default "
-        f"{source_texts.DEFAULT_COLUMNS[0]}, else {source_texts.DEFAULT_COLUMNS[1]}",
+        f"{data_texts.DEFAULT_COLUMNS[0]}, else {data_texts.DEFAULT_COLUMNS[1]}",
     )
     parser.add_argument(
         "--output",
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     is_piped = options.file == "-"
     at_keyboard = is_piped and sys.stdin.isatty()
-    texts = source_texts.read(
+    texts = data_texts.stream(
         sys.stdin.buffer if is_piped else options.file, options.format, options.column
     )
     if options.output:
@@ -218,7 +218,7 @@ class _Warnings:
     def __init__(self, name: str):
         self._name, self._left = name, _WARNINGS
 
-    def __call__(self, text: source_texts.SourceText, result: Result) -> None:
+    def __call__(self, text: data_texts.SourceText, result: Result) -> None:
         if self._left > 0:
             # They differ where a header or line breaks in quotes come before.
             number = "" if text.line == result.number else f" (text {result.number})"

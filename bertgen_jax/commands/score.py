@@ -1,10 +1,11 @@
 """`bertgen score`: texts that anyone has made, compared with references."""
 
 import argparse
+import functools
 import json
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich import markup
@@ -12,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bertgen_jax import normalization
-from bertgen_jax.commands import score_files
 from bertgen_jax.commands.messages import several
+from bertgen_jax.data import texts
 from bertgen_jax.errors import ConfigError, DataError
 from bertgen_jax.files import atomic
 from bertgen_jax.metrics import baselines, catalogue, measuring, rouge, significance
@@ -24,6 +25,10 @@ from bertgen_jax.metrics.score import Score, scores, signatures
 
 _SAME = 1e-9  # two scores that differ by less do so by rounding
 _WIDE = 160  # characters
+# The columns that are read where none is named; the first one that a file has.
+_PREDICTIONS = ("prediction", "generated_text", "output", "hypothesis", "text")
+_REFERENCES = ("references", "reference", "target", "targets", "summary")
+_SOURCES = ("source", "document", "article", "text")
 
 
 def define(parser: argparse.ArgumentParser) -> None:
@@ -146,18 +151,13 @@ def run(options: argparse.Namespace) -> int:
     for written in filter(None, (options.output, options.per_example)):
         _check_written(pathlib.Path(written), options)
 
-    outputs = score_files.read(
-        options.predictions,
-        options.references,
-        options.sources,
-        prediction_column=options.prediction_column,
-        reference_column=options.reference_column,
-        source_column=options.source_column,
-    )
+    # Several columns may come from one file, which is read once.
+    open_table = functools.cache(texts.TextTable)
+    outputs = _read_outputs(options, open_table)
     rivals: dict[str, Outputs] = {}
     if options.compare:
-        rivals[options.compare] = score_files.read_predictions(
-            options.compare, options.prediction_column, outputs
+        rivals[options.compare] = _read_rival(
+            open_table(options.compare), options.prediction_column, outputs
         )
     if options.baseline:
         if outputs.sources is None:
@@ -169,14 +169,14 @@ def run(options: argparse.Namespace) -> int:
         rivals[options.baseline] = outputs.replace_predictions(tuple(answers))
     resamples = Resamples(len(outputs), options.samples, options.seed)
 
-    def measured(texts: Outputs) -> list[Measurement]:
-        return measuring.measure(names, texts, steps, _choices(options))
+    def measured(outputs: Outputs) -> list[Measurement]:
+        return measuring.measure(names, outputs, steps, _choices(options))
 
     own = measured(outputs)
     found = scores(own, resamples)
     others = {
-        name: _compared(own, measured(texts), resamples)
-        for name, texts in rivals.items()
+        name: _compared(own, measured(rival), resamples)
+        for name, rival in rivals.items()
     }
     _show(options, len(outputs), found, others)
     if options.output:
@@ -199,6 +199,97 @@ def run(options: argparse.Namespace) -> int:
             (f"{json.dumps(dict(zip(columns, row, strict=True)))}\n" for row in rows),
         )
     return 0
+
+
+def _read_outputs(
+    options: argparse.Namespace, open_table: Callable[[str], texts.TextTable]
+) -> Outputs:
+    """Reads what is to be scored; row n of each file belongs to the same example.
+
+    References and sources that no file is named for are columns of the predictions'
+    file, as in WORKDIR/predictions/SPLIT-STEP.jsonl; sources may be missing.
+    """
+    table = open_table(options.predictions)
+    predictions = _predictions(table, options.prediction_column)
+
+    reference_files = options.references
+    if not reference_files:
+        names = _names(options.reference_column, _REFERENCES)
+        if not table.has_column(names):
+            raise DataError(
+                f"{table.name} has no references beside its predictions; expected a "
+                f"file of them (--references), or one of the columns "
+                f"{', '.join(names)}."
+            )
+        reference_files = [table.name]
+    references = [
+        _references(open_table(name), options.reference_column)
+        for name in reference_files
+    ]
+    for name, rows in zip(reference_files, references, strict=True):
+        _check_length(table.name, len(predictions), name, len(rows))
+
+    source_file, sources = options.sources, None
+    # "text" in a file of predictions is the prediction.
+    names = [name for name in _SOURCES if name not in _PREDICTIONS]
+    if source_file is None and table.has_column(_names(options.source_column, names)):
+        source_file = table.name
+    if source_file is not None:
+        rows = open_table(source_file).texts(_SOURCES, options.source_column)
+        sources = [" ".join(row) for row in rows]  # as in training
+        _check_length(table.name, len(predictions), source_file, len(sources))
+
+    joined = [sum(rows, ()) for rows in zip(*references, strict=True)]
+    for number, row in enumerate(joined, start=1):
+        if not row:
+            raise DataError(
+                f"{', '.join(reference_files)}, row {number}: there is no reference; "
+                "expected one at least, if only an empty text."
+            )
+    return Outputs.of(predictions, joined, sources)
+
+
+def _read_rival(
+    table: texts.TextTable, column: str | None, outputs: Outputs
+) -> Outputs:
+    """Reads another system's predictions of the same examples."""
+    predictions = _predictions(table, column)
+    if len(predictions) != len(outputs):
+        raise DataError(
+            f"{table.name} has {len(predictions):,} predictions, and {len(outputs):,} "
+            "are compared with them; expected the same examples in the same order."
+        )
+    return outputs.replace_predictions(predictions)
+
+
+def _predictions(table: texts.TextTable, column: str | None) -> list[str]:
+    rows = table.texts(_PREDICTIONS, column)
+    for number, row in enumerate(rows, start=1):
+        if len(row) != 1:
+            raise DataError(
+                f"{table.name}, row {number}: {len(row)} texts found, expected one "
+                "prediction. In .tsv every column is a text where none is named."
+            )
+    return [text for (text,) in rows]
+
+
+def _references(table: texts.TextTable, column: str | None) -> list[tuple[str, ...]]:
+    """Returns the references of each row, of one column or of several: "a,b"."""
+    names = [None] if column is None else column.split(",")
+    columns = [table.texts(_REFERENCES, name) for name in names]
+    return [sum(row, ()) for row in zip(*columns, strict=True)]
+
+
+def _names(column: str | None, default: Sequence[str]) -> Sequence[str]:
+    return default if column is None else column.split(",")
+
+
+def _check_length(first: str, count: int, second: str, other: int) -> None:
+    if count != other:
+        raise DataError(
+            f"{first} has {count:,} rows and {second} {other:,}; row n of one belongs "
+            "to row n of the other, so as many are expected."
+        )
 
 
 def _check_written(path: pathlib.Path, options: argparse.Namespace) -> None:

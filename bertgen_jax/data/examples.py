@@ -23,31 +23,28 @@ from bertgen_jax.data.columns import Columns, Example
 from bertgen_jax.data.demo import corpora
 from bertgen_jax.data.formats import (
     byte_file,
-    gzip_file,
+    delimited,
     hub,
+    json_lines,
     parallel_text,
     parquet,
+    suffixes,
     table,
-    text_files,
     tfrecord,
 )
 
 _FORMAT = 1  # part of the fingerprint: raise it when the same files give other examples
 _DEMO = "demo:"
-_FORMATS: Mapping[str, Callable[[byte_file.ByteFile, Columns], table.Table]] = {
-    "jsonl": lambda file, columns: text_files.JsonLines(file),
-    "json": lambda file, columns: text_files.JsonLines(file),
-    "csv": lambda file, columns: text_files.Delimited(file, columns, quoted=True),
-    "tsv": lambda file, columns: text_files.Delimited(file, columns, quoted=False),
+_READERS: Mapping[str, Callable[[byte_file.ByteFile, Columns], table.Table]] = {
+    "jsonl": lambda file, columns: json_lines.JsonLines(file),
+    "json": lambda file, columns: json_lines.JsonLines(file),
+    "csv": lambda file, columns: delimited.Delimited(file, columns, quoted=True),
+    "tsv": lambda file, columns: delimited.Delimited(file, columns, quoted=False),
     "parquet": parquet.ParquetTable,
     "tfrecord": lambda file, columns: tfrecord.TfRecords(file),
     "tfrecords": lambda file, columns: tfrecord.TfRecords(file),
 }
-# A shard's number may stand behind the suffix: train.tfrecord-00000-of-00010.gz
-_SUFFIX = re.compile(
-    rf"\.(?P<format>{'|'.join(_FORMATS)})(-\d+-of-\d+)?(?P<gz>\.gz)?$", re.IGNORECASE
-)
-_SGML = re.compile(r"\.sgml?(\.gz)?$", re.IGNORECASE)
+_SGML = ("sgm", "sgml")
 _PAIRS = (
     "Files that belong together line by line are named by braces, such as "
     "'train.{en,de}' or 'train.{article,title}.txt' (with the quotes in a shell)."
@@ -254,41 +251,37 @@ def _open(
 
 
 def _open_file(path: pathlib.Path, columns: Columns) -> table.Table:
-    match = _SUFFIX.search(path.name)
-    if match is None:
+    read = _READERS.get(suffixes.format_of(path.name) or "")
+    if read is None:
         raise errors.DataError(
             f"{path} has none of the suffixes that tell the format: "
-            f"{', '.join('.' + suffix for suffix in _FORMATS)}, each also with .gz. "
+            f"{', '.join('.' + suffix for suffix in _READERS)}, each also with .gz. "
             f"{_PAIRS}"
         )
-    return _FORMATS[match["format"].lower()](_content(path), columns)
+    return read(suffixes.open_file(path), columns)
 
 
 def _open_parallel(
     group: locations.Parallel, columns: Columns
 ) -> parallel_text.ParallelFiles:
+    sgml = []
     for path in group.files.values():
-        match = _SUFFIX.search(path.name)
-        if match:
+        format = suffixes.format_of(path.name)
+        if format in _SGML:
+            sgml.append(path)
+        elif format is not None:
             raise errors.DataError(
-                f"{path} has columns of its own, as .{match['format']} tells; several "
-                f"such files are named by a glob or a list. {_PAIRS}"
+                f"{path} has columns of its own, as .{format} tells; several such "
+                f"files are named by a glob or a list. {_PAIRS}"
             )
-    sgml = [path for path in group.files.values() if _SGML.search(path.name)]
     if sgml and len(sgml) < len(group.files):
         raise errors.DataError(
             f"{group.name}: {sgml[0].name} is SGML and others are not; files that "
             "belong together are expected to be of one kind."
         )
-    files = {column: _content(path) for column, path in group.files.items()}
+    files = {column: suffixes.open_file(path) for column, path in group.files.items()}
     layout = parallel_text.SEGMENTS if sgml else parallel_text.LINES
     return parallel_text.ParallelFiles(group.name, files, columns, layout)
-
-
-def _content(path: pathlib.Path) -> byte_file.ByteFile:
-    file = byte_file.ByteFile(path, name=str(path))
-    is_compressed = path.suffix.lower() == ".gz"
-    return gzip_file.decompressed(file) if is_compressed else file
 
 
 _CORPUS_COLUMNS = Columns(source="source", target=("references",), id="id")

@@ -22,7 +22,7 @@ from bertgen_jax.models.config import (
 from bertgen_jax.models.create import Seq2SeqModel
 from bertgen_jax.models.presets import SIZES
 from bertgen_jax.pretrained.formats.own_runs import MODEL_CONFIG
-from bertgen_jax.pretrained.opened_checkpoint import Source
+from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint
 from bertgen_jax.tokenizers.auto import AutoTokenizer
 from bertgen_jax.tokenizers.interface import SENTENCEPIECE, Tokenizer
 from bertgen_jax.tokenizers.pair import TokenizerPair
@@ -38,7 +38,7 @@ WARM_START = "warm_start.json"  # in the work directory: where each parameter ca
 _log = logging.getLogger(__name__)
 
 
-def open_checkpoints(config: ConfigDict) -> dict[str, Source]:
+def open_checkpoints(config: ConfigDict) -> dict[str, OpenedCheckpoint]:
     """Opens the published checkpoints that a new run starts from.
 
     Only their headers are read.
@@ -58,7 +58,7 @@ def open_checkpoints(config: ConfigDict) -> dict[str, Source]:
 def write_tokenizers(
     config: ConfigDict,
     workdir: pathlib.Path,
-    checkpoints: Mapping[str, Source],
+    checkpoints: Mapping[str, OpenedCheckpoint],
     train: Examples | Subset,
 ) -> TokenizerPair:
     """Makes the tokenizers of a new run and writes them to WORKDIR/tokenizer.
@@ -90,7 +90,9 @@ def write_tokenizers(
 
 
 def make_tokenizers(
-    config: ConfigDict, checkpoints: Mapping[str, Source], train: Examples | Subset
+    config: ConfigDict,
+    checkpoints: Mapping[str, OpenedCheckpoint],
+    train: Examples | Subset,
 ) -> TokenizerPair:
     """Makes the tokenizers of a new run; see `write_tokenizers`."""
     settings = config.tokenizer
@@ -115,21 +117,29 @@ def make_tokenizers(
     else:
         checkpoint = checkpoints.get("encoder") or checkpoints["decoder"]
         source = _read_tokenizer(
-            checkpoint.path, settings.normalization, **source_options
+            checkpoint.path,
+            settings.normalization,
+            checkpoint.tokenizer.kind,
+            **source_options,
         )
     target = None
     if settings.decoder_path:
         path = paths.find(settings.decoder_path, "tokenizer.decoder_path")
         target = _read_tokenizer(path, settings.normalization)
     elif not settings.path and len(checkpoints) == 2:
-        target = _read_tokenizer(checkpoints["decoder"].path, settings.normalization)
+        checkpoint = checkpoints["decoder"]
+        target = _read_tokenizer(
+            checkpoint.path, settings.normalization, checkpoint.tokenizer.kind
+        )
     if target is not None and target.get_vocab() == source.get_vocab():
         target = None
     return TokenizerPair.of(source, target)
 
 
-def _read_tokenizer(path: pathlib.Path, steps: str, **options: Any) -> Tokenizer:
-    kind = AutoTokenizer.from_pretrained(path).kind
+def _read_tokenizer(
+    path: pathlib.Path, steps: str, kind: str = "", **options: Any
+) -> Tokenizer:
+    kind = kind or AutoTokenizer.from_pretrained(path).kind
     return AutoTokenizer.from_pretrained(
         path, normalization=_normalization(steps, kind), **options
     )
@@ -177,7 +187,9 @@ def read_architecture(workdir: pathlib.Path) -> Seq2SeqConfig:
 
 
 def make_architecture(
-    config: ConfigDict, checkpoints: Mapping[str, Source], tokenizers: TokenizerPair
+    config: ConfigDict,
+    checkpoints: Mapping[str, OpenedCheckpoint],
+    tokenizers: TokenizerPair,
 ) -> Seq2SeqConfig:
     """Derives the architecture of a new run from its config.
 
@@ -237,7 +249,7 @@ def first_params(
     config: ConfigDict,
     workdir: pathlib.Path,
     model: Seq2SeqModel,
-    checkpoints: Mapping[str, Source],
+    checkpoints: Mapping[str, OpenedCheckpoint],
     tokenizers: TokenizerPair,
 ) -> Params:
     """Returns the parameters before step 1: random ones, then the checkpoints' in them.

@@ -30,7 +30,7 @@ from bertgen_jax.experiment import workdir as workdir_lib
 from bertgen_jax.models import create
 from bertgen_jax.models.config import Seq2SeqConfig
 from bertgen_jax.models.create import Seq2SeqModel
-from bertgen_jax.pretrained.opened_checkpoint import Source
+from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint
 from bertgen_jax.tokenizers.pair import TokenizerPair
 from bertgen_jax.trees import Params
 
@@ -60,7 +60,7 @@ class Run:
     tokenizers: TokenizerPair
     model: Seq2SeqModel
     store: CheckpointStore
-    checkpoints: Mapping[str, Source]
+    checkpoints: Mapping[str, OpenedCheckpoint]
     is_new: bool
 
     @classmethod

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bertgen_jax.data.formats.table import BadRow
-from bertgen_jax.data.source_texts import SourceText
+from bertgen_jax.data.texts import SourceText
 from bertgen_jax.errors import BertgenError, ConfigError
 from bertgen_jax.generation import generator
 from bertgen_jax.generation.pipeline import Pipeline
@@ -84,7 +84,7 @@ def generate(
       How many texts there are, and how many failed, with what was there already.
 
     Raises:
-      DataError: see `source_texts.read`; the texts before the damage are written. Or
+      DataError: see `texts.stream`; the texts before the damage are written. Or
         there are more results than texts.
     """
     texts = iter(texts)

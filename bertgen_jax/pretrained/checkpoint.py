@@ -1,49 +1,54 @@
-"""A `Source` in; its parameters in our layout, each with where it comes from, out."""
+"""Reads an opened checkpoint as named parameters that know which tensors they are."""
 
 import collections
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
-from bertgen_jax import trees
-from bertgen_jax.errors import CheckpointError, ConfigError, nearest
+from bertgen_jax import errors, trees
+from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.config import (
     BertGenerationConfig,
+    Config,
     EncoderDecoderConfig,
     PrefixLanguageModelConfig,
 )
-from bertgen_jax.pretrained import saving
+from bertgen_jax.pretrained import key_maps, name_maps
 from bertgen_jax.pretrained.containers.tensor_file import Arrays
-from bertgen_jax.pretrained.key_maps import unused_of_ours
-from bertgen_jax.pretrained.opened_checkpoint import Config, Positions, Source, listed
+from bertgen_jax.pretrained.opened_checkpoint import (
+    OpenedCheckpoint,
+    PositionTable,
+    listed,
+)
+from bertgen_jax.tokenizers.interface import Tokenizer
+from bertgen_jax.trees import Params
 
 ARCHITECTURES = ("encoder", "decoder", "encoder-decoder")
 
 POSITIONS = "embeddings/position_embeddings/embedding"
 WORDS = "embeddings/word_embeddings/embedding"
-_SHARED = "decoder/bert/"  # what the stacks of a pair share is kept in the decoder's
-_TRUNK = "bert/"  # of a decoder
-_CHUNK = 1 << 24  # values looked at together: the check needs no copy of a tensor
-# Why a tensor is left out, where its name does not say it.
-_FOREIGN = "no weights of a model, such as an optimizer's"
+_SHARED = "decoder/bert/"  # a pair keeps its shared parameters below the decoder
+_STACK = "bert/"  # where a decoder keeps its stack
+_CHUNK = 1 << 24  # values checked at once, so that the check needs no copy of a tensor
+# Reasons to leave a tensor out that do not follow from its name.
+_NON_WEIGHT = "no weights of a model, such as an optimizer's"
 _REPEATS = "repeats another tensor"
 _ABSENT = "zeros, in the place of what the model does not have"
-_ORPHAN = "stands beside the tensor of its kind that is computed with"
+_ORPHAN = "ignored, because its tied twin is used"
 
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-    """An array and where it comes from.
+    """The values of a parameter and the tensors that they come from.
 
     Attributes:
-      values: floating-point numbers in the layout of our parameters; mostly a view of
-        the file, and in its precision.
-      tensor: the tensor that it is, as the file names it.
-      part: which part of it, such as "[1/3]"; "" for all.
-      added: the tensor whose row 0 was added to each of its rows; "" for none.
+      values: floating-point numbers in the layout of our parameters, usually a view of
+        the file and in its precision.
+      tensor: the name of the tensor in the file.
+      part: which part of the tensor, such as "[1/3]"; "" for the whole tensor.
+      added: the tensor whose row 0 was added to every row; "" for none.
     """
 
     values: np.ndarray
@@ -52,26 +57,26 @@ class Array:
     added: str = ""
 
     @property
-    def source(self) -> str:
-        """Where it comes from, in words."""
+    def origin(self) -> str:
+        """Where the values come from, for messages and reports."""
         added = f" + {self.added}[0]" if self.added else ""
         return f"{self.tensor}{self.part}{added}"
 
     @property
     def tensors(self) -> tuple[str, ...]:
-        """The tensors of the file that it is made of."""
+        """The names of the tensors that the values come from."""
         return (self.tensor, self.added) if self.added else (self.tensor,)
 
 
 @dataclasses.dataclass(frozen=True)
 class Unused:
-    """A tensor of a checkpoint, or some of its rows, that no parameter takes.
+    """A tensor of a checkpoint, or some of its rows, that is not used.
 
     Attributes:
-      tensor: as the file names it.
-      shape: of the tensor.
+      tensor: its name in the file.
+      shape: the shape of the tensor.
       reason: a few words.
-      rows: how many of its rows; 0 for all of it.
+      rows: how many of its rows are not used; 0 for the whole tensor.
     """
 
     tensor: str
@@ -79,39 +84,67 @@ class Unused:
     reason: str
     rows: int = 0
 
+    def to_dict(self) -> dict[str, object]:
+        """Returns the fields as JSON values."""
+        return {**dataclasses.asdict(self), "shape": list(self.shape)}
+
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """A published model in our layout.
+    """A published model, or one stack of it, as parameters in our layout.
 
     Attributes:
-      path: the directory that it was read in.
-      file: the file or index in it.
-      format: what it was read as, in words.
-      kind: see `Source`.
-      config: its architecture.
-      arrays: by the path of the parameter.
-      shapes: of all tensors of the file.
-      reasons: why a tensor is not among the arrays.
-      left_rows: rows of tensors that are, but without these.
-      mlm_bias: the output bias [V] of its masked-LM head, if it has one. No model of
-        the paper has it: it was trained behind a transform that is left out.
+      opened: the files that it was read from.
+      config: the architecture. It differs from that of the files after
+        `as_architecture`.
+      arrays: the parameters by their paths.
+      reasons: why a tensor is not among the arrays, by its name in the file.
+      left_rows: rows of tensors whose other rows are among the arrays.
+      mlm_bias: the output bias [V] of the masked-LM head, if there is one. It was
+        trained behind a transform that no model of the paper has.
     """
 
-    path: pathlib.Path
-    file: pathlib.Path
-    format: str
-    kind: str
+    opened: OpenedCheckpoint
     config: Config
     arrays: Mapping[str, Array]
-    shapes: Mapping[str, tuple[int, ...]]
     reasons: Mapping[str, str]
     left_rows: tuple[Unused, ...]
     mlm_bias: Array | None = None
 
     @property
+    def path(self) -> pathlib.Path:
+        """The directory of the checkpoint."""
+        return self.opened.path
+
+    @property
+    def file(self) -> pathlib.Path:
+        """The file or index with the weights."""
+        return self.opened.tensors.path
+
+    @property
+    def format(self) -> str:
+        """The recognised format, as messages name it."""
+        return self.opened.format
+
+    @property
+    def kind(self) -> str:
+        """See `OpenedCheckpoint`."""
+        return self.opened.kind
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """See `OpenedCheckpoint`."""
+        return self.opened.tokenizer
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of all tensors of the file."""
+        tensors = self.opened.tensors.tensors
+        return {name: info.shape for name, info in tensors.items()}
+
+    @property
     def unused(self) -> tuple[Unused, ...]:
-        """What no array takes: every tensor of the file is in an array, or here."""
+        """What no array uses; every tensor is in an array or listed here."""
         return unused(self.arrays.values(), self.shapes, self.reasons, self.left_rows)
 
     @property
@@ -123,77 +156,67 @@ class Checkpoint:
         return "decoder" if is_decoder else "encoder"
 
     @property
-    def params(self) -> dict[str, Any]:
+    def params(self) -> Params:
         """The arrays as nested dicts."""
         return trees.nested({path: a.values for path, a in self.arrays.items()})
 
 
-def load(source: Source) -> Checkpoint:
+def load(opened: OpenedCheckpoint) -> Checkpoint:
     """Reads a checkpoint.
 
     Raises:
-      CheckpointError: a tensor is damaged or not finite, or two that are one parameter
-        differ.
+      CheckpointError: a tensor is damaged or has values that are not finite, or two
+        tensors that should be one parameter differ.
     """
-    reasons = dict.fromkeys(source.foreign, _FOREIGN)
-    mapped = {weight.name for weight in source.weights}
-    for name, in_file in source.names.items():
-        reason = source.unused(name)
+    reasons = dict.fromkeys(opened.non_weights, _NON_WEIGHT)
+    mapped = {weight.name for weight in opened.weights}
+    for name, name_in_file in opened.names.items():
+        reason = opened.unused_reason(name)
         if name not in mapped and reason is not None:
-            reasons[in_file] = reason
-    arrays, repeated = _arrays(source)
-    reasons |= repeated
+            reasons[name_in_file] = reason
+    arrays, reasons_of_repeated = _read_arrays(opened)
+    reasons |= reasons_of_repeated
     left_rows: list[Unused] = []
-    for table in source.positions:
-        arrays[table.path], left = _put_together(source, table, arrays[table.path])
+    for table in opened.position_tables:
+        arrays[table.path], left = _token_positions(opened, table, arrays[table.path])
         left_rows += left
     bias = None
-    if source.mlm_bias:
-        bias = Array(_read(source, source.mlm_bias), source.names[source.mlm_bias])
-    return Checkpoint(
-        path=source.path,
-        file=source.tensors.path,
-        format=source.format,
-        kind=source.kind,
-        config=source.config,
-        arrays=arrays,
-        shapes={name: info.shape for name, info in source.tensors.tensors.items()},
-        reasons=reasons,
-        left_rows=tuple(left_rows),
-        mlm_bias=bias,
-    )
+    if opened.mlm_bias:
+        bias = Array(_read(opened, opened.mlm_bias), opened.names[opened.mlm_bias])
+    return Checkpoint(opened, opened.config, arrays, reasons, tuple(left_rows), bias)
 
 
-def _arrays(source: Source) -> tuple[dict[str, Array], dict[str, str]]:
-    """The arrays of a checkpoint by path; and why tensors that have one are left out.
+def _read_arrays(opened: OpenedCheckpoint) -> tuple[dict[str, Array], dict[str, str]]:
+    """Reads the parameters, and says why tensors that repeat one are left out.
 
     Raises:
       CheckpointError: see `load`.
     """
     arrays: dict[str, Array] = {}
-    reasons, problems = {}, []
-    # Orphans last: what the peer computes with decides.
-    for weight in sorted(source.weights, key=lambda weight: weight.orphan):
-        if weight.name not in source.names:
+    reasons: dict[str, str] = {}
+    problems = []
+    # Orphans come last: the tensor that Hugging Face computes with has precedence.
+    for weight in sorted(opened.weights, key=lambda weight: weight.orphan):
+        if weight.name not in opened.names:
             continue
-        values = weight.from_foreign(_read(source, weight.name))
-        part = weight.source.removeprefix(weight.name)
-        found = Array(values, source.names[weight.name], part)
-        first = arrays.setdefault(weight.path, found) if weight.path else None
-        if first is found:
+        values = weight.from_foreign(_read(opened, weight.name))
+        part = weight.label.removeprefix(weight.name)
+        array = Array(values, opened.names[weight.name], part)
+        first = arrays.setdefault(weight.path, array) if weight.path else None
+        if first is array:
             continue
         if weight.orphan:
-            reasons[found.tensor] = _ORPHAN
+            reasons[array.tensor] = _ORPHAN
             continue
-        reasons[found.tensor] = _REPEATS if first else _ABSENT
+        reasons[array.tensor] = _REPEATS if first else _ABSENT
         expected = np.zeros_like(values) if first is None else first.values
         if not np.array_equal(expected, values):
-            meant = "zero" if first is None else first.source
-            problems.append(f"! {found.source} is not {meant}")
+            other = "zero" if first is None else first.origin
+            problems.append(f"! {array.origin} is not {other}")
     if problems:
         raise CheckpointError(
-            f"{source.tensors.path}: its configuration says that tensors are shared, "
-            f"tied or absent, but they are not equal:\n{listed(problems)}"
+            f"{opened.tensors.path}: according to its configuration, tensors are "
+            f"shared, tied or absent, but they are not equal:\n{listed(problems)}"
         )
     return arrays, reasons
 
@@ -201,24 +224,29 @@ def _arrays(source: Source) -> tuple[dict[str, Array], dict[str, str]]:
 def from_tensors(
     config: Config, tensors: Mapping[str, np.ndarray], where: str = "tensors"
 ) -> Checkpoint:
-    """Tensors in memory, by Hugging Face's names for such a model, as a checkpoint.
+    """Makes a checkpoint of tensors in memory with Hugging Face's names.
+
+    Args:
+      config: the architecture.
+      tensors: the tensors of Hugging Face's class that `name_maps.weights_of` maps.
+      where: what messages call the tensors.
 
     Raises:
-      CheckpointError: see `Source.check` and `load`.
+      CheckpointError: see `OpenedCheckpoint.check` and `load`.
     """
     path = pathlib.Path(where)
-    source = Source(
+    opened = OpenedCheckpoint(
         path=path,
         format="tensors in memory",
         kind="bert-generation",
         config=config,
         tensors=Arrays(path, tensors),
-        weights=tuple(saving.weights_of(config)),
+        weights=tuple(name_maps.weights_of(config)),
         names={name: name for name in tensors},
-        unused=unused_of_ours,
+        unused_reason=key_maps.unused_reason_generation,
     )
-    source.check()
-    return load(source)
+    opened.check()
+    return load(opened)
 
 
 def unused(
@@ -227,7 +255,7 @@ def unused(
     reasons: Mapping[str, str],
     left_rows: Iterable[Unused],
 ) -> tuple[Unused, ...]:
-    """The tensors of a file, or rows of them, that none of `arrays` takes.
+    """Lists the tensors of a file, or rows of them, that none of `arrays` uses.
 
     Args:
       arrays: some of the arrays of a checkpoint.
@@ -243,42 +271,44 @@ def unused(
 
 
 def summary(unused: Iterable[Unused]) -> str:
-    """What was left out, by reason: "next-sentence head (2); ..., (510 rows)"."""
+    """Counts unused tensors by reason: "next-sentence head (2); ..., (510 rows)"."""
     counts = collections.Counter()
-    for one in unused:
-        counts[one.reason, bool(one.rows)] += one.rows or 1
-    listed = []
+    for tensor in unused:
+        counts[tensor.reason, bool(tensor.rows)] += tensor.rows or 1
+    items = []
     for (reason, are_rows), count in counts.items():
         rows = (" row" if count == 1 else " rows") if are_rows else ""
-        listed.append(f"{reason} ({count:,}{rows})")
-    return "; ".join(listed) or "nothing"
+        items.append(f"{reason} ({count:,}{rows})")
+    return "; ".join(items) or "nothing"
 
 
-def _read(source: Source, name: str) -> np.ndarray:
-    """A tensor without a copy; one that is wider than f32 as f32."""
-    in_file = source.names[name]
-    values = source.tensors.read(in_file)
+def _read(opened: OpenedCheckpoint, name: str) -> np.ndarray:
+    """Reads a tensor without a copy; only a type wider than f32 is cast to f32."""
+    name_in_file = opened.names[name]
+    values = opened.tensors.read(name_in_file)
     if values.dtype.itemsize > 4:
-        with np.errstate(over="ignore"):  # what is too large becomes infinite
+        with np.errstate(over="ignore"):  # too large a number becomes infinite
             values = values.astype(np.float32)
     flat = values.reshape(-1)
     for start in range(0, flat.size, _CHUNK):
         if not np.isfinite(flat[start : start + _CHUNK]).all():
             raise CheckpointError(
-                f"{source.tensors.path}: {in_file} holds NaN or infinity; expected the "
-                "weights of a model that works. Download or copy the file again."
+                f"{opened.tensors.path}: {name_in_file} holds NaN or infinity; "
+                "expected the weights of a model that works. Download or copy the file "
+                "again."
             )
     return values
 
 
-def _put_together(
-    source: Source, table: Positions, array: Array
+def _token_positions(
+    opened: OpenedCheckpoint, table: PositionTable, array: Array
 ) -> tuple[Array, list[Unused]]:
-    """The positions of tokens, with their segment; and the rows that are left out."""
+    """Computes our position table, and lists the rows that are left out of it."""
     left = []
 
     def leave(tensor: str, rows: int, reason: str) -> None:
-        left.append(Unused(tensor, source.tensors.tensors[tensor].shape, reason, rows))
+        shape = opened.tensors.tensors[tensor].shape
+        left.append(Unused(tensor, shape, reason, rows))
 
     values = array.values[table.first :]
     if table.first:
@@ -286,11 +316,11 @@ def _put_together(
         leave(array.tensor, table.first, reason)
     if not table.segments:
         return dataclasses.replace(array, values=values), left
-    segments, added = _read(source, table.segments), source.names[table.segments]
+    segments, added = _read(opened, table.segments), opened.names[table.segments]
     if len(segments) > 1:
         reason = "rows from 1 on, segments that the model does not have"
         leave(added, len(segments) - 1, reason)
-    # In f32: the sum of two halves is no half.
+    # Add in f32: a float16 sum would round.
     values = values.astype(np.float32) + segments[:1].astype(np.float32)
     return dataclasses.replace(array, values=values, added=added), left
 
@@ -298,24 +328,20 @@ def _put_together(
 def as_architecture(
     checkpoint: Checkpoint, architecture: str | None, *, mlm_bias: bool = False
 ) -> Checkpoint:
-    """Takes one side of a pair, or turns an encoder into a decoder, or back.
+    """Takes one side of a pair, or turns an encoder into a decoder or back.
 
     Args:
-      checkpoint: of any architecture.
-      architecture: one of `ARCHITECTURES`; None for its own.
+      checkpoint: a checkpoint of any architecture.
+      architecture: one of `ARCHITECTURES`; None to leave it as it is.
       mlm_bias: whether an encoder that becomes a decoder keeps the output bias of its
-        masked-LM head; otherwise its softmax has no bias.
+        masked-LM head. Otherwise its softmax has no bias.
 
     Raises:
-      ConfigError: no such architecture; a pair is asked of a single stack, or an output
-        bias of a checkpoint that has none.
+      ConfigError: the architecture is unknown; or the checkpoint is a single stack, or
+        lacks the output bias that `mlm_bias` asks for.
     """
     wanted = architecture or checkpoint.architecture
-    if wanted not in ARCHITECTURES:
-        raise ConfigError(
-            f"architecture is {wanted!r}; expected one of {', '.join(ARCHITECTURES)}."
-            f"{nearest(wanted, ARCHITECTURES)}"
-        )
+    errors.check_choice("architecture", wanted, ARCHITECTURES)
     if mlm_bias and (checkpoint.mlm_bias is None or wanted != "decoder"):
         raise ConfigError(
             f"mlm_bias is set for the {wanted} of {checkpoint.path}; expected a "
@@ -325,84 +351,95 @@ def as_architecture(
         return checkpoint
     if wanted == "encoder-decoder":
         raise ConfigError(
-            f"{checkpoint.path} holds one stack ({checkpoint.format}), no pair. A pair "
-            'is made of one or two such checkpoints: bertgen_jax.warm_start("bert2bert"'
-            f", encoder={str(checkpoint.path)!r})."
+            f"{checkpoint.path} holds one stack ({checkpoint.format}), not a pair. To "
+            "make a pair of one or two such checkpoints: "
+            f'bertgen_jax.warm_start("bert2bert", encoder={str(checkpoint.path)!r}).'
         )
     if wanted == "encoder":
         return _encoder(checkpoint)
-    if checkpoint.architecture == "encoder":
-        return _causal(checkpoint, mlm_bias)
-    return _part(checkpoint, checkpoint.config.decoder, _below("decoder/"))
+    if isinstance(checkpoint.config, BertGenerationConfig):
+        return _causal(checkpoint, checkpoint.config, mlm_bias)
+    return _select(checkpoint, checkpoint.config.decoder, _below("decoder/"))
 
 
 def _encoder(checkpoint: Checkpoint) -> Checkpoint:
-    """The encoder of a pair, or the trunk of a decoder without cross-attention."""
+    """Takes the encoder of a pair, or a decoder's stack without cross-attention."""
     config = checkpoint.config
     if not isinstance(config, EncoderDecoderConfig):
-        prefix = _TRUNK
+        prefix = _STACK
         if isinstance(config, PrefixLanguageModelConfig):
             config, prefix = config.decoder, _SHARED
-        alone = dataclasses.replace(config, is_decoder=False, add_cross_attention=False)
-        return _part(checkpoint, alone, _below(prefix))
+        encoder = dataclasses.replace(
+            config, is_decoder=False, add_cross_attention=False
+        )
+        return _select(checkpoint, encoder, _below(prefix))
 
-    def place(path: str) -> str | None:
-        shared = path.removeprefix(_SHARED)
-        if shared != path:
-            return shared if config.shares(shared) else None
+    def new_path(path: str) -> str | None:
+        if path.startswith(_SHARED):
+            path = path.removeprefix(_SHARED)
+            return path if config.shares(path) else None
         return _below("encoder/")(path)
 
-    return _part(checkpoint, config.encoder, place)
+    return _select(checkpoint, config.encoder, new_path)
 
 
 def _below(prefix: str) -> Callable[[str], str | None]:
     return lambda path: path.removeprefix(prefix) if path.startswith(prefix) else None
 
 
-def _part(
+def _select(
     checkpoint: Checkpoint,
     config: BertGenerationConfig,
-    place: Callable[[str], str | None],
+    new_path: Callable[[str], str | None],
 ) -> Checkpoint:
-    """The arrays that have a place; cross-attention only in a config that has it."""
+    """Keeps the arrays of a part of the model.
+
+    Args:
+      checkpoint: the whole model.
+      config: the architecture of the part; without cross-attention, its arrays are
+        left out.
+      new_path: path in the whole model -> path in the part; None outside of it.
+    """
     arrays, reasons = {}, dict(checkpoint.reasons)
     for path, array in checkpoint.arrays.items():
-        new, reason = place(path), ""
+        target, reason = new_path(path), ""
         if "/crossattention/" in path and not config.add_cross_attention:
-            new, reason = None, "cross-attention, which an encoder does not have"
+            target, reason = None, "cross-attention, which an encoder does not have"
         elif "lm_head/" in path:
             reason = "head of a decoder"
-        if new is None:
+        if target is None:
             reason = reason or "of the other side, or between the two"
             reasons.update(dict.fromkeys(array.tensors, reason))
         else:
-            arrays[new] = array
+            arrays[target] = array
     return dataclasses.replace(
         checkpoint, config=config, arrays=arrays, reasons=reasons
     )
 
 
-def _causal(checkpoint: Checkpoint, mlm_bias: bool) -> Checkpoint:
-    """An encoder as a decoder: causal, its word table the softmax's."""
+def _causal(
+    checkpoint: Checkpoint, config: BertGenerationConfig, mlm_bias: bool
+) -> Checkpoint:
+    """Makes a causal decoder of an encoder; the softmax uses the word table."""
     config = dataclasses.replace(
-        checkpoint.config,
+        config,
         is_decoder=True,
         tie_word_embeddings=True,
         lm_head_bias=mlm_bias,
         lm_head_transform=False,
     )
-    arrays = {f"{_TRUNK}{path}": array for path, array in checkpoint.arrays.items()}
-    if mlm_bias:
+    arrays = {f"{_STACK}{path}": array for path, array in checkpoint.arrays.items()}
+    if mlm_bias and checkpoint.mlm_bias is not None:
         arrays["lm_head/bias"] = checkpoint.mlm_bias
     return dataclasses.replace(checkpoint, config=config, arrays=arrays)
 
 
 def stack_of(checkpoint: Checkpoint, side: str) -> Checkpoint:
-    """The stack that one side of a model starts from, with the paths of an encoder.
+    """Returns the stack that one side of a model starts from, as an encoder.
 
     Args:
-      checkpoint: of any architecture.
-      side: "encoder" or "decoder"; it decides where a pair has two stacks.
+      checkpoint: a checkpoint of any architecture.
+      side: "encoder" or "decoder", which matters if the checkpoint has two stacks.
     """
     if side == "decoder" and checkpoint.architecture == "encoder-decoder":
         checkpoint = as_architecture(checkpoint, "decoder")

@@ -1,8 +1,8 @@
-"""Names in a checkpoint file in, Hugging Face's names of the same tensors out.
+"""Checkpoint key maps: a file's names of tensors -> Hugging Face's names of them.
 
-Every lineage spells the tensors of a BERT layer in its own way and lays out its linear
-maps in its own way; the layers are the same. So each kind of file is one `Spelling`,
-and one name map (`name_maps`) serves them all.
+The layers of BERT are the same in every file, but each program names their tensors and
+stores their linear maps in its own way. Each kind of file has one `KeyMap`, so that one
+name map (`name_maps`) serves them all.
 
     Hugging Face      encoder.layer.0.attention.self.query.weight      [out, in]
     google-research   bert/encoder/layer_0/attention/self/query/kernel [in, out]
@@ -14,14 +14,16 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable
 
-from bertgen_jax.pretrained.name_maps import Layout, Weight
+from bertgen_jax.errors import CheckpointError
+from bertgen_jax.pretrained.containers.tensor_file import TensorFile, shown
+from bertgen_jax.pretrained.name_maps import LinearLayout, Weight
 
 WORDS = "embeddings.word_embeddings.weight"
 TOKEN_TYPES = "embeddings.token_type_embeddings.weight"  # [types, D]
 TRANSFORM = "cls.predictions.transform.dense.weight"  # of a masked-LM head
 MLM_BIAS = ("cls.predictions.bias", "lm_head.bias", "cls.predictions.decoder.bias")
 
-# Beginnings of names outside of the layers, and why no stack takes them.
+# Prefixes of Hugging Face's names that no stack has, and why they may be left out.
 _UNUSED = (
     ("pooler.", "pooler, for classification"),
     ("cls.predictions.", "masked-LM head"),
@@ -30,7 +32,13 @@ _UNUSED = (
     ("embeddings.position_ids", "position numbers, no weights"),
     ("embeddings.token_type_ids", "segment numbers, no weights"),
 )
-_TRUNK = ("embeddings.", "encoder.")
+# The same for GPT-2, as patterns.
+_UNUSED_GPT2 = (
+    # Buffers of old files: ones below a diagonal, and a large negative number.
+    (r"\.(attn|crossattention)\.(masked_)?bias$", "causal mask, no weights"),
+    (r"(^|\.)(score|classifier|multiple_choice_head)\.", "head of another task"),
+)
+_STACK = ("embeddings.", "encoder.")
 _OPTIMIZER = re.compile(
     r"(^|/)(adam_[mv]|Adam(_\d+)?|AdamWeightDecayOptimizer(_\d+)?|LAMBOptimizer"
     r"|ExponentialMovingAverage|Momentum|beta[12]_power|global_step|save_counter"
@@ -41,24 +49,47 @@ _FAIRSEQ_STATE = re.compile(r"^(?!model\.)|(^|\.)(version|_float_tensor)$")
 
 
 @dataclasses.dataclass(frozen=True)
-class Spelling:
-    """How a kind of file names and lays out the tensors of a BERT-shaped model.
+class KeyMap:
+    """How a kind of file names its tensors and stores its linear maps.
 
     Attributes:
-      rename: name in the file -> Hugging Face's, without the prefix of a model with a
-        head; None for what is no weight of the model, such as an optimizer's moments.
-      layout: of its linear maps.
+      rename: name in the file -> Hugging Face's name, without the prefix that it has in
+        a model with a head; None for what is not a weight of the model, such as the
+        moments of an optimizer.
+      layout: the memory layout of linear maps.
     """
 
     rename: Callable[[str], str | None]
-    layout: Layout = Layout.OUTPUTS_FIRST
+    layout: LinearLayout = LinearLayout.OUTPUTS_FIRST
+
+    def translate(self, tensors: TensorFile) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Translates the names of a file.
+
+        Returns:
+          Hugging Face's name -> name in the file; and the names that are not weights.
+
+        Raises:
+          CheckpointError: two tensors have the same meaning.
+        """
+        names: dict[str, str] = {}
+        non_weights = []
+        for name_in_file in tensors.tensors:
+            name = self.rename(name_in_file)
+            if name is None:
+                non_weights.append(name_in_file)
+            elif names.setdefault(name, name_in_file) != name_in_file:
+                raise CheckpointError(
+                    f"{tensors.path}: {shown(names[name])} and {shown(name_in_file)} "
+                    "are two names of one tensor; expected one of them."
+                )
+        return names, tuple(non_weights)
 
     def apply(self, weights: Iterable[Weight], names: Iterable[str]) -> list[Weight]:
         """Fits a name map to a file of this kind.
 
         Args:
-          weights: the map, of Hugging Face's names and layout.
-          names: Hugging Face's names of what the file holds.
+          weights: the map, with the names and memory layout of Hugging Face.
+          names: Hugging Face's names of the tensors in the file.
         """
         weights = [dataclasses.replace(w, layout=self.layout) for w in weights]
         if any(_FUSED in name for name in names):
@@ -66,22 +97,25 @@ class Spelling:
         return weights
 
 
-def unused(name: str) -> str | None:
-    """Why a stack has no place for the tensor of that name of Hugging Face's.
+def unused_reason(name: str) -> str | None:
+    """Says why a stack of BERT or RoBERTa has no parameter for a tensor.
+
+    Args:
+      name: Hugging Face's name.
 
     Returns:
-      A few words; None for a name that no checkpoint of these kinds should have.
+      A few words; None for a name that no file of these kinds should have.
     """
-    for beginning, reason in _UNUSED:
-        if name.startswith(beginning):
+    for prefix, reason in _UNUSED:
+        if name.startswith(prefix):
             return reason
     if ".crossattention." in name:
         return "cross-attention, which an encoder does not have"
-    return None if name.startswith(_TRUNK) else "head of another task"
+    return None if name.startswith(_STACK) else "head of another task"
 
 
-def unused_of_ours(name: str) -> str | None:
-    """As `unused`, of a model that is ours as a whole: little may be left over."""
+def unused_reason_generation(name: str) -> str | None:
+    """Like `unused_reason`, for the BertGeneration models, which we read whole."""
     if name.endswith("embeddings.position_ids"):
         return "position numbers, no weights"
     if ".crossattention." in name:
@@ -89,8 +123,16 @@ def unused_of_ours(name: str) -> str | None:
     return None
 
 
-def hugging_face(prefix: str) -> Spelling:
-    """Files of transformers, of every age.
+def unused_reason_gpt2(name: str) -> str | None:
+    """Like `unused_reason`, for GPT-2."""
+    for pattern, reason in _UNUSED_GPT2:
+        if re.search(pattern, name):
+            return reason
+    return None
+
+
+def hugging_face(prefix: str) -> KeyMap:
+    """Returns the key map of files of transformers, of every version.
 
     ```
     bert.embeddings.LayerNorm.gamma  ->  embeddings.LayerNorm.weight
@@ -98,17 +140,18 @@ def hugging_face(prefix: str) -> Spelling:
     ```
 
     Args:
-      prefix: of the trunk where the file holds a head as well, such as "bert.".
+      prefix: the prefix of the stack if the file also holds a head, such as "bert.".
     """
 
-    def rename(name: str) -> str:
-        name = name.removeprefix(prefix)
-        for old, new in (("gamma", "weight"), ("beta", "bias")):
-            if name.endswith(f"LayerNorm.{old}"):
-                name = name.removesuffix(old) + new
-        return name
+    return KeyMap(lambda name: _new_norms(name.removeprefix(prefix)))
 
-    return Spelling(rename)
+
+def _new_norms(name: str) -> str:
+    """Replaces the names that early versions took over from TensorFlow."""
+    for old, new in (("gamma", "weight"), ("beta", "bias")):
+        if name.endswith(f"LayerNorm.{old}"):
+            return name.removesuffix(old) + new
+    return name
 
 
 _ROBERTA_DECODER = {
@@ -119,8 +162,8 @@ _ROBERTA_DECODER = {
 }
 
 
-def hugging_face_decoder(kind: str, prefix: str) -> Spelling:
-    """Files of transformers with a language model of BERT's or RoBERTa's.
+def hugging_face_decoder(kind: str, prefix: str) -> KeyMap:
+    """Returns the key map of files of transformers that hold a language model.
 
     ```
     decoder.roberta.embeddings.LayerNorm.bias -> decoder.bert.embeddings.LayerNorm.bias
@@ -128,26 +171,25 @@ def hugging_face_decoder(kind: str, prefix: str) -> Spelling:
     ```
 
     Args:
-      kind: of the language model; one of another kind has its names already.
-      prefix: of the language model in a pair, "decoder."; else "".
+      kind: of the language model. RoBERTa's names become those of BERT.
+      prefix: "decoder." for the decoder of a pair, else "".
     """
-    plain = hugging_face("")
 
-    def rename(name: str) -> str | None:
-        name = plain.rename(name)
+    def rename(name: str) -> str:
+        name = _new_norms(name)
         for old, new in _ROBERTA_DECODER.items():
             if name.startswith(prefix + old):
                 return name.replace(old, new, 1)
         return name
 
-    return Spelling(rename) if kind == "roberta" else plain
+    return KeyMap(rename) if kind == "roberta" else hugging_face("")
 
 
 _LAST = {"kernel": "weight", "gamma": "weight", "beta": "bias"}
 
 
 def _google(name: str) -> str | None:
-    """Variables of google-research/bert (its modeling.py).
+    """Translates variables of google-research/bert (its modeling.py).
 
     ```
     bert/embeddings/LayerNorm/gamma -> embeddings.LayerNorm.weight
@@ -170,11 +212,11 @@ _BERTSEQ2SEQ = {
 }
 
 
-def bertseq2seq(is_shared: bool) -> Spelling:
-    """Variables of the paper's TF Hub modules, `google/bertseq2seq/*`.
+def bertseq2seq(is_shared: bool) -> KeyMap:
+    """Returns the key map of the paper's TF Hub modules, `google/bertseq2seq/*`.
 
-    The names were never read from a module: they are those that Hugging Face's
-    converter took (convert_tf_hub_seq_to_seq_bert_to_pytorch.py, up to version 4.30).
+    We have never seen such a module. The names are those that Hugging Face's converter
+    expects (convert_tf_hub_seq_to_seq_bert_to_pytorch.py, up to version 4.30).
 
     ```
     module/bert/decoder/layer_0/attention/encdec/key/kernel
@@ -182,7 +224,7 @@ def bertseq2seq(is_shared: bool) -> Spelling:
     ```
 
     Args:
-      is_shared: one scope, `encoder`, serves both sides.
+      is_shared: whether encoder and decoder are one scope, `encoder`.
     """
 
     def rename(name: str) -> str | None:
@@ -192,13 +234,13 @@ def bertseq2seq(is_shared: bool) -> Spelling:
         for old, new in _BERTSEQ2SEQ.items():
             canonical = canonical.replace(old, new)
         side, _, rest = canonical.partition(".")
-        if side == "embeddings":  # one block for both sides, kept in the decoder's
+        if side == "embeddings":  # one for both sides; our params have the decoder's
             return f"decoder.bert.{canonical}"
         if side == "encoder" and not is_shared:
             return f"encoder.{canonical}"
         return f"decoder.bert.encoder.{rest}" if side != "cls" else canonical
 
-    return Spelling(rename, Layout.INPUTS_FIRST)
+    return KeyMap(rename, LinearLayout.INPUTS_FIRST)
 
 
 _TF2_EMBEDDINGS = {
@@ -221,7 +263,9 @@ TF2_MARK = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def _tensorflow2(name: str) -> str | None:
-    """Keys of TensorFlow 2's official/nlp BERT encoder, an object-based checkpoint.
+    """Translates keys of the BERT encoder of TensorFlow 2's official/nlp.
+
+    Its checkpoints are object-based: names are paths of attributes.
 
     ```
     model/layer_with_weights-5/_output_dense/bias -> encoder.layer.1.output.dense.bias
@@ -229,13 +273,11 @@ def _tensorflow2(name: str) -> str | None:
     """
     if _OPTIMIZER.search(name) or not name.endswith(TF2_MARK):
         return None
-    found = re.fullmatch(
-        r"model/layer_with_weights-(\d{1,4})/(?:(.+)/)?(\w+)",
-        name.removesuffix(TF2_MARK),
-    )
-    if not found:
-        return name.removesuffix(TF2_MARK)
-    number, scope, last = found.groups()
+    name = name.removesuffix(TF2_MARK)
+    match = re.fullmatch(r"model/layer_with_weights-(\d{1,4})/(?:(.+)/)?(\w+)", name)
+    if not match:
+        return name
+    number, scope, last = match.groups()
     last = _LAST.get(last, last)
     if number in _TF2_EMBEDDINGS and last == "embeddings":
         return f"embeddings.{_TF2_EMBEDDINGS[number]}.weight"
@@ -245,7 +287,7 @@ def _tensorflow2(name: str) -> str | None:
         return f"pooler.dense.{last}"
     if scope in _TF2_LAYER:
         return f"encoder.layer.{int(number) - 4}.{_TF2_LAYER[scope]}.{last}"
-    return name.removesuffix(TF2_MARK)
+    return name
 
 
 _FAIRSEQ = (
@@ -263,14 +305,15 @@ _FAIRSEQ = (
     (r"\.fc1\.", ".intermediate.dense."),
     (r"\.fc2\.", ".output.dense."),
     (r"\.final_layer_norm\.", ".output.LayerNorm."),
-    # After the last layer, where each layer normalises its input: not RoBERTa's block.
+    # After the last layer. Only in models that normalise the input of each layer, which
+    # RoBERTa does not.
     (r"^layer_norm\.", "encoder.layer_norm."),
 )
 _FUSED = ".attention.self.in_proj."
 
 
 def _fairseq(name: str) -> str | None:
-    """State of fairseq's RoBERTa; old files say `decoder` for the encoder.
+    """Translates the state of fairseq's RoBERTa; old files call its encoder `decoder`.
 
     ```
     model.decoder.sentence_encoder.layers.0.fc1.bias
@@ -286,30 +329,45 @@ def _fairseq(name: str) -> str | None:
 
 
 def _fused(weight: Weight) -> Weight:
-    """Old fairseq keeps query, key and value in one tensor, one below the other."""
-    for part, kind in enumerate(("query", "key", "value")):
+    """Old fairseq stores query, key and value as one tensor, one below the other."""
+    for index, kind in enumerate(("query", "key", "value")):
         scope = f".attention.self.{kind}."
         if scope in weight.name and ".crossattention." not in weight.name:
             name = weight.name.replace(scope, _FUSED)
-            return dataclasses.replace(weight, name=name, part=(part, 3))
+            return dataclasses.replace(weight, name=name, part=(index, 3))
     return weight
 
 
-GOOGLE = Spelling(_google, Layout.INPUTS_FIRST)
-TENSORFLOW2 = Spelling(_tensorflow2, Layout.OURS)
-FAIRSEQ = Spelling(_fairseq)
-
-
 def _gpt2(name: str) -> str:
-    """GPT-2 of transformers: base models lack the prefix of their trunk."""
+    """Translates GPT-2 of transformers. Its base models lack the stack's prefix."""
     has_prefix = name.startswith(("transformer.", "lm_head.", "score.", "classifier."))
     return name if has_prefix else f"transformer.{name}"
 
 
+_OPENAI_LAST = {"g": "weight", "w": "weight", "b": "bias"}
+
+
 def _openai(name: str) -> str | None:
-    """Variables of openai/gpt-2, whose names are kept (`gpt2_maps.openai`)."""
-    return None if _OPTIMIZER.search(name) else name
+    """Translates variables of openai/gpt-2 (its src/model.py).
+
+    ```
+    model/wte [V, D]                    -> transformer.wte.weight
+    model/h0/attn/c_attn/w [1, D, 3D]   -> transformer.h.0.attn.c_attn.weight
+    ```
+    """
+    if _OPTIMIZER.search(name):
+        return None
+    scope, separator, rest = name.partition("/")
+    if scope != "model" or not separator:
+        return name
+    *scopes, last = re.sub(r"^h(\d+)/", r"h/\1/", rest).split("/")
+    if last in ("wte", "wpe"):
+        scopes, last = [*scopes, last], "w"
+    return ".".join(["transformer", *scopes, _OPENAI_LAST.get(last, last)])
 
 
-GPT2 = Spelling(_gpt2, Layout.INPUTS_FIRST)
-OPENAI = Spelling(_openai, Layout.CONVOLUTION)
+GOOGLE = KeyMap(_google, LinearLayout.INPUTS_FIRST)
+TENSORFLOW2 = KeyMap(_tensorflow2, LinearLayout.OURS)
+FAIRSEQ = KeyMap(_fairseq)
+GPT2 = KeyMap(_gpt2, LinearLayout.INPUTS_FIRST)
+OPENAI = KeyMap(_openai, LinearLayout.CONVOLUTION)

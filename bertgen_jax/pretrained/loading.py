@@ -80,7 +80,7 @@ def opened(
 
 
 def _open(source: Name, architecture: str | None, mlm_bias: bool) -> Checkpoint:
-    found = checkpoint.load(detection.open_source(source))
+    found = checkpoint.load(detection.open_checkpoint(source))
     return checkpoint.as_architecture(found, architecture, mlm_bias=mlm_bias)
 
 

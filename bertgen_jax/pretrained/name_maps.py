@@ -1,7 +1,8 @@
-"""Name maps: which foreign tensor is which of our parameters, and how it is laid out.
+"""Name maps: which tensor of a published model is which parameter of ours.
 
-A map is data: a list of `Weight`s, one a foreign tensor. Loading and saving read the
-same list in opposite directions, so that they cannot disagree.
+A map is data: a list of `Weight`s, one for each tensor or part of a tensor. Loading and
+saving read the same list in opposite directions, so they cannot disagree. The maps here
+have Hugging Face's names; `key_maps` translates the names of other files to them.
 """
 
 import dataclasses
@@ -11,43 +12,51 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.config import (
+    BertGenerationConfig,
+    Config,
+    EncoderDecoderConfig,
+    PrefixLanguageModelConfig,
+)
 
 
-class Layout(enum.Enum):
-    """How a file lays out a linear map from `in` to `out` values."""
+class LinearLayout(enum.Enum):
+    """The axes with which a file stores a linear map from `in` to `out` values."""
 
     OUTPUTS_FIRST = "[out, in]"  # torch's Linear
-    INPUTS_FIRST = "[in, out]"  # TensorFlow's kernels, and Conv1D of torch's GPT-2
-    CONVOLUTION = "[1, in, out]"  # of openai/gpt-2, one position wide
-    OURS = "heads apart"  # [D, H, K] and [H, K, D], as TensorFlow 2's BERT
+    INPUTS_FIRST = "[in, out]"  # TensorFlow's kernels, and Conv1D of Hugging Face GPT-2
+    CONVOLUTION = "[1, in, out]"  # openai/gpt-2: a convolution of width 1
+    OURS = "separate heads"  # [D, H, K] and [H, K, D], also in TensorFlow 2's BERT
 
 
 @dataclasses.dataclass(frozen=True)
 class Weight:
-    """One foreign tensor, or a part of one, and the parameter of ours that it is.
+    """A foreign tensor, or a part of one, and the parameter that it is.
 
-    Several tensors may be one parameter: then any of them will do, and they are equal.
+    "Foreign" means: in a published file, as opposed to our `params`. Several tensors
+    may be the same parameter. Then they are equal, and any of them gives its values.
 
     Attributes:
-      path: the parameter's place in `params`, such as "layer_0/intermediate/kernel"; ""
-        for a tensor of zeros that the peer has and we do without.
-      shape: its shape there.
-      name: the foreign tensor's name.
-      inputs: for a linear map, how many of its leading axes are inputs; 0: none.
-      layout: how the file lays out linear maps; ours are [*inputs, *outputs].
-      part: where the tensor holds several parameters side by side along its outputs,
-        which of them this is, and how many there are.
-      written: False for one that repeats another, which the peer does not write.
-      orphan: the peer wants it, but does not compute with it where its like is present;
-        only then may the two differ.
+      path: the path of the parameter, such as "layer_0/intermediate/kernel"; "" for a
+        tensor of zeros that Hugging Face stores and our model does not have.
+      shape: the shape of the parameter.
+      name: the name of the foreign tensor.
+      inputs: how many leading axes of the parameter are inputs of a linear map; 0 if it
+        is not a linear map.
+      layout: how the file stores linear maps; our parameters are [*inputs, *outputs].
+      part: (index, count) if the tensor holds several parameters side by side along its
+        outputs.
+      written: False for a tensor that repeats another one and that Hugging Face does
+        not write.
+      orphan: Hugging Face stores this tensor but ignores it when its tied twin is
+        present. Only then may the two differ.
     """
 
     path: str
     shape: tuple[int, ...]
     name: str
     inputs: int = 0
-    layout: Layout = Layout.OUTPUTS_FIRST
+    layout: LinearLayout = LinearLayout.OUTPUTS_FIRST
     part: tuple[int, int] = (0, 1)
     written: bool = True
     orphan: bool = False
@@ -55,51 +64,46 @@ class Weight:
     @property
     def foreign_shape(self) -> tuple[int, ...]:
         """The shape of the whole foreign tensor."""
-        if self._as_it_is:
+        if self.is_unchanged:
             return self.shape
         outputs = math.prod(self.shape[self.inputs :]) * self.part[1]
         if not self.inputs:
             return (outputs,)
         inputs = math.prod(self.shape[: self.inputs])
-        if self.layout is Layout.OUTPUTS_FIRST:
+        if self.layout is LinearLayout.OUTPUTS_FIRST:
             return (outputs, inputs)
-        return (
-            (inputs, outputs)
-            if self.layout is Layout.INPUTS_FIRST
-            else (
-                1,
-                inputs,
-                outputs,
-            )
-        )
+        if self.layout is LinearLayout.INPUTS_FIRST:
+            return (inputs, outputs)
+        return (1, inputs, outputs)
 
     @property
-    def source(self) -> str:
-        """The tensor's name, and which part of it: "c_attn.weight[1/3]"."""
-        part, parts = self.part
-        return self.name if parts == 1 else f"{self.name}[{part + 1}/{parts}]"
+    def label(self) -> str:
+        """The name of the tensor, and which part of it: "c_attn.weight[1/3]"."""
+        index, count = self.part
+        return self.name if count == 1 else f"{self.name}[{index + 1}/{count}]"
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the foreign tensor has the axes of the parameter."""
+        return self.layout is LinearLayout.OURS or self.path.endswith("/embedding")
 
     def from_foreign(self, tensor: np.ndarray) -> np.ndarray:
-        """Foreign layout to ours, without a copy."""
-        if self._as_it_is:
+        """Returns the parameter as a view of the foreign tensor."""
+        if self.is_unchanged:
             return tensor
-        part, parts = self.part
-        tensor = self._turned(tensor)
-        width = tensor.shape[-1] // parts
-        return tensor[..., part * width : (part + 1) * width].reshape(self.shape)
+        index, count = self.part
+        tensor = self.swap_axes(tensor)
+        width = tensor.shape[-1] // count
+        return tensor[..., index * width : (index + 1) * width].reshape(self.shape)
 
-    def _turned(self, tensor: np.ndarray) -> np.ndarray:
-        """A foreign tensor with its outputs on the last axis, or the way back."""
-        if self.inputs and self.layout is Layout.OUTPUTS_FIRST:
+    def swap_axes(self, tensor: np.ndarray) -> np.ndarray:
+        """Moves the outputs of a foreign linear map to the last axis, or back."""
+        if self.inputs and self.layout is LinearLayout.OUTPUTS_FIRST:
             return tensor.T
         return tensor
 
-    @property
-    def _as_it_is(self) -> bool:
-        return self.layout is Layout.OURS or self.path.endswith("/embedding")
-
     def within(self, path: str, name: str) -> "Weight":
-        """The same weight below a path of ours and a foreign name prefix."""
+        """Returns the weight below a parameter path and a prefix of foreign names."""
         return dataclasses.replace(
             self,
             path=f"{path}/{self.path}" if self.path else "",
@@ -108,7 +112,7 @@ class Weight:
 
 
 def by_name(weights: Iterable[Weight]) -> dict[str, list[Weight]]:
-    """The weights of each foreign tensor, in the order of their parts."""
+    """Groups weights by foreign tensor; the parts of a tensor are in order."""
     named: dict[str, list[Weight]] = {}
     for weight in weights:
         named.setdefault(weight.name, []).append(weight)
@@ -121,37 +125,59 @@ def by_name(weights: Iterable[Weight]) -> dict[str, list[Weight]]:
 def to_foreign(
     weights: Sequence[Weight], parameters: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Parameters to the foreign tensor that they are the parts of, in its layout.
+    """Makes a foreign tensor of the parameters that are its parts.
 
     Args:
-      weights: of one name, in the order of their parts.
-      parameters: in our layout.
+      weights: all weights of one name, in the order of their parts.
+      parameters: the values of each, in our layout.
 
     Returns:
-      A C-contiguous array, as a file holds it.
+      A C-contiguous array, as a file stores it.
     """
     first = weights[0]
     if len(weights) != first.part[1]:
         raise ValueError(f"{first.name}: {len(weights)} of {first.part[1]} parts")
-    if first._as_it_is:
+    if first.is_unchanged:
         return np.ascontiguousarray(parameters[0])
-    outputs_last = (
-        (math.prod(first.shape[: first.inputs]), -1) if first.inputs else (-1,)
-    )
-    parts = [parameter.reshape(outputs_last) for parameter in parameters]
-    tensor = first._turned(parts[0] if len(parts) == 1 else np.concatenate(parts, -1))
+    # Two axes of a linear map, one axis of any other parameter.
+    axes = (math.prod(first.shape[: first.inputs]), -1) if first.inputs else (-1,)
+    parts = [parameter.reshape(axes) for parameter in parameters]
+    tensor = first.swap_axes(parts[0] if len(parts) == 1 else np.concatenate(parts, -1))
     return np.ascontiguousarray(tensor).reshape(first.foreign_shape)
+
+
+def weights_of(config: Config) -> list[Weight]:
+    """Returns the name map of a model: Hugging Face's class that computes the same.
+
+    Raises:
+      ConfigError: Hugging Face has no such class.
+    """
+    if isinstance(config, EncoderDecoderConfig):
+        weights_of(config.encoder)  # raises if Hugging Face has no such encoder
+        return encoder_decoder(config, weights_of(config.decoder))
+    if isinstance(config, PrefixLanguageModelConfig):
+        return [weight.within("decoder", "") for weight in weights_of(config.decoder)]
+    if config.model_type == "gpt2":
+        return gpt2(config)
+    if config.model_type == "bert":
+        return bert_decoder(config)
+    if config.is_decoder:
+        return bert_generation_decoder(config)
+    return bert_generation_stack(config, cross_attention=False)
+
+
+# BERT, RoBERTa and BertGeneration.
 
 
 def bert_generation_stack(
     config: BertGenerationConfig, cross_attention: bool
 ) -> list[Weight]:
-    """The peer's `BertGenerationEncoder`, with or without cross-attention."""
+    """Returns the map of `BertGenerationEncoder`, with or without cross-attention."""
     width, inner = config.hidden_size, config.intermediate_size
     weights = [
         _embedding("word_embeddings", config.vocab_size, width),
         _embedding("position_embeddings", config.max_position_embeddings, width),
-        *_layer_norm("embeddings/", "embeddings.", width),
+        *_layer_norm("embeddings/LayerNorm", "embeddings.LayerNorm", width),
     ]
     for i in range(config.num_hidden_layers):
         layer = [
@@ -159,32 +185,34 @@ def bert_generation_stack(
             *(_attention("crossattention", config) if cross_attention else []),
             *_linear("intermediate", "intermediate.dense", (width,), (inner,)),
             *_linear("output", "output.dense", (inner,), (width,)),
-            *_layer_norm("", "output.", width),
+            *_layer_norm("LayerNorm", "output.LayerNorm", width),
         ]
         weights += [w.within(f"layer_{i}", f"encoder.layer.{i}.") for w in layer]
     return weights
 
 
 def bert_generation_decoder(config: BertGenerationConfig) -> list[Weight]:
-    """The peer's `BertGenerationDecoder`: trunk and head."""
-    return [*_trunk(config), *_softmax(config, "lm_head")]
+    """Returns the map of `BertGenerationDecoder`: a stack and its head."""
+    return [*_decoder_stack(config), *_softmax(config, "lm_head")]
 
 
 def bert_decoder(config: BertGenerationConfig) -> list[Weight]:
-    """The peer's `BertLMHeadModel`: a trunk with segments, and a masked-LM head.
+    """Returns the map of `BertLMHeadModel`: a stack with segments, a masked-LM head.
 
     Args:
-      config: of a `BertGenerationDecoder` with `lm_head_transform`.
+      config: has `is_decoder` and `lm_head_transform`.
     """
     width = (config.hidden_size,)
     head, transform = "cls.predictions", "lm_head/transform"
-    # A table of two rows, as the peer has by default; those of ours are all in one.
+    # Two rows, Hugging Face's default. Zeros: our tokens are all in one segment.
     segments = Weight("", (2, *width), "bert.embeddings.token_type_embeddings.weight")
     return [
-        *_trunk(config),
-        dataclasses.replace(segments, layout=Layout.OURS),
+        *_decoder_stack(config),
+        dataclasses.replace(segments, layout=LinearLayout.OURS),
         *_linear(transform, f"{head}.transform.dense", width, width),
-        *_layer_norm(f"{transform}/", f"{head}.transform.", config.hidden_size),
+        *_layer_norm(
+            f"{transform}/LayerNorm", f"{head}.transform.LayerNorm", config.hidden_size
+        ),
         *_softmax(config, head),
     ]
 
@@ -192,14 +220,17 @@ def bert_decoder(config: BertGenerationConfig) -> list[Weight]:
 def encoder_decoder(
     config: EncoderDecoderConfig, decoder: list[Weight] | None = None
 ) -> list[Weight]:
-    """The peer's `EncoderDecoderModel`, with a map of its decoder or BertGeneration's.
+    """Returns the map of `EncoderDecoderModel`.
 
-    What is shared here is listed twice: one path, two names. The peer's version 5
-    ignores its sharing flag, so it needs both tensors; version 4 writes the decoder's.
+    A shared parameter is listed twice: one path, two names. Version 5 of Hugging Face
+    ignores its sharing flag and needs both tensors; version 4 writes the decoder's.
+
+    Args:
+      config: of the pair.
+      decoder: the map of the decoder; that of `BertGenerationDecoder` by default.
     """
-    encoder = bert_generation_stack(config.encoder, cross_attention=False)
     weights = []
-    for weight in encoder:
+    for weight in bert_generation_stack(config.encoder, cross_attention=False):
         path = "decoder/bert" if config.shares(weight.path) else "encoder"
         weights.append(weight.within(path, "encoder."))
     if decoder is None:
@@ -212,32 +243,115 @@ def encoder_decoder(
     return weights
 
 
-def _trunk(config: BertGenerationConfig) -> list[Weight]:
+def _decoder_stack(config: BertGenerationConfig) -> list[Weight]:
     stack = bert_generation_stack(config, config.add_cross_attention)
     return [weight.within("bert", "bert.") for weight in stack]
 
 
 def _softmax(config: BertGenerationConfig, name: str) -> list[Weight]:
-    """The linear map to logits: the word table, or one of its own; and its bias."""
+    """Returns the linear map to logits, tied to the word table or not, and its bias."""
     width, vocabulary = config.hidden_size, config.vocab_size
-    tied = config.tie_word_embeddings
+    is_tied = config.tie_word_embeddings
     kernel = Weight("lm_head/kernel", (width, vocabulary), "", inputs=1)
-    if tied:
+    if is_tied:
         words = _embedding("word_embeddings", vocabulary, width)
         kernel = dataclasses.replace(words.within("bert", ""), written=False)
-    # One bias under two names. Untied, version 5 of the peer adds that of `decoder` and
-    # leaves the other an orphan; version 4 writes only the other.
+    # One bias under two names. If untied, version 5 of Hugging Face adds the one of
+    # `decoder` and ignores the other; version 4 writes only the other.
     path = "lm_head/bias" if config.lm_head_bias else ""
     return [
         dataclasses.replace(kernel, name=f"{name}.decoder.weight"),
-        Weight(path, (vocabulary,), f"{name}.bias", orphan=not tied),
-        Weight(path, (vocabulary,), f"{name}.decoder.bias", written=not tied),
+        Weight(path, (vocabulary,), f"{name}.bias", orphan=not is_tied),
+        Weight(path, (vocabulary,), f"{name}.decoder.bias", written=not is_tied),
     ]
 
 
 def _embedding(kind: str, rows: int, width: int) -> Weight:
     path, name = f"embeddings/{kind}/embedding", f"embeddings.{kind}.weight"
     return Weight(path, (rows, width), name)
+
+
+def _attention(kind: str, config: BertGenerationConfig) -> list[Weight]:
+    width, heads = (config.hidden_size,), (config.num_attention_heads, config.head_dim)
+    weights = []
+    for projection in ("query", "key", "value"):
+        path, name = f"{kind}/{projection}", f"{kind}.self.{projection}"
+        weights += _linear(path, name, width, heads)
+    weights += _linear(f"{kind}/output", f"{kind}.output.dense", heads, width)
+    name = f"{kind}.output.LayerNorm"
+    return weights + _layer_norm(f"{kind}/LayerNorm", name, config.hidden_size)
+
+
+# GPT-2. Its attention projects to queries, keys and values by one fused linear map, and
+# all linear maps of its layers are [in, out] (openai/gpt-2, src/model.py).
+
+
+def gpt2(config: BertGenerationConfig) -> list[Weight]:
+    """Returns the map of `GPT2LMHeadModel`, with or without cross-attention.
+
+    Args:
+      config: has `is_decoder`, `pre_layer_norm` and no output bias.
+    """
+    width, inner = config.hidden_size, config.intermediate_size
+    words = "embeddings/word_embeddings/embedding"
+    positions = "embeddings/position_embeddings/embedding"
+    weights = [
+        Weight(words, (config.vocab_size, width), "wte.weight"),
+        Weight(positions, (config.max_position_embeddings, width), "wpe.weight"),
+    ]
+    for i in range(config.num_hidden_layers):
+        layer = [
+            *_layer_norm("attention/LayerNorm", "ln_1", width),
+            *_gpt2_attention(config),
+            *(_gpt2_cross_attention(config) if config.add_cross_attention else []),
+            *_layer_norm("LayerNorm", "ln_2", width),
+            *_fused(["intermediate"], "mlp.c_fc", (width,), (inner,)),
+            *_fused(["output"], "mlp.c_proj", (inner,), (width,)),
+        ]
+        weights += [weight.within(f"layer_{i}", f"h.{i}.") for weight in layer]
+    weights += _layer_norm("LayerNorm", "ln_f", width)
+    weights = [weight.within("bert", "transformer.") for weight in weights]
+    head = "lm_head.weight"
+    if config.tie_word_embeddings:
+        return [*weights, dataclasses.replace(weights[0], name=head, written=False)]
+    kernel = (width, config.vocab_size)
+    return [*weights, Weight("lm_head/kernel", kernel, head, inputs=1)]  # a Linear
+
+
+def _gpt2_attention(config: BertGenerationConfig) -> list[Weight]:
+    width, heads = (config.hidden_size,), (config.num_attention_heads, config.head_dim)
+    paths = [f"attention/{kind}" for kind in ("query", "key", "value")]
+    return [
+        *_fused(paths, "attn.c_attn", width, heads),
+        *_fused(["attention/output"], "attn.c_proj", heads, width),
+    ]
+
+
+def _gpt2_cross_attention(config: BertGenerationConfig) -> list[Weight]:
+    width, heads = (config.hidden_size,), (config.num_attention_heads, config.head_dim)
+    path, name = "crossattention/", "crossattention."
+    return [
+        *_layer_norm(f"{path}LayerNorm", "ln_cross_attn", config.hidden_size),
+        *_fused([f"{path}query"], f"{name}q_attn", width, heads),
+        *_fused([f"{path}key", f"{path}value"], f"{name}c_attn", width, heads),
+        *_fused([f"{path}output"], f"{name}c_proj", heads, width),
+    ]
+
+
+def _fused(
+    paths: Sequence[str], name: str, inputs: tuple[int, ...], outputs: tuple[int, ...]
+) -> list[Weight]:
+    """Returns a linear map [in, out] that holds one parameter for each path."""
+    return [
+        dataclasses.replace(
+            weight, layout=LinearLayout.INPUTS_FIRST, part=(index, len(paths))
+        )
+        for index, path in enumerate(paths)
+        for weight in _linear(path, name, inputs, outputs)
+    ]
+
+
+# Of both families.
 
 
 def _linear(
@@ -251,17 +365,6 @@ def _linear(
 
 def _layer_norm(path: str, name: str, width: int) -> list[Weight]:
     return [
-        Weight(f"{path}LayerNorm/scale", (width,), f"{name}LayerNorm.weight"),
-        Weight(f"{path}LayerNorm/bias", (width,), f"{name}LayerNorm.bias"),
+        Weight(f"{path}/scale", (width,), f"{name}.weight"),
+        Weight(f"{path}/bias", (width,), f"{name}.bias"),
     ]
-
-
-def _attention(kind: str, config: BertGenerationConfig) -> list[Weight]:
-    width, inner = config.hidden_size, (config.num_attention_heads, config.head_dim)
-    weights = []
-    for projection in ("query", "key", "value"):
-        path, name = f"{kind}/{projection}", f"{kind}.self.{projection}"
-        weights += _linear(path, name, (width,), inner)
-    weights += _linear(f"{kind}/output", f"{kind}.output.dense", inner, (width,))
-    weights += _layer_norm(f"{kind}/", f"{kind}.output.", width)
-    return weights

@@ -1,31 +1,36 @@
-"""`Source`: a checkpoint on disk, recognised and opened, but not read yet."""
+"""A checkpoint whose format is recognised and whose headers are read."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
 
 from bertgen_jax.errors import CheckpointError
 from bertgen_jax.models.config import Config, EncoderDecoderConfig
 from bertgen_jax.pretrained import key_maps
-from bertgen_jax.pretrained.containers.tensor_file import TensorFile
-from bertgen_jax.pretrained.key_maps import Spelling
+from bertgen_jax.pretrained.containers.tensor_file import TensorFile, shown
 from bertgen_jax.pretrained.name_maps import Weight
+from bertgen_jax.tokenizers.auto import AutoTokenizer
+from bertgen_jax.tokenizers.interface import Tokenizer
 
-_LISTED = 8  # lines or names in a message; the rest are counted
-_MANY_LAYERS = 1000  # a map of so many is no burden
+_MAX_LISTED = 8  # lines or names in a message; the rest are counted
+_ALLOWED_LAYERS = 1000  # a name map of this many layers costs little memory
 _WORDS = "embeddings/word_embeddings/embedding"
 
 
 @dataclasses.dataclass(frozen=True)
-class Positions:
-    """How the position table of a stack is made of a checkpoint's tables.
+class PositionTable:
+    """How the position table of a stack is computed from the tables of a checkpoint.
 
     Attributes:
       path: the parameter.
-      first: row of the first token; those before it belong to padding (RoBERTa).
-      segments: name of the segment table; "" for none. All tokens of ours are in
-        segment 0, and each has exactly one position, so its row 0 is added to every
-        position row: the stack then computes what BERT computes, to rounding.
+      first: the row of the first token. RoBERTa uses the rows before it for padding.
+      segments: Hugging Face's name of the segment table; "" without one. Our stacks
+        have no segments: every token is in segment 0 and has exactly one position, so
+        row 0 of this table is added to every position. The stack then computes what
+        BERT computes, up to rounding.
     """
 
     path: str
@@ -34,22 +39,23 @@ class Positions:
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
-    """A checkpoint, opened but not read.
+class OpenedCheckpoint:
+    """A checkpoint on disk. Its headers have been read, its tensors have not.
 
     Attributes:
-      path: its directory.
-      format: what it was recognised as, in words.
+      path: the directory of the checkpoint.
+      format: the recognised format, as messages name it.
       kind: "bert", "roberta", "gpt2", "bert-generation" or "encoder-decoder".
-      config: its architecture in our terms; positions are counted for tokens only.
-      tensors: the file.
-      weights: its name map: Hugging Face's names, the layout of the file.
-      names: of its tensors by Hugging Face's names.
-      foreign: names in the file that are no weights, such as an optimizer's moments.
-      positions: the tables that are put together.
-      unused: says why a tensor outside of the map has no place; None if it should not
-        be there.
-      mlm_bias: name of the output bias of a masked-LM head; "" without one.
+      config: the architecture. It counts only the positions of tokens.
+      tensors: the file with the weights.
+      weights: the name map: Hugging Face's names, in the memory layout of the file.
+      names: Hugging Face's name of each weight in the file -> its name in the file.
+      non_weights: names in the file that are not weights, such as optimizer moments.
+      position_tables: the position tables that are computed from several tensors.
+      unused_reason: says why a tensor that is not in the name map may be left out; None
+        for a tensor that should not be in the file.
+      mlm_bias: Hugging Face's name of the output bias of a masked-LM head; "" without
+        one.
     """
 
     path: pathlib.Path
@@ -59,57 +65,55 @@ class Source:
     tensors: TensorFile
     weights: tuple[Weight, ...]
     names: Mapping[str, str]
-    foreign: tuple[str, ...] = ()
-    positions: tuple[Positions, ...] = ()
-    unused: Callable[[str], str | None] = key_maps.unused
+    non_weights: tuple[str, ...] = ()
+    position_tables: tuple[PositionTable, ...] = ()
+    unused_reason: Callable[[str], str | None] = key_maps.unused_reason
     mlm_bias: str = ""
 
+    @functools.cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer beside the weights, which is parsed once.
+
+        Raises:
+          TokenizerError: there is none, or it is corrupt.
+        """
+        return AutoTokenizer.from_pretrained(self.path)
+
     def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of a tensor of that name of Hugging Face's."""
+        """Returns the shape of the tensor with this Hugging Face name."""
         return self.tensors.tensors[self.names[name]].shape
 
     def check(self) -> None:
-        """Compares names, shapes and types with the map; reads no tensor.
+        """Compares the file's names, shapes and types with the name map.
+
+        No tensor is read.
 
         Raises:
-          CheckpointError: lists what differs.
+          CheckpointError: they differ; the message lists the differences.
         """
-        expected = {weight.name: weight.foreign_shape for weight in self.weights}
-        if not expected.keys() & self.names.keys():
-            found = list(self.tensors.tensors)
+        if not any(weight.name in self.names for weight in self.weights):
+            names = list(self.tensors.tensors)
             raise CheckpointError(
-                f"{self.tensors.path}: none of its {len(found)} tensors is one of a "
-                f"{self.kind} model's; found "
-                f"{', '.join(map(shown, found[:3])) or 'nothing'}, ..., expected names "
-                f"that mean {next(iter(expected))}. It was taken for: {self.format}."
+                f"{self.tensors.path}: none of its {len(names)} tensors belongs to a "
+                f"{self.kind} model; found "
+                f"{', '.join(map(shown, names[:3])) or 'nothing'}, ..., expected names "
+                f"that mean {self.weights[0].name}. The file was read as: "
+                f"{self.format}."
             )
-        for table in self.positions:
-            if table.segments:
-                rows = max([1, *self.shape(table.segments)[:1]])  # there must be row 0
-                width = next(w.shape[1] for w in self.weights if w.path == table.path)
-                expected[table.segments] = (rows, width)
-        if self.mlm_bias:
-            words = next(w.shape[0] for w in self.weights if w.path.endswith(_WORDS))
-            expected[self.mlm_bias] = (words,)
-        present = {w.path for w in self.weights if w.name in self.names}
-        missing: dict[str, str] = {}
-        for weight in self.weights:
-            if weight.path and weight.path not in present:
-                missing.setdefault(weight.path, weight.name)
-        problems = [f"- {name}" for name in missing.values()]
+        shapes = self._expected_shapes()
+        problems = [f"- {name}" for name in self._missing()]
         problems += [
-            f"+ {shown(in_file)}"
-            for name, in_file in self.names.items()
-            if name not in expected and self.unused(name) is None
+            f"+ {shown(name_in_file)}"
+            for name, name_in_file in self.names.items()
+            if name not in shapes and self.unused_reason(name) is None
         ]
-        for name in sorted(expected.keys() & self.names.keys()):
-            in_file = self.names[name]
-            info = self.tensors.tensors[in_file]
-            if info.shape != expected[name] or not _is_floating(info.dtype):
+        for name in sorted(shapes.keys() & self.names.keys()):
+            info = self.tensors.tensors[self.names[name]]
+            if info.shape != shapes[name] or not _is_floating(info.dtype):
                 problems.append(
-                    f"~ {shown(in_file)} {info.dtype}{list(info.shape)}, expected "
-                    # A configuration may say numbers of a thousand digits.
-                    f"floating-point numbers {shown(str(list(expected[name])))}"
+                    f"~ {shown(self.names[name])} {info.dtype}{list(info.shape)}, "
+                    # A size in a config may have a thousand digits.
+                    f"expected floating-point numbers {shown(str(list(shapes[name])))}"
                 )
         if problems:
             raise CheckpointError(
@@ -118,60 +122,59 @@ class Source:
                 f"{self.format}:\n{listed(problems)}"
             )
 
+    def _expected_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Returns the shape that each tensor should have, by Hugging Face's names."""
+        shapes = {weight.name: weight.foreign_shape for weight in self.weights}
+        for table in self.position_tables:
+            if table.segments:
+                rows = max([1, *self.shape(table.segments)[:1]])  # row 0 is needed
+                width = next(w.shape[1] for w in self.weights if w.path == table.path)
+                shapes[table.segments] = (rows, width)
+        if self.mlm_bias:
+            words = next(w.shape[0] for w in self.weights if w.path.endswith(_WORDS))
+            shapes[self.mlm_bias] = (words,)
+        return shapes
 
-def _is_floating(dtype) -> bool:
+    def _missing(self) -> list[str]:
+        """Returns the names of tensors without which some parameter has no values."""
+        present = {w.path for w in self.weights if w.name in self.names}
+        missing: dict[str, str] = {}
+        for weight in self.weights:
+            if weight.path and weight.path not in present:
+                missing.setdefault(weight.path, weight.name)
+        return list(missing.values())
+
+
+def _is_floating(dtype: np.dtype) -> bool:
     # numpy counts bfloat16 among the void types.
     return dtype.kind == "f" or dtype.name == "bfloat16"
 
 
-def translate(
-    tensors: TensorFile, spelling: Spelling
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Hugging Face's names of a file's tensors, and the names that are no weights.
-
-    Raises:
-      CheckpointError: two tensors have one meaning.
-    """
-    names: dict[str, str] = {}
-    foreign = []
-    for in_file in tensors.tensors:
-        name = spelling.rename(in_file)
-        if name is None:
-            foreign.append(in_file)
-        elif names.setdefault(name, in_file) != in_file:
-            raise CheckpointError(
-                f"{tensors.path}: {shown(names[name])} and {shown(in_file)} are two "
-                "names of one tensor; expected one of them."
-            )
-    return names, tuple(foreign)
-
-
 def listed(lines: Iterable[str]) -> str:
-    """The first few lines, and how many more there are."""
+    """Returns the first few lines, and how many more there are."""
     lines = list(lines)
-    more = len(lines) - _LISTED
-    return "\n".join(lines[:_LISTED] + ([f"... and {more} more"] if more > 0 else []))
-
-
-def shown(name: str) -> str:
-    """A name of a foreign file for a message: short, and without control characters."""
-    return f"{name if name.isprintable() else repr(name):.99}"
+    more = len(lines) - _MAX_LISTED
+    rest = [f"... and {more} more"] if more > 0 else []
+    return "\n".join(lines[:_MAX_LISTED] + rest)
 
 
 def check_layers(config: Config, tensors: TensorFile) -> None:
-    """Refuses far more layers than a file has, before a map of them all is made.
+    """Refuses a config with far more layers than the file has tensors.
+
+    Called before the name map is built, because a map of billions of layers would fill
+    the memory.
 
     Raises:
-      CheckpointError: so it is.
+      CheckpointError: the config claims more layers than the file holds tensors.
     """
     if isinstance(config, EncoderDecoderConfig):
         stacks = [config.encoder, config.decoder]
     else:
         stacks = [getattr(config, "decoder", config)]
     layers = max(stack.num_hidden_layers for stack in stacks)
-    if layers > max(len(tensors.tensors), _MANY_LAYERS):
+    if layers > max(len(tensors.tensors), _ALLOWED_LAYERS):
         raise CheckpointError(
             f"{tensors.path}: holds {len(tensors.tensors)} tensors, but its "
-            f"configuration says {layers} layers (num_hidden_layers or n_layer); "
-            "expected the two to be of one model."
+            f"configuration has {layers} layers (num_hidden_layers or n_layer); "
+            "expected the configuration and the weights of one model."
         )

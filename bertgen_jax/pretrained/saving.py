@@ -20,7 +20,7 @@ from bertgen_jax.models.config import (
     EncoderDecoderConfig,
     PrefixLanguageModelConfig,
 )
-from bertgen_jax.pretrained import gpt2_maps, name_maps
+from bertgen_jax.pretrained import name_maps
 from bertgen_jax.pretrained.containers import safetensors_file
 from bertgen_jax.pretrained.containers.tensor_file import TensorInfo
 
@@ -28,27 +28,6 @@ WEIGHTS = "model.safetensors"
 
 # The peer's classes of stacks that are always decoders.
 _LANGUAGE_MODELS = {"gpt2": "GPT2LMHeadModel", "bert": "BertLMHeadModel"}
-
-
-def weights_of(config: Config) -> list[name_maps.Weight]:
-    """The name map of a model of ours.
-
-    Raises:
-      ConfigError: the peer has none that computes the same.
-    """
-    if isinstance(config, EncoderDecoderConfig):
-        weights_of(config.encoder)  # raises where the peer has none such
-        return name_maps.encoder_decoder(config, weights_of(config.decoder))
-    if isinstance(config, PrefixLanguageModelConfig):
-        decoder = weights_of(config.decoder)
-        return [weight.within("decoder", "") for weight in decoder]
-    if config.model_type == "gpt2":
-        return gpt2_maps.hugging_face(config)
-    if config.model_type == "bert":
-        return name_maps.bert_decoder(config)
-    if config.is_decoder:
-        return name_maps.bert_generation_decoder(config)
-    return name_maps.bert_generation_stack(config, cross_attention=False)
 
 
 def save(
@@ -101,7 +80,7 @@ def _parts(
     config: Config, params: Mapping[str, Any]
 ) -> dict[str, tuple[list[name_maps.Weight], list[Any]]]:
     """For each of the peer's tensors the parameters that it consists of."""
-    weights = weights_of(config)
+    weights = name_maps.weights_of(config)
     found = trees.named(params)
     wanted = {w.path: tuple(w.shape) for w in weights if w.path}
     shapes = {path: tuple(array.shape) for path, array in found.items()}

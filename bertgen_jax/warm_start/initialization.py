@@ -23,9 +23,8 @@ from bertgen_jax.models.create import Seq2SeqModel
 from bertgen_jax.models.presets import SIZES
 from bertgen_jax.pretrained import checkpoint
 from bertgen_jax.pretrained.checkpoint import WORDS, Checkpoint
-from bertgen_jax.pretrained.formats import detection, location
-from bertgen_jax.pretrained.opened_checkpoint import Source
-from bertgen_jax.tokenizers.auto import AutoTokenizer
+from bertgen_jax.pretrained.formats import detection
+from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint
 from bertgen_jax.tokenizers.interface import Tokenizer
 from bertgen_jax.tokenizers.pair import TokenizerPair
 from bertgen_jax.warm_start import recipes, transfer
@@ -52,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 def find(
     recipe: Recipe, *, encoder: Name | None, decoder: Name | None
-) -> dict[str, Source]:
+) -> dict[str, OpenedCheckpoint]:
     """Opens the checkpoints of a recipe; of these, only headers are read.
 
     Made to be called before hours of work: what is missing shows in no time.
@@ -71,7 +70,7 @@ def find(
     given = {"encoder": os.fspath(encoder or ""), "decoder": os.fspath(decoder or "")}
     if recipe.encoder == recipe.decoder:
         given["decoder"] = given["decoder"] or given["encoder"]
-    opened: dict[str, Source] = {}
+    by_name: dict[str, OpenedCheckpoint] = {}
     found = {}
     for side, name in given.items():
         kind = getattr(recipe, side)
@@ -83,33 +82,33 @@ def find(
                     "recipe."
                 )
             continue
-        if name not in opened:
-            opened[name] = _open(side, kind, name)
-        found[side] = opened[name]
+        if name not in by_name:
+            by_name[name] = _open(side, kind, name)
+        found[side] = by_name[name]
     if recipe.share_stacks:
         _check_one_stack(found)
     return found
 
 
-def _check_one_stack(found: Mapping[str, Source]) -> None:
-    files = {side: source.tensors.path for side, source in found.items()}
+def _check_one_stack(found: Mapping[str, OpenedCheckpoint]) -> None:
+    files = {side: opened.tensors.path for side, opened in found.items()}
     if len(set(files.values())) > 1:
         raise ConfigError(
             f"init.encoder is {files['encoder']}, init.decoder is {files['decoder']}, "
             "but in the recipe encoder and decoder share weights, which are one set of "
             "arrays; expected one checkpoint: leave init.decoder empty."
         )
-    for source in found.values():
-        is_pair = isinstance(source.config, EncoderDecoderConfig)
-        if is_pair and not source.config.share_encoder_decoder:
+    for opened in found.values():
+        is_pair = isinstance(opened.config, EncoderDecoderConfig)
+        if is_pair and not opened.config.share_encoder_decoder:
             raise CheckpointError(
-                f"{source.path} holds two stacks ({source.format}), but in the recipe "
+                f"{opened.path} holds two stacks ({opened.format}), but in the recipe "
                 "encoder and decoder are one; expected a checkpoint of one stack, or "
                 "of two that share all weights."
             )
 
 
-def _open(side: str, kind: str, name: str) -> Source:
+def _open(side: str, kind: str, name: str) -> OpenedCheckpoint:
     ways = (
         f"Expected a {kind} checkpoint. Three ways to go on: download one (`hf "
         f"download {_EXAMPLES[kind]} --local-dir "
@@ -122,38 +121,34 @@ def _open(side: str, kind: str, name: str) -> Source:
             f"init.{side} is empty, but the {side} of the recipe starts from a {kind} "
             f"checkpoint. {ways}"
         )
-    try:
-        location.locate(name, f"init.{side}")
-    except CheckpointError as error:
-        raise CheckpointError(f"{error} {ways}") from error
-    source = detection.open_source(name, f"init.{side}")
+    opened = detection.open_checkpoint(name, f"init.{side}", if_missing=ways)
     # BertGeneration's stacks, and those of a pair, are BERT's or RoBERTa's.
-    config = stack_config(source, side)
-    fits = source.kind == kind or (
-        source.kind in ("bert-generation", "encoder-decoder")
+    config = stack_config(opened, side)
+    fits = opened.kind == kind or (
+        opened.kind in ("bert-generation", "encoder-decoder")
         and config.pre_layer_norm == (kind == "gpt2")
     )
     if not fits:
-        found = "gpt2" if config.pre_layer_norm else source.kind
+        found = "gpt2" if config.pre_layer_norm else opened.kind
         other = [n for n, r in recipes.RECIPES.items() if getattr(r, side) == found]
         raise CheckpointError(
-            f"init.{side}: {source.path} is of the kind {found} ({source.format}), but "
+            f"init.{side}: {opened.path} is of the kind {found} ({opened.format}), but "
             f"the recipe starts from {kind}. Recipes whose {side} starts from it: "
             f"{', '.join(other) or 'none'}."
         )
-    return source
+    return opened
 
 
-def stack_config(source: Source, side: str) -> BertGenerationConfig:
-    """The architecture of what a side takes from a source."""
-    config = source.config
+def stack_config(opened: OpenedCheckpoint, side: str) -> BertGenerationConfig:
+    """The architecture of what a side takes from a checkpoint."""
+    config = opened.config
     if isinstance(config, PrefixLanguageModelConfig):
         return config.decoder
     return getattr(config, side) if isinstance(config, EncoderDecoderConfig) else config
 
 
 def tokenizers_of(
-    sources: Mapping[str, Source], tokenizer: Tokenizer | None = None
+    checkpoints: Mapping[str, OpenedCheckpoint], tokenizer: Tokenizer | None = None
 ) -> TokenizerPair:
     """The tokenizers of a model: the one given, or those of its checkpoints.
 
@@ -168,23 +163,21 @@ def tokenizers_of(
         )
     if tokenizer is not None:
         return TokenizerPair.of(tokenizer)
-    if not sources:
+    if not checkpoints:
         raise ConfigError(
             "a recipe without checkpoints has no vocabulary of its own; expected "
             "tokenizer=, such as AutoTokenizer.from_pretrained(DIR)."
         )
-    made = {
-        source.path: AutoTokenizer.from_pretrained(source.path)
-        for source in sources.values()
-    }
-    first = next(iter(sources.values()))
-    source, target = (sources.get(side, first) for side in ("encoder", "decoder"))
-    return TokenizerPair.of(made[source.path], made[target.path])
+    first = next(iter(checkpoints.values()))
+    source, target = (
+        checkpoints.get(side, first).tokenizer for side in ("encoder", "decoder")
+    )
+    return TokenizerPair.of(source, target)
 
 
 def model_config(
     recipe: Recipe,
-    sources: Mapping[str, Source],
+    checkpoints: Mapping[str, OpenedCheckpoint],
     tokenizers: TokenizerPair,
     selection: Selection,
     size: str,
@@ -194,7 +187,7 @@ def model_config(
 
     Args:
       recipe: says what is shared.
-      sources: see `find`.
+      checkpoints: see `find`.
       tokenizers: their vocabularies and special ids.
       selection: says how many layers.
       size: a name in `models.presets.SIZES`, where no checkpoint says it.
@@ -205,8 +198,8 @@ def model_config(
         selection that the checkpoints do not have; or two vocabularies for one table.
     """
     _check_settings(settings, size, tokenizers)
-    stacks = {side: stack_config(source, side) for side, source in sources.items()}
-    _check_selection(selection, sources, stacks, settings)
+    stacks = {side: stack_config(opened, side) for side, opened in checkpoints.items()}
+    _check_selection(selection, checkpoints, stacks, settings)
     if recipe.share_stacks and not tokenizers.is_one:
         raise ConfigError(
             "the tokenizers of sources and targets differ, but in the recipe encoder "
@@ -225,8 +218,8 @@ def model_config(
         ("decoder", tokenizers.target),
     ):
         rows = tokenizer.vocab_size
-        if side in sources:
-            rows = _rows(sources[side], stacks[side].vocab_size, tokenizer)
+        if side in checkpoints:
+            rows = _rows(checkpoints[side], stacks[side].vocab_size, tokenizer)
         ids = tokenizer.special_ids
         vocabularies[side] = {
             "vocab_size": rows,
@@ -238,17 +231,17 @@ def model_config(
         rows = max(values["vocab_size"] for values in vocabularies.values())
         for values in vocabularies.values():
             values["vocab_size"] = rows
-    one_source = len({source.tensors.path for source in sources.values()}) <= 1
-    configs = [source.config for source in sources.values()]
+    is_one_file = len({opened.tensors.path for opened in checkpoints.values()}) <= 1
+    configs = [opened.config for opened in checkpoints.values()]
     pairs = [one for one in configs if isinstance(one, EncoderDecoderConfig)]
-    is_shared = len(sources) < 2 or all(pair.shares(WORDS) for pair in pairs)
+    is_shared = len(checkpoints) < 2 or all(pair.shares(WORDS) for pair in pairs)
     return assemble(
         recipe,
         stacks,
         vocabularies,
         {**SIZES[size], "max_position_embeddings": POSITIONS},
         settings,
-        share_embeddings=one_source and is_shared and tokenizers.is_one,
+        share_embeddings=is_one_file and is_shared and tokenizers.is_one,
     )
 
 
@@ -279,12 +272,12 @@ def _check_settings(
 
 def _check_selection(
     selection: Selection,
-    sources: Mapping[str, Source],
+    checkpoints: Mapping[str, OpenedCheckpoint],
     stacks: Mapping[str, BertGenerationConfig],
     settings: Mapping[str, Any],
 ) -> None:
     """Refuses what transfer would only find out after hours of tokenization."""
-    if not sources and selection != Selection():
+    if not checkpoints and selection != Selection():
         raise ConfigError(
             "init.parts, init.layers or init.mlm_bias choose from checkpoints, but the "
             "recipe starts from none; expected them to be left alone."
@@ -293,8 +286,8 @@ def _check_selection(
         missing = [n for n in selection.layers if n > stack.num_hidden_layers]
         if missing:
             raise ConfigError(
-                f"init.layers asks for layer {missing[0]}; {sources[side].path} has "
-                f"{stack.num_hidden_layers}."
+                f"init.layers asks for layer {missing[0]}; "
+                f"{checkpoints[side].path} has {stack.num_hidden_layers}."
             )
     if not selection.mlm_bias:
         return
@@ -303,17 +296,16 @@ def _check_selection(
             "init.mlm_bias is set, but the softmax has no bias; expected "
             "lm_head_bias=True as well."
         )
-    if "decoder" not in sources or not sources["decoder"].mlm_bias:
+    if "decoder" not in checkpoints or not checkpoints["decoder"].mlm_bias:
         raise ConfigError(
             "init.mlm_bias is set, but the decoder does not start from a checkpoint "
             "with a masked-LM head; expected BERT's or RoBERTa's whole file."
         )
 
 
-def _rows(source: Source, rows: int, tokenizer: Tokenizer) -> int:
+def _rows(opened: OpenedCheckpoint, rows: int, tokenizer: Tokenizer) -> int:
     """Rows of a word table: those of the checkpoint, if the vocabulary is its own."""
-    theirs = AutoTokenizer.from_pretrained(source.path)
-    is_own = theirs.get_vocab() == tokenizer.get_vocab()
+    is_own = opened.tokenizer.get_vocab() == tokenizer.get_vocab()
     return max(rows, tokenizer.vocab_size) if is_own else tokenizer.vocab_size
 
 
@@ -398,17 +390,17 @@ def random_params(model: Seq2SeqModel, seed: int) -> dict[str, Any]:
 def fill(
     params: Any,
     config: Seq2SeqConfig,
-    sources: Mapping[str, Source],
+    checkpoints: Mapping[str, OpenedCheckpoint],
     tokenizers: TokenizerPair,
     selection: Selection,
 ) -> tuple[Any, Report]:
     """Reads the checkpoints and puts them into params; see `transfer`."""
     read: dict[pathlib.Path, Checkpoint] = {}  # by file
     stacks = {}
-    for side, source in sources.items():
-        file = source.tensors.path
+    for side, opened in checkpoints.items():
+        file = opened.tensors.path
         if file not in read:
-            read[file] = checkpoint.load(source)
+            read[file] = checkpoint.load(opened)
         stacks[side] = checkpoint.stack_of(read[file], side)
     return transfer.transfer(params, config, stacks, tokenizers, selection)
 

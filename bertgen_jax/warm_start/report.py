@@ -17,8 +17,8 @@ class Row:
       shape: its shape.
       action: "warm", as the checkpoint has it; "folded", a sum of two of its tensors;
         "permuted", its rows in the order of another vocabulary; "random", as drawn; or
-        "shared" and "tied" for one that is no array of its own, but `source`.
-      source: the checkpoint's tensors, or the parameter that this one is.
+        "shared" and "tied" for one that is no array of its own, but `origin`.
+      origin: the checkpoint's tensors, or the parameter that this one is.
       warm: how many of its values are the checkpoint's.
       note: what else there is to say.
     """
@@ -26,7 +26,7 @@ class Row:
     parameter: str
     shape: tuple[int, ...]
     action: str
-    source: str = ""
+    origin: str = ""
     warm: int = 0
     note: str = ""
 
@@ -42,6 +42,17 @@ class Row:
             if f"/{name}/" in self.parameter:
                 return name
         return self.parameter.partition("/")[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the row as JSON values; `origin` is called "source" in the file."""
+        return {
+            "parameter": self.parameter,
+            "shape": list(self.shape),
+            "action": self.action,
+            "source": self.origin,
+            "warm": self.warm,
+            "note": self.note,
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,9 +103,9 @@ class Report:
             "sources": dict(self.sources),
             "trainable_parameters": self.trainable,
             "warm_parameters": self.warm,
-            "parameters": [_json(row) for row in self.rows],
+            "parameters": [row.to_dict() for row in self.rows],
             "unused": [
-                {"file": path, **_json(tensor)}
+                {"file": path, **tensor.to_dict()}
                 for path, tensors in self.unused.items()
                 for tensor in tensors
             ],
@@ -106,7 +117,3 @@ def _percent(part: int, whole: int) -> str:
     if part in (0, whole):
         return "100%" if part else "0%"
     return f"{min(max(100 * part / whole, 0.1), 99.9):.1f}%"
-
-
-def _json(row: Row | Unused) -> dict[str, Any]:
-    return {**dataclasses.asdict(row), "shape": list(row.shape)}

@@ -23,7 +23,6 @@ from bertgen_jax.pretrained.checkpoint import (
     Checkpoint,
     Unused,
 )
-from bertgen_jax.tokenizers.auto import AutoTokenizer
 from bertgen_jax.tokenizers.interface import Tokenizer
 from bertgen_jax.tokenizers.pair import TokenizerPair
 from bertgen_jax.warm_start import vocabularies
@@ -166,8 +165,8 @@ def _origins(config: Any, sides: Mapping[str, Side]) -> dict[str, tuple[Side, st
         for path, array in side.arrays.items():
             home = _home(config, name, path)
             other, there = origins.setdefault(home, (side, path))
-            found = f"{side.stack.file}: {array.source}"
-            before = f"{other.stack.file}: {other.arrays[there].source}"
+            found = f"{side.stack.file}: {array.origin}"
+            before = f"{other.stack.file}: {other.arrays[there].origin}"
             if found != before:
                 raise CheckpointError(
                     f"{before} and {found} would both be {home}, which the sides of "
@@ -186,7 +185,7 @@ def _home(config: Any, side: str, path: str) -> str:
 
 def _match(stack: Checkpoint, tokenizer: Tokenizer, size: int) -> vocabularies.Match:
     """Which row of the checkpoint's word table each row of the model's is."""
-    theirs = AutoTokenizer.from_pretrained(stack.path)
+    theirs = stack.tokenizer
     rows = len(stack.arrays[WORDS].values)
     if theirs.get_vocab() == tokenizer.get_vocab() and size <= rows:
         # Its own vocabulary: rows that no piece has come along as well.
@@ -194,7 +193,7 @@ def _match(stack: Checkpoint, tokenizer: Tokenizer, size: int) -> vocabularies.M
     if theirs.vocab_size > rows:
         raise CheckpointError(
             f"{stack.path}: its tokenizer has {theirs.vocab_size:,} pieces, but "
-            f"{stack.arrays[WORDS].source} has {rows:,} rows; expected the vocabulary "
+            f"{stack.arrays[WORDS].origin} has {rows:,} rows; expected the vocabulary "
             "of this checkpoint."
         )
     match = vocabularies.match(
@@ -216,13 +215,13 @@ def _whole(
     values = array.values[: leaf.shape[0]] if are_positions else array.values
     if values.shape != leaf.shape:
         raise ConfigError(
-            f"{name} is {list(leaf.shape)} in the model, and {array.source} is "
+            f"{name} is {list(leaf.shape)} in the model, and {array.origin} is "
             f"{list(array.values.shape)}; expected a model of the checkpoint's sizes."
         )
     # A copy: nothing shall depend on the file any more.
     values = np.array(values, leaf.dtype, order="C")
     action = "folded" if array.added else "warm"
-    return values, Row(name, leaf.shape, action, array.source, warm=values.size)
+    return values, Row(name, leaf.shape, action, array.origin, warm=values.size)
 
 
 def _word_rows(
@@ -238,7 +237,7 @@ def _word_rows(
         name,
         leaf.shape,
         "warm" if in_place else "permuted",
-        array.source,
+        array.origin,
         warm=values[known].size,
         note=f"{len(known):,} of {len(values):,} rows: {rules}",
     )

@@ -73,17 +73,19 @@ def warm_start(
             f"layers is {layers!r}; expected numbers of layers, from 1."
         ) from error
     selection = Selection(parts, tuple(numbers), mlm_bias)
-    sources = initialization.find(recipe, encoder=encoder, decoder=decoder)
+    checkpoints = initialization.find(recipe, encoder=encoder, decoder=decoder)
     tokenizers = tokenizer
     if not isinstance(tokenizer, TokenizerPair):
-        tokenizers = initialization.tokenizers_of(sources, tokenizer)
+        tokenizers = initialization.tokenizers_of(checkpoints, tokenizer)
     settings = {"lm_head_bias": mlm_bias, **settings}
     config = initialization.model_config(
-        recipe, sources, tokenizers, selection, size, settings
+        recipe, checkpoints, tokenizers, selection, size, settings
     )
     model = create_model(config, dtype=dtype)
     params = initialization.random_params(model, seed)
-    params, report = initialization.fill(params, config, sources, tokenizers, selection)
+    params, report = initialization.fill(
+        params, config, checkpoints, tokenizers, selection
+    )
     _log.info("%s", report)
     if report_file is not None:
         initialization.write_report(report, report_file)

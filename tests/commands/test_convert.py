@@ -52,7 +52,7 @@ def test_options_of_a_conversion(published, tmp_path):
     ("words", "message"),
     [
         (["nowhere", "NEW"], "checkpoint is 'nowhere'; looked for"),
-        (["EMPTY", "NEW"], "is no checkpoint of a known format; it holds nothing"),
+        (["EMPTY", "NEW"], "is not a checkpoint of a known format; it holds nothing"),
         (
             ["PUBLISHED", "PUBLISHED"],
             "is there and not empty; expected a new directory",

@@ -9,6 +9,7 @@ import pytest
 import sacrebleu
 
 from bertgen_jax.commands import main
+from bertgen_jax.data.formats import byte_file
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -76,6 +77,27 @@ def test_predictions_may_bring_references_and_sources(files):
     found = results(folder, "--predictions", "test.jsonl", "--metrics", "sari,exact")
     assert found["scores"]["exact"]["value"] == 100
     assert found["references"] == [str(folder / "test.jsonl")]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "csv"])
+def test_a_file_of_several_columns_is_opened_once(files, monkeypatch, suffix):
+    row = {"source": "a b", "references": "a c", "prediction": "a d"}
+    content = {
+        "jsonl": json.dumps(row),
+        "json": json.dumps([row]),
+        "csv": "\n".join([",".join(row), ",".join(row.values())]),
+    }
+    folder = files(**{f"test_{suffix}": content[suffix]})
+    opened = []
+    stream = byte_file.ByteFile.stream
+    monkeypatch.setattr(
+        byte_file.ByteFile,
+        "stream",
+        lambda file, *feed: opened.append(file.name) or stream(file, *feed),
+    )
+    words = ("--predictions", f"test.{suffix}", "--metrics=exact,sari")
+    results(folder, *words)
+    assert opened == [str(folder / f"test.{suffix}")]
 
 
 def test_the_papers_published_predictions_are_an_array(files):

@@ -9,13 +9,13 @@ import pytest
 from bertgen_jax import errors
 from bertgen_jax.data import record_index
 from bertgen_jax.data.columns import Columns
-from bertgen_jax.data.formats import byte_file, text_files
+from bertgen_jax.data.formats import byte_file, json_lines
 from bertgen_jax.files import paths
 
 COLUMNS = Columns("s", ("t",))
 
 
-class Counted(text_files.JsonLines):
+class Counted(json_lines.JsonLines):
     """JSON lines that count how often they are scanned."""
 
     scans = 0
@@ -185,7 +185,7 @@ def test_a_bad_row_leaves_no_entry(path):
 
 
 def test_a_file_that_changes_during_the_pass_is_refused(path):
-    class Growing(text_files.JsonLines):
+    class Growing(json_lines.JsonLines):
         def scan(self, feed):
             with path.open("a") as file:
                 file.write("[]\n")

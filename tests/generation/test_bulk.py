@@ -7,7 +7,7 @@ import json
 import pytest
 
 import bertgen_jax
-from bertgen_jax.data import source_texts
+from bertgen_jax.data import texts as data_texts
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import ConfigError, DataError
 from bertgen_jax.generation import bulk, result_files
@@ -50,7 +50,7 @@ def pipe(draw_params, tmp_path_factory):
 
 def lines(*texts):
     """The texts as they are read of a file."""
-    return source_texts.read(io.BytesIO("".join(f"{t}\n" for t in texts).encode()))
+    return data_texts.stream(io.BytesIO("".join(f"{t}\n" for t in texts).encode()))
 
 
 def generate(pipe, texts, **options):
@@ -150,7 +150,7 @@ def test_a_text_that_fails_costs_no_other(pipe):
     said = []
     results, counts = generate(
         pipe,
-        source_texts.read(io.BytesIO("\n".join(rows).encode()), "jsonl"),
+        data_texts.stream(io.BytesIO("\n".join(rows).encode()), "jsonl"),
         on_failure=lambda text, result: said.append((text.line, result.error)),
         settings={"do_sample": True},
     )
@@ -186,7 +186,7 @@ def test_nothing_but_failures(pipe):
 
 def test_what_comes_before_a_damage_is_written(pipe):
     stream = io.BytesIO()
-    rows = source_texts.read(io.BytesIO(b'text\nboat\nsank\n"never closed\n'), "csv")
+    rows = data_texts.stream(io.BytesIO(b'text\nboat\nsank\n"never closed\n'), "csv")
     with pytest.raises(DataError, match="a quote is opened"):
         bulk.generate(pipe, rows, ResultWriter(stream), {})
     assert stream.getvalue().count(b"\n") == 2

@@ -164,7 +164,7 @@ def test_a_side_of_a_pair(side, tmp_path):
         ),
         (
             {"architecture": "decode"},
-            "architecture is 'decode'.* Did you mean 'decoder'",
+            "architecture is one of .*; found 'decode'.* Did you mean 'decoder'",
         ),
         ({"mlm_bias": True}, "mlm_bias is set for the encoder of"),
         ({"to": "hugging-face"}, "target is 'hugging-face'; .* mean 'huggingface'"),

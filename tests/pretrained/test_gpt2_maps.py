@@ -16,7 +16,7 @@ from bertgen_jax.models.config import (
 )
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
-from bertgen_jax.pretrained import gpt2_maps, saving
+from bertgen_jax.pretrained import key_maps, name_maps, saving
 from bertgen_jax.pretrained.name_maps import by_name, to_foreign
 
 GPT2 = BertGenerationConfig(
@@ -66,7 +66,7 @@ def model_shapes(config):
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 def test_a_map_is_the_parameters_of_the_model(config):
-    weights = saving.weights_of(config)
+    weights = name_maps.weights_of(config)
     assert {weight.path: weight.shape for weight in weights} == model_shapes(config)
     written = by_name(weight for weight in weights if weight.written)
     for parts in written.values():
@@ -85,7 +85,7 @@ def test_both_directions_undo_each_other(config, draw_params):
     assert all(tensor.flags.c_contiguous for tensor in tensors.values())
     found = {
         weight.path: weight.from_foreign(tensors[weight.name])
-        for weight in saving.weights_of(config)
+        for weight in name_maps.weights_of(config)
         if weight.written
     }
     for path, array in trees.named(params).items():
@@ -119,7 +119,7 @@ def test_hugging_faces_names_and_shapes():
         "mlp.c_proj.weight": (5, 6),
         "mlp.c_proj.bias": (6,),
     }
-    assert foreign_shapes(gpt2_maps.hugging_face(CROSSED)) == {
+    assert foreign_shapes(name_maps.gpt2(CROSSED)) == {
         "transformer.wte.weight": (11, 6),
         "transformer.wpe.weight": (7, 6),
         **{f"transformer.h.{i}.{n}": s for i in (0, 1) for n, s in layer.items()},
@@ -144,27 +144,28 @@ def test_openais_names_and_shapes():
         "mlp/c_proj/w": (1, 5, 6),
         "mlp/c_proj/b": (6,),
     }
-    assert foreign_shapes(gpt2_maps.openai(GPT2)) == {
+    variables = {
         "model/wte": (11, 6),
         "model/wpe": (7, 6),
         **{f"model/h{i}/{n}": s for i in (0, 1) for n, s in layer.items()},
         "model/ln_f/g": (6,),
         "model/ln_f/b": (6,),
     }
+    key_map = key_maps.OPENAI
+    shapes = foreign_shapes(key_map.apply(name_maps.gpt2(GPT2), ()))
+    assert shapes.pop("lm_head.weight") == (11, 6)  # tied: no variable of its own
+    assert {key_map.rename(name): s for name, s in variables.items()} == shapes
 
 
-def test_the_two_kinds_of_file_differ_in_one_axis(draw_params):
+def test_openais_linear_maps_have_one_more_axis(draw_params):
     params = trees.named(draw_params(GPT2))
-    ours, theirs = (
-        {
-            name: to_foreign(parts, [params[weight.path] for weight in parts])
-            for name, parts in by_name(weights).items()
-        }
-        for weights in (gpt2_maps.hugging_face(GPT2), gpt2_maps.openai(GPT2))
-    )
+    ours = name_maps.gpt2(GPT2)
     one, other = (
-        ours["transformer.h.1.attn.c_attn.weight"],
-        theirs["model/h1/attn/c_attn/w"],
+        to_foreign(parts, [params[weight.path] for weight in parts])
+        for parts in (
+            by_name(weights)["transformer.h.1.attn.c_attn.weight"]
+            for weights in (ours, key_maps.OPENAI.apply(ours, ()))
+        )
     )
     np.testing.assert_array_equal(other[0], one)
     query, key, value = (
@@ -188,7 +189,7 @@ def test_the_two_kinds_of_file_differ_in_one_axis(draw_params):
     ],
 )
 def test_what_may_stay_out(name, reason):
-    found = gpt2_maps.unused(name)
+    found = key_maps.unused_reason_gpt2(name)
     assert found is None if reason is None else reason in found
 
 
@@ -200,4 +201,4 @@ def test_there_is_no_map_to_a_model_that_the_peer_does_not_have():
         dataclasses.replace(GPT2, lm_head_bias=True),
     ):
         with pytest.raises(ConfigError, match="the only such stack of Hugging Face is"):
-            saving.weights_of(config)
+            name_maps.weights_of(config)

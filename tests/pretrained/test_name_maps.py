@@ -13,8 +13,8 @@ from bertgen_jax.models.bert_generation import (
 )
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
-from bertgen_jax.pretrained import saving
-from bertgen_jax.pretrained.name_maps import Layout, Weight, by_name, to_foreign
+from bertgen_jax.pretrained import name_maps
+from bertgen_jax.pretrained.name_maps import LinearLayout, Weight, by_name, to_foreign
 
 STACK = BertGenerationConfig(
     vocab_size=11,
@@ -69,7 +69,7 @@ def model_shapes(config):
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 def test_a_map_is_the_parameters_of_the_model(config):
-    weights = saving.weights_of(config)
+    weights = name_maps.weights_of(config)
     names = [weight.name for weight in weights]
     assert len(names) == len(set(names))
     mapped = {weight.path: weight.shape for weight in weights if weight.path}
@@ -95,9 +95,9 @@ def test_linear_maps_are_transposed_and_heads_are_merged():
 @pytest.mark.parametrize(
     ("layout", "shape"),
     [
-        (Layout.OUTPUTS_FIRST, (18, 4)),
-        (Layout.INPUTS_FIRST, (4, 18)),
-        (Layout.CONVOLUTION, (1, 4, 18)),
+        (LinearLayout.OUTPUTS_FIRST, (18, 4)),
+        (LinearLayout.INPUTS_FIRST, (4, 18)),
+        (LinearLayout.CONVOLUTION, (1, 4, 18)),
     ],
 )
 def test_parts_stand_side_by_side_along_the_outputs(layout, shape):
@@ -109,7 +109,7 @@ def test_parts_stand_side_by_side_along_the_outputs(layout, shape):
     drawn = np.random.default_rng(0).normal(size=(3, 4, 2, 3)).astype(np.float32)
     foreign = to_foreign(weights, drawn)
     assert foreign.shape == weights[0].foreign_shape == shape
-    outputs_last = foreign.T if layout is Layout.OUTPUTS_FIRST else foreign
+    outputs_last = foreign.T if layout is LinearLayout.OUTPUTS_FIRST else foreign
     expected = np.concatenate([array.reshape(4, 6) for array in drawn], axis=1)
     np.testing.assert_array_equal(outputs_last.reshape(4, 18), expected)
     for weight, array in zip(weights, drawn, strict=True):
@@ -121,7 +121,7 @@ def test_parts_stand_side_by_side_along_the_outputs(layout, shape):
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 def test_both_directions_undo_each_other(config, draw_params):
     params = trees.named(draw_params(config))
-    weights = [weight for weight in saving.weights_of(config) if weight.path]
+    weights = [weight for weight in name_maps.weights_of(config) if weight.path]
     for parts in by_name(weights).values():
         foreign = to_foreign(parts, [params[weight.path] for weight in parts])
         assert foreign.flags.c_contiguous

@@ -47,7 +47,7 @@ CONFIGS = {
 
 
 def load(directory):
-    return checkpoint.load(detection.open_source(directory))
+    return checkpoint.load(detection.open_checkpoint(directory))
 
 
 def params_of(config, tensors):
@@ -176,7 +176,7 @@ def test_a_model_without_bias_has_zeros_in_the_file(decoder, draw_params):
 
 
 def test_missing_files(draw_params, tmp_path):
-    with pytest.raises(CheckpointError, match="no checkpoint of a known format"):
+    with pytest.raises(CheckpointError, match="not a checkpoint of a known format"):
         load(tmp_path)
     saving.save(tmp_path, STACK, draw_params(STACK))
     (tmp_path / "model.safetensors").unlink()

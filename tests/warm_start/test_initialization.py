@@ -410,7 +410,7 @@ def test_the_report_has_a_row_for_every_parameter(checkpoint, start):
             f"decoder/bert/{PLACES}": "folded",
         }
         assert rows[name].action == special.get(name, action)
-        assert bool(rows[name].source) == (action != "random")
+        assert bool(rows[name].origin) == (action != "random")
     aliases = {n: row.action for n, row in rows.items() if n not in before}
     assert aliases == {
         f"encoder/{WORDS}": "shared",
@@ -419,7 +419,7 @@ def test_the_report_has_a_row_for_every_parameter(checkpoint, start):
         "encoder/embeddings/LayerNorm/bias": "shared",
         "decoder/lm_head/kernel": "tied",
     }
-    assert rows[f"encoder/{WORDS}"].source == f"decoder/bert/{WORDS}"
+    assert rows[f"encoder/{WORDS}"].origin == f"decoder/bert/{WORDS}"
 
 
 def test_shared_parameters_count_once(checkpoint, start):
@@ -450,7 +450,7 @@ def test_every_tensor_of_a_file_is_used_or_listed(checkpoint, start):
     _, _, report = start("robertashare", directory, max_position_embeddings=7)
     unused = {u.tensor: u.reason for u in report.unused[str(directory / FILE)]}
     assert {name: unused[name] for name in extra} == extra
-    sources = " + ".join(row.source for row in report.rows)
+    sources = " + ".join(row.origin for row in report.rows)
     for name in tensors:
         assert (f"roberta.{name}" in sources) != ("pooler" in name)
     reasons = [u.reason for u in report.unused[str(directory / FILE)]]
@@ -503,7 +503,7 @@ def test_a_missing_checkpoint_is_an_error_with_three_ways_out(tmp_path, start):
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("config.json", "is no checkpoint of a known format; it holds model.safet"),
+        ("config.json", "is not a checkpoint of a known format; it holds model.safet"),
         (
             "model.safetensors",
             "no weights beside config.json; expected one of model.safetensors",

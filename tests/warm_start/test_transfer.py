@@ -80,17 +80,17 @@ def assert_accounted(before, after, report, sources):
     assert [row.parameter for row in own] == list(before)
     for row in own:
         assert row.shape == after[row.parameter].shape
-        assert (row.action == "random") == (not row.source) == (not row.warm)
+        assert (row.action == "random") == (not row.origin) == (not row.warm)
         same = np.array_equal(before[row.parameter], after[row.parameter])
         assert same == (row.action == "random")
     for row in report.rows:
         if row.action in ("shared", "tied"):
-            assert row.source in before
+            assert row.origin in before
             assert row.parameter not in before
     assert report.trainable == sum(array.size for array in after.values())
     assert report.warm <= report.trainable
 
-    found = [part for row in own for part in row.source.split(" + ") if part]
+    found = [part for row in own for part in row.origin.split(" + ") if part]
     taken = {re.sub(r"\[\d+(/\d+)?\]$", "", part) for part in found}
     files = {str(one.tensors.path): one.tensors for one in sources.values()}
     assert set(report.unused) == set(files)
@@ -239,7 +239,7 @@ def test_the_output_bias_may_be_kept(source, start, kind, recipe, bias):
     name = "lm_head.bias" if kind == "roberta" else "cls.predictions.bias"
     np.testing.assert_array_equal(done.after["decoder/lm_head/bias"], tensors[name])
     row = next(r for r in done.report.rows if r.parameter == "decoder/lm_head/bias")
-    assert (row.action, row.source, row.warm) == ("warm", bias, WORDS)
+    assert (row.action, row.origin, row.warm) == ("warm", bias, WORDS)
     done = start(recipe, settings=settings, **side)
     assert "decoder/lm_head/bias" not in done.changed
 
@@ -371,7 +371,7 @@ def test_unequal_widths_are_bridged(source, start, draw_params, tmp_path):
     """By a random projection, as nothing else can be."""
     encoder, read = source("bert", "one")
     wide = dataclasses.replace(
-        detection.open_source(source("gpt2", "other")[0]).config,
+        detection.open_checkpoint(source("gpt2", "other")[0]).config,
         hidden_size=12,
         intermediate_size=48,
     )

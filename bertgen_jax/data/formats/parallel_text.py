@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from bertgen_jax import errors
 from bertgen_jax.data.columns import Columns, no_such_column
-from bertgen_jax.data.formats import byte_file, sgml, table, text_files
+from bertgen_jax.data.formats import byte_file, lines, sgml, table
 
-_Piece = text_files.Line | sgml.Segment
+_Piece = lines.Line | sgml.Segment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Layout:
     label: Callable[[_Piece], str]
 
 
-LINES = Layout("line", text_files.lines, text_files.line_text, lambda line: "")
+LINES = Layout("line", lines.lines, lines.line_text, lambda line: "")
 SEGMENTS = Layout(
     "segment", sgml.segments, sgml.segment_text, lambda segment: segment.label
 )

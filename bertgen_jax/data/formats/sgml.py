@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from bertgen_jax import errors
-from bertgen_jax.data.formats import byte_file, table, text_files
+from bertgen_jax.data.formats import byte_file, lines, table
 
 _TAG = re.compile(
     rb"<(?P<closes>/?)(?P<kind>doc|seg)(?=[\s>])(?P<attributes>[^<>]*)>", re.IGNORECASE
@@ -49,8 +49,9 @@ def segments(stream: io.BufferedReader, name: str) -> Iterator[Segment]:
       DataError: a tag that is not closed, not named, or where it cannot be; a file that
         is too long, or in UTF-16.
     """
-    offset = text_files.skip_byte_order_mark(stream, name)
-    content = stream.read(byte_file.MAX_RECORD_BYTES + 1)
+    whole = stream.read(byte_file.MAX_RECORD_BYTES + 1)
+    content = lines.remove_byte_order_mark(whole, name)
+    offset = len(whole) - len(content)
     if len(content) > byte_file.MAX_RECORD_BYTES:
         raise errors.DataError(
             f"{name} is longer than {byte_file.MAX_RECORD_BYTES:,} bytes; SGML is for "

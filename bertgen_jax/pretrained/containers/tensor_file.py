@@ -1,4 +1,4 @@
-"""`TensorFile`: named tensors on disk, of any format, each read when asked for."""
+"""The interface of files with named tensors, whatever their format: `TensorFile`."""
 
 import dataclasses
 import math
@@ -11,11 +11,11 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class TensorInfo:
-    """What a file says of a tensor before it is read.
+    """What the header of a file says about a tensor.
 
     Attributes:
       shape: its shape.
-      dtype: numpy's, or `ml_dtypes.bfloat16`; object for strings.
+      dtype: a type of numpy, or `ml_dtypes.bfloat16`; object for strings.
     """
 
     shape: tuple[int, ...]
@@ -23,38 +23,41 @@ class TensorInfo:
 
     @property
     def size(self) -> int:
-        """How many values it has."""
+        """The number of its values."""
         return math.prod(self.shape)
 
 
 class TensorFile(Protocol):
-    """Tensors of one checkpoint, in one file or several.
+    """The tensors of one checkpoint, in one file or several.
 
-    Opening one has checked all that shows without reading tensors: that the files are
-    there, and that every tensor lies within them.
-
-    Attributes:
-      path: what messages name.
-      tensors: by name, in the file's order.
+    Opening it has checked everything that shows without reading tensors: that the files
+    exist, and that every tensor lies within them.
     """
 
-    path: pathlib.Path
-    tensors: Mapping[str, TensorInfo]
+    @property
+    def path(self) -> pathlib.Path:
+        """The file that messages name."""
+        ...
+
+    @property
+    def tensors(self) -> Mapping[str, TensorInfo]:
+        """The shapes and types of the tensors by name, in the order of the file."""
+        ...
 
     def read(self, name: str) -> np.ndarray:
-        """The tensor of that name, read-only.
+        """Returns a tensor, read-only.
 
-        A view of the mapped file where the format allows it, so that reading all of a
-        checkpoint takes no memory but the page cache.
+        It is a view of the memory-mapped file where the format allows it. Reading a
+        whole checkpoint then takes no memory but the page cache.
 
         Raises:
-          CheckpointError: its bytes are damaged.
+          CheckpointError: the bytes of the tensor are damaged.
         """
         ...
 
 
 class Arrays:
-    """Arrays in memory as a `TensorFile`."""
+    """A `TensorFile` of arrays in memory."""
 
     def __init__(self, path: pathlib.Path, arrays: Mapping[str, np.ndarray]):
         self.path = path
@@ -65,5 +68,10 @@ class Arrays:
         }
 
     def read(self, name: str) -> np.ndarray:
-        """The array of that name."""
+        """Returns an array."""
         return self._arrays[name]
+
+
+def shown(name: str) -> str:
+    """Returns a foreign name for a message: short, and without control characters."""
+    return f"{name if name.isprintable() else repr(name):.99}"

@@ -1,1 +1,1 @@
-"""The families of checkpoints, one a file."""
+"""Recognition and reading of published checkpoints: one module for each lineage."""

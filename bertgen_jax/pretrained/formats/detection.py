@@ -1,6 +1,6 @@
-"""A path in, the checkpoint that lies there out, recognised by its files.
+"""Recognises the format of a checkpoint by its files, and opens it.
 
-Only headers and indexes are read here, so that what is missing or does not fit shows
+Only headers and indexes are read, so that a missing or unfitting file is reported
 before anything large is read or allocated.
 """
 
@@ -11,12 +11,11 @@ from bertgen_jax.pretrained.containers import archives
 from bertgen_jax.pretrained.formats import (
     fairseq,
     huggingface,
-    location,
     own_runs,
     tensorflow,
 )
-from bertgen_jax.pretrained.formats.location import Place
-from bertgen_jax.pretrained.opened_checkpoint import Source
+from bertgen_jax.pretrained.formats.location import Location, locate
+from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint
 
 TABLE = """\
   Hugging Face          config.json, model.safetensors or pytorch_model.bin (or shards)
@@ -26,60 +25,70 @@ TABLE = """\
   fairseq RoBERTa       model.pt, dict.txt
   bertgen_jax           WORKDIR, WORKDIR/checkpoints/STEP, WORKDIR/model"""
 
-# In this order: each returns None for a directory of another kind.
+# Tried in this order. Each returns None for a directory of another format.
 _RECOGNISERS = (
-    lambda place: own_runs.recognise(place.directory),
+    own_runs.recognise,
     huggingface.recognise,
     tensorflow.recognise_hub_module,
     tensorflow.recognise_openai,
     tensorflow.recognise_google,
     fairseq.recognise,
 )
-# A file that ends so is named for the weights in it, not for its directory.
+# A user who names a file with such a suffix means these weights, not the directory.
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".npz")
+_MAX_LISTED = 10  # files in a message
 
 
-def open_source(name: str | os.PathLike[str], what: str = "checkpoint") -> Source:
+def open_checkpoint(
+    name: str | os.PathLike[str], what: str = "checkpoint", *, if_missing: str = ""
+) -> OpenedCheckpoint:
     """Opens a checkpoint of any format in `TABLE`.
 
     Args:
       name: a directory, one of the files in it, or TensorFlow's prefix
         `bert_model.ckpt`; relative to BERTGEN_DATA_DIR or the working directory.
       what: what messages call it, such as "init.encoder".
+      if_missing: advice for the message if there is no such file or directory.
 
     Raises:
-      CheckpointError: there is nothing, or no checkpoint of a known format; a file of
-        it is missing or damaged, or its tensors do not fit its configuration.
+      CheckpointError: there is no such file or directory, or its format is unknown; a
+        file of the checkpoint is missing or damaged, or its tensors do not fit its
+        configuration.
     """
-    place = location.locate(name, what)
-    if place.file is not None and archives.is_archive(place.file):
+    try:
+        location = locate(name, what)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error} {if_missing}".rstrip()) from error
+    if location.file is not None and archives.is_archive(location.file):
         raise CheckpointError(
-            f"{what}: {place.file} is an archive; expected what is in it. Unpack it, "
-            f"or `bertgen convert {place.file.name} DIRECTORY` and name that."
+            f"{what}: {location.file} is an archive; expected the files in it. Unpack "
+            f"it, or run `bertgen convert {location.file.name} DIRECTORY` and name "
+            "that directory."
         )
     for recognise in _RECOGNISERS:
-        source = recognise(place)
-        if source is not None:
-            _check_is_meant(place, source, what)
-            source.check()
-            return source
-    present = sorted(path.name for path in place.directory.iterdir())
-    more = ", ..." if len(present) > 10 else ""
+        opened = recognise(location)
+        if opened is not None:
+            _check_is_named(location, opened, what)
+            opened.check()
+            return opened
+    present = sorted(path.name for path in location.directory.iterdir())
+    more = ", ..." if len(present) > _MAX_LISTED else ""
     raise CheckpointError(
-        f"{what}: {place.directory} is no checkpoint of a known format; it holds "
-        f"{', '.join(present[:10]) or 'nothing'}{more}. Expected one of\n{TABLE}"
+        f"{what}: {location.directory} is not a checkpoint of a known format; it holds "
+        f"{', '.join(present[:_MAX_LISTED]) or 'nothing'}{more}. Expected one of\n"
+        f"{TABLE}"
     )
 
 
-def _check_is_meant(place: Place, source: Source, what: str) -> None:
-    """Refuses to read other weights than those that were named."""
+def _check_is_named(location: Location, opened: OpenedCheckpoint, what: str) -> None:
+    """Refuses to read other weights than those that the user named."""
     if (
-        place.file is not None
-        and place.file.name.endswith(_WEIGHTS)
-        and place.file != source.tensors.path
+        location.file is not None
+        and location.file.name.endswith(_WEIGHTS)
+        and location.file != opened.tensors.path
     ):
         raise CheckpointError(
-            f"{what}: {place.file} was named, but the weights that are read of such a "
-            f"directory ({source.format}) are {source.tensors.path}; expected that "
-            "name, or the directory's."
+            f"{what}: {location.file} was named, but the weights of such a directory "
+            f"({opened.format}) are read from {opened.tensors.path}; expected that "
+            "file, or the directory."
         )

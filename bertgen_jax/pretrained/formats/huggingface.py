@@ -1,33 +1,34 @@
-"""Directories of Hugging Face transformers, of every age, in; a `Source` out."""
+"""Reads model directories of Hugging Face transformers, of every version."""
 
 import dataclasses
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from bertgen_jax.errors import CheckpointError, ConfigError
+from bertgen_jax import errors
+from bertgen_jax.errors import CheckpointError
 from bertgen_jax.models.config import (
     BertGenerationConfig,
     EncoderDecoderConfig,
     first_position,
     read_config,
 )
-from bertgen_jax.pretrained import gpt2_maps, key_maps, saving
+from bertgen_jax.pretrained import key_maps, name_maps
+from bertgen_jax.pretrained.checkpoint import POSITIONS
 from bertgen_jax.pretrained.containers import safetensors_file, tf_bundle, torch_file
 from bertgen_jax.pretrained.containers.tensor_file import TensorFile
 from bertgen_jax.pretrained.formats import bert, foreign_config
-from bertgen_jax.pretrained.formats.location import Place
+from bertgen_jax.pretrained.formats.location import Location
 from bertgen_jax.pretrained.opened_checkpoint import (
-    Positions,
-    Source,
+    OpenedCheckpoint,
+    PositionTable,
     check_layers,
-    translate,
 )
 
 _CONFIG = "config.json"
-_TRUNK = "bert."  # the prefix of a decoder's names that are not the head's
+_STACK = "bert."  # prefix of a decoder's names, except those of its head
 
-# Weights of a directory; the first that is there is read.
+# The first of these in a directory is read.
 _WEIGHTS = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -36,18 +37,19 @@ _WEIGHTS = (
 )
 
 
-def recognise(place: Place) -> Source | None:
-    """A directory with a config.json of the kinds in `_KINDS`.
+def recognise(location: Location) -> OpenedCheckpoint | None:
+    """Opens a directory with a config.json of transformers; None without one.
 
     Raises:
-      CheckpointError: it is of another kind; or a file is missing or damaged.
+      CheckpointError: the model is of another kind than those in `_KINDS`, or a file is
+        missing or damaged.
     """
-    directory, path = place.directory, place.directory / _CONFIG
-    if place.prefix is not None or not path.is_file():
+    directory, path = location.directory, location.directory / _CONFIG
+    if location.prefix is not None or not path.is_file():
         return None
-    weights = _weights(place)
+    weights = _weights_file(location)
     if weights is None and tf_bundle.latest_prefix(directory) is not None:
-        return None  # some publish TensorFlow's files under this config.json
+        return None  # some publish TensorFlow's files with this config.json
     values = foreign_config.read(path)
     kind = values.get("model_type")
     if kind not in _KINDS:
@@ -61,52 +63,57 @@ def recognise(place: Place) -> Source | None:
         )
     is_torch = ".bin" in weights.suffixes
     open_file = torch_file.open_torch if is_torch else safetensors_file.open_safetensors
-    try:
+    with errors.in_file(path):
         return _KINDS[kind](directory, values, open_file(weights))
-    except ConfigError as error:
-        raise CheckpointError(f"{path}: {error}") from error
 
 
-def _weights(place: Place) -> pathlib.Path | None:
-    """The file or index to read: the one that was named, or of those of a model."""
-    if place.file is not None and {".safetensors", ".bin"} & {*place.file.suffixes}:
-        return place.file
-    found = (place.directory / name for name in _WEIGHTS)
-    return next((path for path in found if path.is_file()), None)
+def _weights_file(location: Location) -> pathlib.Path | None:
+    """Returns the file or index to read: the named one, or else one of `_WEIGHTS`."""
+    file = location.file
+    if file is not None and {".safetensors", ".bin"} & {*file.suffixes}:
+        return file
+    files = (location.directory / name for name in _WEIGHTS)
+    return next((path for path in files if path.is_file()), None)
 
 
-def _bert(
+def _open_bert(
     directory: pathlib.Path, values: Mapping[str, Any], tensors: TensorFile
-) -> Source:
-    """BERT or RoBERTa: an encoder, unless it says otherwise and has a decoder's head.
+) -> OpenedCheckpoint:
+    """Opens BERT or RoBERTa: an encoder, or a decoder with its head.
 
-    Many an encoder was published with the head of its masked language model, and what
-    says `is_decoder` may have lost its own: neither is a decoder.
+    A decoder has both `is_decoder` and a masked-LM head. Many encoders were published
+    with such a head, and some decoders have lost theirs.
     """
     kind = values["model_type"]
-    names, _ = translate(tensors, key_maps.hugging_face_decoder(kind, ""))
+    names, _ = key_maps.hugging_face_decoder(kind, "").translate(tensors)
     if values.get("is_decoder") and key_maps.TRANSFORM in names:
-        return _bert_decoder(directory, values, tensors)
-    config, first = bert.config(values)
-    spelling = key_maps.hugging_face(f"{kind}.")
-    return bert.source(
-        directory, f"Hugging Face {kind} model", kind, config, first, tensors, spelling
+        return _open_bert_decoder(directory, values, tensors)
+    return bert.open_encoder(
+        directory,
+        f"Hugging Face {kind} model",
+        kind,
+        bert.encoder_config(values),
+        first_position(values),
+        tensors,
+        key_maps.hugging_face(f"{kind}."),
     )
 
 
-def _bert_decoder(
+def _open_bert_decoder(
     directory: pathlib.Path, values: Mapping[str, Any], tensors: TensorFile
-) -> Source:
-    """BERT's or RoBERTa's language model; one with a start token, of prefixes."""
+) -> OpenedCheckpoint:
+    """Opens a language model of BERT or RoBERTa.
+
+    With a start token in its config it is a prefix language model.
+    """
     kind = values["model_type"]
-    spelling = key_maps.hugging_face_decoder(kind, "")
-    names, foreign = translate(tensors, spelling)
+    names, non_weights = key_maps.hugging_face_decoder(kind, "").translate(tensors)
     config = read_config(directory)
     check_layers(config, tensors)
-    weights, positions = bert.with_their_tables(
-        saving.weights_of(config), names, _TRUNK, first_position(values)
+    weights, tables = bert.with_foreign_tables(
+        name_maps.weights_of(config), names, _STACK, first_position(values)
     )
-    return Source(
+    return OpenedCheckpoint(
         path=directory,
         format=f"Hugging Face {kind} language model",
         kind=kind,
@@ -114,23 +121,24 @@ def _bert_decoder(
         tensors=tensors,
         weights=tuple(weights),
         names=names,
-        foreign=foreign,
-        positions=positions,
-        unused=lambda name: key_maps.unused(name.removeprefix(_TRUNK)),
+        non_weights=non_weights,
+        position_tables=tables,
+        unused_reason=lambda name: key_maps.unused_reason(name.removeprefix(_STACK)),
         mlm_bias=bert.mlm_bias(names),
     )
 
 
-def _generation(
+def _open_bert_generation(
     directory: pathlib.Path, values: Mapping[str, Any], tensors: TensorFile
-) -> Source:
-    """BertGeneration: an encoder, or a decoder with its head.
+) -> OpenedCheckpoint:
+    """Opens BertGeneration: an encoder, or a decoder with its head.
 
-    Which one, the file knows better than `is_decoder`: published encoders have it set.
-    A decoder with a start token, as ours have, is a model of prefixes.
+    The names of the tensors tell which one it is; `is_decoder` does not, because
+    published encoders have it set. A decoder with a start token in its config, as ours
+    have, is a prefix language model.
     """
-    names, foreign = translate(tensors, key_maps.hugging_face(""))
-    if any(name.startswith(_TRUNK) for name in names):
+    names, non_weights = key_maps.hugging_face("").translate(tensors)
+    if any(name.startswith(_STACK) for name in names):
         config = read_config(directory)
         if isinstance(config, BertGenerationConfig):
             config = dataclasses.replace(config, is_decoder=True)
@@ -141,69 +149,74 @@ def _generation(
             add_cross_attention=False,
         )
     check_layers(config, tensors)
-    return Source(
+    return OpenedCheckpoint(
         path=directory,
         format="Hugging Face bert-generation model",
         kind="bert-generation",
         config=config,
         tensors=tensors,
-        weights=tuple(saving.weights_of(config)),
+        weights=tuple(name_maps.weights_of(config)),
         names=names,
-        foreign=foreign,
-        unused=key_maps.unused_of_ours,
+        non_weights=non_weights,
+        unused_reason=key_maps.unused_reason_generation,
     )
 
 
-def _gpt2(
+def _open_gpt2(
     directory: pathlib.Path, values: Mapping[str, Any], tensors: TensorFile
-) -> Source:
-    """GPT-2: a language model; one with a start token, as ours have, of prefixes."""
-    names, foreign = translate(tensors, key_maps.GPT2)
+) -> OpenedCheckpoint:
+    """Opens GPT-2; with a start token in its config it is a prefix language model."""
+    names, non_weights = key_maps.GPT2.translate(tensors)
     config = read_config(directory)
     check_layers(config, tensors)
-    return Source(
+    return OpenedCheckpoint(
         path=directory,
         format="Hugging Face gpt2 model",
         kind="gpt2",
         config=config,
         tensors=tensors,
-        weights=tuple(saving.weights_of(config)),
+        weights=tuple(name_maps.weights_of(config)),
         names=names,
-        foreign=foreign,
-        unused=gpt2_maps.unused,
+        non_weights=non_weights,
+        unused_reason=key_maps.unused_reason_gpt2,
     )
 
 
-def _pair(
+def _open_pair(
     directory: pathlib.Path, values: Mapping[str, Any], tensors: TensorFile
-) -> Source:
-    """An encoder-decoder; its stacks may be BERT's or RoBERTa's, the decoder GPT-2."""
+) -> OpenedCheckpoint:
+    """Opens an encoder-decoder.
+
+    Its stacks may be BERT's or RoBERTa's, and its decoder may be GPT-2.
+    """
     config = EncoderDecoderConfig.from_dict(values)
     check_layers(config, tensors)
     kinds = {side: values[side].get("model_type") for side in ("encoder", "decoder")}
-    spelling = key_maps.hugging_face_decoder(kinds["decoder"], "decoder.")
-    names, foreign = translate(tensors, spelling)
-    trunks = {"encoder": "encoder.", "decoder": f"decoder.{_TRUNK}"}
-    trunks = {s: t for s, t in trunks.items() if kinds[s] in bert.KINDS}
-    if config.shares(bert.POSITIONS):
-        names = bert.without_repeated_segments(names, [*trunks.values()], tensors)
-    weights = saving.weights_of(config)
-    tables: dict[str, Positions] = {}
-    for side, trunk in trunks.items():
-        weights, positions = bert.with_their_tables(
-            weights, names, trunk, first_position(values[side])
+    key_map = key_maps.hugging_face_decoder(kinds["decoder"], "decoder.")
+    names, non_weights = key_map.translate(tensors)
+    prefixes = {"encoder": "encoder.", "decoder": f"decoder.{_STACK}"}
+    prefixes = {s: prefix for s, prefix in prefixes.items() if kinds[s] in bert.KINDS}
+    if config.shares(POSITIONS):
+        names = bert.without_repeated_segments(names, [*prefixes.values()], tensors)
+    weights = name_maps.weights_of(config)
+    tables: dict[str, PositionTable] = {}
+    for side, prefix in prefixes.items():
+        weights, fitted = bert.with_foreign_tables(
+            weights, names, prefix, first_position(values[side])
         )
-        for table in positions:  # two of one path if it is shared, one with segments
+        for table in fitted:  # a shared table comes twice, once with its segments
             if table.segments or table.path not in tables:
                 tables[table.path] = table
 
-    def unused(name: str) -> str | None:
-        for trunk in trunks.values():
-            if name.startswith(trunk):
-                return key_maps.unused(name.removeprefix(trunk))
-        return key_maps.unused_of_ours(name) or gpt2_maps.unused(name)
+    def unused_reason(name: str) -> str | None:
+        for prefix in prefixes.values():
+            if name.startswith(prefix):
+                return key_maps.unused_reason(name.removeprefix(prefix))
+        return key_maps.unused_reason_generation(name) or key_maps.unused_reason_gpt2(
+            name
+        )
 
-    return Source(
+    return OpenedCheckpoint(
         path=directory,
         format="Hugging Face encoder-decoder",
         kind="encoder-decoder",
@@ -211,16 +224,16 @@ def _pair(
         tensors=tensors,
         weights=tuple(weights),
         names=names,
-        foreign=foreign,
-        positions=tuple(tables.values()),
-        unused=unused,
+        non_weights=non_weights,
+        position_tables=tuple(tables.values()),
+        unused_reason=unused_reason,
     )
 
 
 _KINDS = {
-    "bert": _bert,
-    "roberta": _bert,
-    "gpt2": _gpt2,
-    "bert-generation": _generation,
-    "encoder-decoder": _pair,
+    "bert": _open_bert,
+    "roberta": _open_bert,
+    "gpt2": _open_gpt2,
+    "bert-generation": _open_bert_generation,
+    "encoder-decoder": _open_pair,
 }

@@ -1,52 +1,40 @@
-"""A work directory of ours, or one of its checkpoints, in; a `Source` out."""
-
-import pathlib
+"""Reads the work directories of this project, and single checkpoints in them."""
 
 import jax
 import numpy as np
 
 from bertgen_jax import trees
 from bertgen_jax.checkpoints.store import CheckpointStore
-from bertgen_jax.models.config import EncoderDecoderConfig, read_config, read_json
+from bertgen_jax.files import json_files
+from bertgen_jax.models.config import EncoderDecoderConfig, read_config
 from bertgen_jax.pretrained.containers.tensor_file import Arrays
-from bertgen_jax.pretrained.name_maps import Layout, Weight
-from bertgen_jax.pretrained.opened_checkpoint import Source
-from bertgen_jax.pretrained.saving import weights_of
+from bertgen_jax.pretrained.formats.location import MODEL_CONFIG, Location
+from bertgen_jax.pretrained.name_maps import LinearLayout, Weight, weights_of
+from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint
 
-MODEL_CONFIG = "model_config.json"  # of a work directory: the architecture
 _CHECKPOINTS = "checkpoints"
 
 
-def find_model(directory: pathlib.Path) -> pathlib.Path:
-    """WORKDIR/model of a work directory that has it; any other directory as it is."""
-    model = directory / "model"
-    is_run = (directory / MODEL_CONFIG).is_file()
-    return model if is_run and (model / "config.json").is_file() else directory
+def recognise(location: Location) -> OpenedCheckpoint | None:
+    """Opens WORKDIR or WORKDIR/checkpoints/STEP; None for any other directory.
 
-
-def recognise(directory: pathlib.Path) -> Source | None:
-    """Opens a run of ours.
-
-    Args:
-      directory: WORKDIR, of which the newest intact checkpoint is read; or
-        WORKDIR/checkpoints/STEP.
+    Of a work directory, the newest intact checkpoint is read.
 
     Returns:
-      The evaluated parameters of that step (their average, if the run keeps one); None
-      for a directory of another kind.
+      The parameters that are evaluated: the moving average, if the run keeps one.
 
     Raises:
       CheckpointError: there is no checkpoint yet, or it is damaged.
     """
-    step, workdir = None, directory
-    if directory.parent.name == _CHECKPOINTS and directory.name.isdecimal():
-        step, workdir = int(directory.name), directory.parent.parent
+    step, workdir = None, location.directory
+    if workdir.parent.name == _CHECKPOINTS and workdir.name.isdecimal():
+        step, workdir = int(workdir.name), workdir.parent.parent
     if not (workdir / MODEL_CONFIG).is_file():
         return None
     config = read_config(workdir, MODEL_CONFIG)
-    run = read_json(workdir / "config.json")
-    subtree = "ema_params" if run.get("ema_decay") else "params"
-    # Nothing is saved, so it does not matter what is best.
+    run_config = json_files.read_object(workdir / "config.json")
+    subtree = "ema_params" if run_config.get("ema_decay") else "params"
+    # Nothing is saved, so the metric that decides which step is best does not matter.
     store = CheckpointStore(workdir / _CHECKPOINTS, best_metric="loss", best_mode="min")
     try:
         step, params, _ = store.restore_params(step, subtree)
@@ -55,16 +43,16 @@ def recognise(directory: pathlib.Path) -> Source | None:
     arrays = trees.named(jax.tree.map(np.asarray, params))
     is_pair = isinstance(config, EncoderDecoderConfig)
     weights = {w.path: w for w in weights_of(config) if w.path}
-    return Source(
+    return OpenedCheckpoint(
         path=workdir,
         format=f"bertgen_jax checkpoint of step {step}",
         kind="encoder-decoder" if is_pair else "bert-generation",
         config=config,
         tensors=Arrays(workdir / _CHECKPOINTS / str(step), arrays),
         weights=tuple(
-            Weight(path, weight.shape, path, layout=Layout.OURS)
+            Weight(path, weight.shape, path, layout=LinearLayout.OURS)
             for path, weight in weights.items()
         ),
         names={name: name for name in arrays},
-        unused=lambda name: None,
+        unused_reason=lambda name: None,
     )

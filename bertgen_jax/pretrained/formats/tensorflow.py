@@ -1,41 +1,42 @@
-"""What TensorFlow wrote, BERT, GPT-2 and the paper's TF Hub modules; a `Source` out."""
+"""Reads TensorFlow checkpoints: BERT, GPT-2 and the paper's TF Hub modules."""
 
 import pathlib
 from collections.abc import Mapping
 
-from bertgen_jax.errors import CheckpointError, ConfigError
+from bertgen_jax import errors
+from bertgen_jax.errors import CheckpointError
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
-from bertgen_jax.pretrained import gpt2_maps, key_maps, name_maps
+from bertgen_jax.pretrained import key_maps, name_maps
 from bertgen_jax.pretrained.containers import tf_bundle
 from bertgen_jax.pretrained.containers.tensor_file import TensorFile
 from bertgen_jax.pretrained.formats import bert, foreign_config
-from bertgen_jax.pretrained.formats.location import Place
-from bertgen_jax.pretrained.opened_checkpoint import Source, check_layers, translate
+from bertgen_jax.pretrained.formats.location import Location
+from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint, check_layers
 
-_HPARAMS = ("n_vocab", "n_ctx", "n_embd", "n_head", "n_layer")  # no shape says n_head
+# All are needed: no shape tells the number of heads.
+_HPARAMS = ("n_vocab", "n_ctx", "n_embd", "n_head", "n_layer")
 _HUB = "TF Hub module of google/bertseq2seq"
 
 
-def recognise_google(place: Place) -> Source | None:
-    """google-research/bert, from TensorFlow 1 or 2.
+def recognise_google(location: Location) -> OpenedCheckpoint | None:
+    """Opens a google-research/bert of TensorFlow 1 or 2; None without a checkpoint.
 
     Raises:
-      CheckpointError: there is no configuration of a BERT beside it, or a file is
-        damaged.
+      CheckpointError: its bert_config.json is missing or belongs to another kind of
+        model, or a file is damaged.
     """
-    directory = place.directory
-    prefix = place.prefix or tf_bundle.latest_prefix(directory)
+    directory = location.directory
+    prefix = location.prefix or tf_bundle.latest_prefix(directory)
     if prefix is None:
         return None
     bundle = tf_bundle.open_bundle(prefix)
-    config_names = ("bert_config.json", "config.json")
-    found = [name for name in config_names if (directory / name).is_file()]
-    if not found:
+    names = ("bert_config.json", "config.json")
+    path = next((directory / n for n in names if (directory / n).is_file()), None)
+    if path is None:
         raise CheckpointError(
             f"{bundle.path}: there is no bert_config.json beside it; expected the file "
-            "that BERT's archives hold, as no shape says how many heads there are."
+            "from BERT's archive, as no shape tells the number of heads."
         )
-    path = directory / found[0]
     values = foreign_config.read(path)
     kind = values.get("model_type", "bert")
     if kind != "bert":
@@ -43,33 +44,31 @@ def recognise_google(place: Place) -> Source | None:
             f"{path}: model_type is {kind!r:.99}; expected 'bert' or none, as the "
             "weights beside it are those of TensorFlow."
         )
-    try:
-        config, first = bert.config(values)
-    except ConfigError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+    with errors.in_file(path):
+        config = bert.encoder_config(values)
     is_tf2 = any(name.endswith(key_maps.TF2_MARK) for name in bundle.tensors)
-    return bert.source(
+    return bert.open_encoder(
         directory,
         f"TensorFlow {2 if is_tf2 else 1} checkpoint of google-research/bert",
         "bert",
         config,
-        first,
+        0,
         bundle,
         key_maps.TENSORFLOW2 if is_tf2 else key_maps.GOOGLE,
     )
 
 
-def recognise_openai(place: Place) -> Source | None:
-    """openai/gpt-2, whose models have a hparams.json.
+def recognise_openai(location: Location) -> OpenedCheckpoint | None:
+    """Opens an openai/gpt-2; None for a directory without hparams.json.
 
     Raises:
-      CheckpointError: it is another program's, there is no checkpoint beside it, or a
-        file is damaged.
+      CheckpointError: the hparams.json belongs to another program, there is no
+        checkpoint beside it, or a file is damaged.
     """
-    directory, path = place.directory, place.directory / "hparams.json"
+    directory, path = location.directory, location.directory / "hparams.json"
     if not path.is_file():
         return None
-    prefix = place.prefix or tf_bundle.latest_prefix(directory)
+    prefix = location.prefix or tf_bundle.latest_prefix(directory)
     if prefix is None:
         raise CheckpointError(
             f"{directory}: holds hparams.json but no model.ckpt.index; expected the "
@@ -82,60 +81,59 @@ def recognise_openai(place: Place) -> Source | None:
             f"{path}: {', '.join(missing)} missing; expected the sizes of a model of "
             f"openai/gpt-2: {', '.join(_HPARAMS)}."
         )
-    try:
+    with errors.in_file(path):
         config = BertGenerationConfig.from_dict({n: values[n] for n in _HPARAMS})
-    except ConfigError as error:
-        raise CheckpointError(f"{path}: {error}") from error
     bundle = tf_bundle.open_bundle(prefix)
     check_layers(config, bundle)
-    names, foreign = translate(bundle, key_maps.OPENAI)
-    return Source(
+    names, non_weights = key_maps.OPENAI.translate(bundle)
+    weights = key_maps.OPENAI.apply(name_maps.gpt2(config), names)
+    return OpenedCheckpoint(
         path=directory,
         format="TensorFlow checkpoint of openai/gpt-2",
         kind="gpt2",
         config=config,
         tensors=bundle,
-        weights=tuple(gpt2_maps.openai(config)),
+        weights=tuple(weights),
         names=names,
-        foreign=foreign,
-        unused=gpt2_maps.unused,
+        non_weights=non_weights,
+        unused_reason=key_maps.unused_reason_gpt2,
     )
 
 
-def recognise_hub_module(place: Place) -> Source | None:
-    """A `bertseq2seq` module of the paper; its graph is never run.
+def recognise_hub_module(location: Location) -> OpenedCheckpoint | None:
+    """Opens a `bertseq2seq` module of the paper; None for other directories.
+
+    The graph of the module is never run.
 
     Raises:
       CheckpointError: its variables are missing or damaged, or those of another module.
     """
-    directory = place.directory
+    directory = location.directory
     if directory.name == "variables":
         directory = directory.parent
     prefix = directory / "variables" / "variables"
     is_module = any(
         (directory / name).is_file() for name in ("saved_model.pb", "tfhub_module.pb")
     )
-    if not is_module or place.prefix not in (None, prefix):
+    if not is_module or location.prefix not in (None, prefix):
         return None
     bundle = tf_bundle.open_bundle(prefix)
     is_shared = not any("/decoder/layer_" in name for name in bundle.tensors)
-    spelling = key_maps.bertseq2seq(is_shared)
-    names, foreign = translate(bundle, spelling)
-    try:
+    key_map = key_maps.bertseq2seq(is_shared)
+    names, non_weights = key_map.translate(bundle)
+    with errors.in_file(bundle.path):
         config = _hub_config(bundle, names, directory, is_shared)
-    except ConfigError as error:
-        raise CheckpointError(f"{bundle.path}: {error}") from error
     check_layers(config, bundle)
-    return Source(
+    return OpenedCheckpoint(
         path=directory,
         format=_HUB,
         kind="encoder-decoder",
         config=config,
         tensors=bundle,
-        weights=tuple(spelling.apply(name_maps.encoder_decoder(config), names)),
+        weights=tuple(key_map.apply(name_maps.encoder_decoder(config), names)),
         names=names,
-        foreign=foreign,
-        unused=lambda name: None,
+        non_weights=non_weights,
+        unused_reason=lambda name: None,
     )
 
 
@@ -145,10 +143,10 @@ def _hub_config(
     directory: pathlib.Path,
     is_shared: bool,
 ) -> EncoderDecoderConfig:
-    """The architecture that the shapes of a module say.
+    """Infers the architecture of a module from its shapes.
 
-    The rest is stated or follows its lineage (paper, section 2): heads of 64, erf gelu
-    and eps 1e-12 as in Hugging Face's ports, no output bias.
+    The rest is as in the paper (section 2) and in Hugging Face's ports: heads of width
+    64, erf gelu, eps 1e-12, no output bias.
     """
     stack = bert.sizes(bundle, names, "decoder.bert.", f"a {_HUB}")
     ids = _hub_ids(directory)
@@ -163,8 +161,9 @@ def _hub_config(
 
 
 def _hub_ids(directory: pathlib.Path) -> dict[str, int]:
-    """Special ids: BERT's where assets/ holds a vocab.txt, else those of the paper's
-    SentencePiece vocabulary.
+    """Returns the special ids: BERT's if assets/ holds a vocab.txt, else the paper's.
+
+    The paper's SentencePiece vocabulary has pad 0, eos 1 and bos 2.
     """
     ids = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 1}
     for path in sorted((directory / "assets").glob("*vocab*.txt"))[:1]:

@@ -16,7 +16,7 @@ from bertgen_jax.models.config import (
     EncoderDecoderConfig,
     PrefixLanguageModelConfig,
 )
-from bertgen_jax.pretrained import name_maps, saving
+from bertgen_jax.pretrained import name_maps
 from bertgen_jax.pretrained.ctranslate2 import export, name_map
 
 STACK = BertGenerationConfig(
@@ -86,7 +86,7 @@ def save(directory, config, params, vocabulary=VOCABULARY, **options):
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_the_map_has_every_parameter(config):
     shapes = name_map.parameter_shapes(config)
-    assert shapes == {w.path: w.shape for w in saving.weights_of(config) if w.path}
+    assert shapes == {w.path: w.shape for w in name_maps.weights_of(config) if w.path}
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)

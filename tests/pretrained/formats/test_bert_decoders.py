@@ -108,7 +108,7 @@ def write(directory, values, tensors):
 
 
 def load(directory):
-    return checkpoint.load(detection.open_source(directory))
+    return checkpoint.load(detection.open_checkpoint(directory))
 
 
 def assert_same(found, params):

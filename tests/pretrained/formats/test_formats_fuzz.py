@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from bertgen_jax.errors import BertgenError, ConfigError
 from bertgen_jax.models.create import create_model
-from bertgen_jax.pretrained import checkpoint, saving
+from bertgen_jax.pretrained import checkpoint, name_maps
 from bertgen_jax.pretrained.formats import detection
 from tests.fixtures import small_checkpoints
 
@@ -149,7 +149,7 @@ def is_read_or_an_error(kind, directory, changes, edits):
     message = str(directory)
     tracemalloc.start()
     try:
-        found = checkpoint.load(detection.open_source(directory))
+        found = checkpoint.load(detection.open_checkpoint(directory))
         for architecture in checkpoint.ARCHITECTURES:
             with contextlib.suppress(ConfigError):
                 check(checkpoint.as_architecture(found, architecture))
@@ -165,7 +165,7 @@ def is_read_or_an_error(kind, directory, changes, edits):
 
 def check(found):
     """Its arrays are those of a model."""
-    weights = saving.weights_of(found.config)
+    weights = name_maps.weights_of(found.config)
     fits = {w.path: w.shape for w in weights if w.path}
     assert {path: a.values.shape for path, a in found.arrays.items()} == fits
     hash(create_model(found.config))

@@ -65,7 +65,7 @@ def test_googles_checkpoint_holds_what_it_held_when_it_was_written(data_dir):
     assert model.config.num_attention_heads == 4
 
     unused = {
-        u.tensor for u in checkpoint.load(detection.open_source(directory)).unused
+        u.tensor for u in checkpoint.load(detection.open_checkpoint(directory)).unused
     }
     moments = {name for name in golden.files if name.endswith(("/adam_m", "/adam_v"))}
     heads = {"bert/pooler/dense/kernel", "bert/pooler/dense/bias"} | {
@@ -151,7 +151,7 @@ def test_the_real_encoder_embeds_the_published_example(minilm, data_dir):
 
 
 def test_all_of_the_real_encoder_is_taken(minilm):
-    found = checkpoint.load(detection.open_source(minilm))
+    found = checkpoint.load(detection.open_checkpoint(minilm))
     assert {u.reason for u in found.unused} == {
         "pooler, for classification",
         "position numbers, no weights",
