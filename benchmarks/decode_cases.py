@@ -17,7 +17,7 @@ from benchmarks import floor, random_models, system, timing, wikisplit
 from benchmarks.system import Setting
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.models.config import EncoderDecoderConfig
-from bertgen_jax.pretrained import loading
+from bertgen_jax.pretrained import saving
 
 SOURCE, TARGET = 128, 64  # tokens
 SENTENCES = 16  # of the real case, or a batch if that is more
@@ -120,9 +120,7 @@ def random_model(size: str, setting: Setting) -> Iterator[pathlib.Path]:
     config = random_models.create_config(size)
     params = params_of_real_lengths(config, setting)
     with tempfile.TemporaryDirectory() as folder:
-        loading.save(
-            folder, config, params, wikisplit.tokenizer(), search_with(beams=1)
-        )
+        saving.save(folder, config, params, wikisplit.tokenizer(), search_with(beams=1))
         yield pathlib.Path(folder)
 
 
@@ -158,7 +156,7 @@ def _loaded(
             skip(f"transformers: {error}")
         else:
             if peer_torch.can_use(setting.device):
-                loading.save(folder / "model", config, params)
+                saving.save(folder / "model", config, params)
                 systems.append(
                     peer_torch.Torch(folder / "model", setting.dtype, setting.device)
                 )

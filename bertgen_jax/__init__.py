@@ -26,7 +26,8 @@ if importlib.util.find_spec("jax") is not None:
     from bertgen_jax.models.encoder_decoder import EncoderDecoder
     from bertgen_jax.models.prefix_lm import PrefixLanguageModel
     from bertgen_jax.models.resizing import resize_embeddings
-    from bertgen_jax.pretrained.loading import from_pretrained, save_pretrained
+    from bertgen_jax.pretrained.loading import from_pretrained
+    from bertgen_jax.pretrained.saving import save_pretrained
     from bertgen_jax.tokenizers.auto import AutoTokenizer
     from bertgen_jax.tokenizers.byte_level_bpe import ByteLevelBPETokenizer
     from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer

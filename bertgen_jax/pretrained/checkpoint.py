@@ -10,10 +10,10 @@ import numpy as np
 from bertgen_jax import errors, trees
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.config import (
+    POSITION_TABLE,
+    WORD_TABLE,
     BertGenerationConfig,
     Config,
-    EncoderDecoderConfig,
-    PrefixLanguageModelConfig,
 )
 from bertgen_jax.pretrained import key_maps, name_maps
 from bertgen_jax.pretrained.containers.tensor_file import Arrays
@@ -27,10 +27,8 @@ from bertgen_jax.trees import Params
 
 ARCHITECTURES = ("encoder", "decoder", "encoder-decoder")
 
-POSITIONS = "embeddings/position_embeddings/embedding"
-WORDS = "embeddings/word_embeddings/embedding"
-_SHARED = "decoder/bert/"  # a pair keeps its shared parameters below the decoder
-_STACK = "bert/"  # where a decoder keeps its stack
+POSITIONS, WORDS = POSITION_TABLE, WORD_TABLE
+_STACK_PREFIXES = ("encoder/", "decoder/bert/", "bert/")  # where a model has its stacks
 _CHUNK = 1 << 24  # values checked at once, so that the check needs no copy of a tensor
 # Reasons to leave a tensor out that do not follow from its name.
 _NON_WEIGHT = "no weights of a model, such as an optimizer's"
@@ -150,10 +148,7 @@ class Checkpoint:
     @property
     def architecture(self) -> str:
         """One of `ARCHITECTURES`; a prefix language model is a decoder."""
-        if isinstance(self.config, EncoderDecoderConfig):
-            return "encoder-decoder"
-        is_decoder = getattr(self.config, "decoder", self.config).is_decoder
-        return "decoder" if is_decoder else "encoder"
+        return self.config.architecture
 
     @property
     def params(self) -> Params:
@@ -357,30 +352,26 @@ def as_architecture(
         )
     if wanted == "encoder":
         return _encoder(checkpoint)
-    if isinstance(checkpoint.config, BertGenerationConfig):
-        return _causal(checkpoint, checkpoint.config, mlm_bias)
-    return _select(checkpoint, checkpoint.config.decoder, _below("decoder/"))
+    if checkpoint.architecture == "encoder":
+        return _causal(checkpoint, mlm_bias)
+    return _select(checkpoint, checkpoint.config.target_config, _below("decoder/"))
 
 
 def _encoder(checkpoint: Checkpoint) -> Checkpoint:
     """Takes the encoder of a pair, or a decoder's stack without cross-attention."""
-    config = checkpoint.config
-    if not isinstance(config, EncoderDecoderConfig):
-        prefix = _STACK
-        if isinstance(config, PrefixLanguageModelConfig):
-            config, prefix = config.decoder, _SHARED
-        encoder = dataclasses.replace(
-            config, is_decoder=False, add_cross_attention=False
-        )
-        return _select(checkpoint, encoder, _below(prefix))
+    whole = checkpoint.config
+    encoder = dataclasses.replace(
+        whole.source_config, is_decoder=False, add_cross_attention=False
+    )
 
     def new_path(path: str) -> str | None:
-        if path.startswith(_SHARED):
-            path = path.removeprefix(_SHARED)
-            return path if config.shares(path) else None
-        return _below("encoder/")(path)
+        for prefix in _STACK_PREFIXES:
+            inner = path.removeprefix(prefix)
+            if inner != path and whole.param_path("encoder", inner) == path:
+                return inner
+        return None
 
-    return _select(checkpoint, config.encoder, new_path)
+    return _select(checkpoint, encoder, new_path)
 
 
 def _below(prefix: str) -> Callable[[str], str | None]:
@@ -417,18 +408,19 @@ def _select(
     )
 
 
-def _causal(
-    checkpoint: Checkpoint, config: BertGenerationConfig, mlm_bias: bool
-) -> Checkpoint:
+def _causal(checkpoint: Checkpoint, mlm_bias: bool) -> Checkpoint:
     """Makes a causal decoder of an encoder; the softmax uses the word table."""
     config = dataclasses.replace(
-        config,
+        checkpoint.config.source_config,
         is_decoder=True,
         tie_word_embeddings=True,
         lm_head_bias=mlm_bias,
         lm_head_transform=False,
     )
-    arrays = {f"{_STACK}{path}": array for path, array in checkpoint.arrays.items()}
+    arrays = {
+        config.param_path("decoder", path): array
+        for path, array in checkpoint.arrays.items()
+    }
     if mlm_bias and checkpoint.mlm_bias is not None:
         arrays["lm_head/bias"] = checkpoint.mlm_bias
     return dataclasses.replace(checkpoint, config=config, arrays=arrays)

@@ -8,11 +8,17 @@ have Hugging Face's names; `key_maps` translates the names of other files to the
 import dataclasses
 import enum
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+import jax
 import numpy as np
 
+from bertgen_jax import trees
+from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.config import (
+    POSITION_TABLE,
+    WORD_TABLE,
     BertGenerationConfig,
     Config,
     EncoderDecoderConfig,
@@ -144,6 +150,29 @@ def to_foreign(
     parts = [parameter.reshape(axes) for parameter in parameters]
     tensor = first.swap_axes(parts[0] if len(parts) == 1 else np.concatenate(parts, -1))
     return np.ascontiguousarray(tensor).reshape(first.foreign_shape)
+
+
+def check_params(
+    shapes: Mapping[str, tuple[int, ...]], params: Mapping[str, Any]
+) -> None:
+    """Checks that a model's params have the expected paths and shapes.
+
+    Raises:
+      ConfigError: they differ; the message lists the differences.
+    """
+    expected, found = (
+        {path: jax.ShapeDtypeStruct(shape, np.float32) for path, shape in each.items()}
+        for each in (
+            shapes,
+            {path: array.shape for path, array in trees.named(params).items()},
+        )
+    )
+    differences = trees.differences(expected, found)
+    if differences:
+        raise ConfigError(
+            "the params do not fit the model's config (- expected, + found):\n"
+            f"{differences}"
+        )
 
 
 def weights_of(config: Config) -> list[Weight]:
@@ -293,11 +322,10 @@ def gpt2(config: BertGenerationConfig) -> list[Weight]:
       config: has `is_decoder`, `pre_layer_norm` and no output bias.
     """
     width, inner = config.hidden_size, config.intermediate_size
-    words = "embeddings/word_embeddings/embedding"
-    positions = "embeddings/position_embeddings/embedding"
+    positions = config.max_position_embeddings
     weights = [
-        Weight(words, (config.vocab_size, width), "wte.weight"),
-        Weight(positions, (config.max_position_embeddings, width), "wpe.weight"),
+        Weight(WORD_TABLE, (config.vocab_size, width), "wte.weight"),
+        Weight(POSITION_TABLE, (positions, width), "wpe.weight"),
     ]
     for i in range(config.num_hidden_layers):
         layer = [

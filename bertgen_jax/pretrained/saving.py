@@ -1,104 +1,127 @@
-"""Params in; config.json and model.safetensors that Hugging Face loads as it is out.
+"""Writes model directories that Hugging Face loads unchanged.
 
-The tensors are the peer's, name by name and layout by layout (`name_maps`). The way in
-is `formats`, as for every other kind of file.
+The tensors have the names and memory layouts of Hugging Face (`name_maps`). The reader
+of such directories is `formats.huggingface`.
 """
 
-import json
 import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from bertgen_jax import trees
+from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError, ConfigError
-from bertgen_jax.models.config import (
-    Config,
-    EncoderDecoderConfig,
-    PrefixLanguageModelConfig,
-)
+from bertgen_jax.files import json_files
+from bertgen_jax.models.config import Config
+from bertgen_jax.models.create import Model
 from bertgen_jax.pretrained import name_maps
 from bertgen_jax.pretrained.containers import safetensors_file
 from bertgen_jax.pretrained.containers.tensor_file import TensorInfo
+from bertgen_jax.tokenizers.interface import Tokenizer
+from bertgen_jax.tokenizers.pair import TokenizerPair
 
+CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+GENERATION_CONFIG = "generation_config.json"
 
-# The peer's classes of stacks that are always decoders.
+# Hugging Face's classes of stacks that are always decoders.
 _LANGUAGE_MODELS = {"gpt2": "GPT2LMHeadModel", "bert": "BertLMHeadModel"}
 
 
-def save(
-    directory: str | os.PathLike[str], config: Config, params: Mapping[str, Any]
+def save_pretrained(
+    directory: str | os.PathLike[str],
+    model: Model,
+    params: Mapping[str, Any],
+    tokenizer: Tokenizer | TokenizerPair | None = None,
+    generation: GenerationConfig | None = None,
 ) -> None:
-    """Writes config.json and model.safetensors that the peer loads as they are.
-
-    One tensor at a time is in memory beside the params.
+    """Writes a model directory that Hugging Face loads unchanged.
 
     Args:
-      directory: made if missing.
-      config: the model's.
-      params: nested dicts of arrays; written as f32.
+      directory: created if missing; files in it are overwritten.
+      model: the module, whose config is written.
+      params: its parameters, written as f32 safetensors.
+      tokenizer: written beside the weights.
+      generation: written as generation_config.json.
 
     Raises:
-      ConfigError: the params are not those of such a model, or the peer has none such.
+      ConfigError: the params do not fit the model, or Hugging Face has no such model.
       CheckpointError: the files cannot be written.
     """
+    save(directory, model.config, params, tokenizer, generation)
+
+
+def save(
+    directory: str | os.PathLike[str],
+    config: Config,
+    params: Mapping[str, Any],
+    tokenizer: Tokenizer | TokenizerPair | None = None,
+    generation: GenerationConfig | None = None,
+) -> None:
+    """Does the same as `save_pretrained`, with a config in place of a module.
+
+    One tensor at a time is in memory in addition to the params. config.json, without
+    which nothing loads the directory, is removed before the first file is replaced, and
+    written last. A save that is killed can therefore not leave a directory that mixes
+    two models.
+    """
+    if isinstance(tokenizer, str | os.PathLike):
+        raise ConfigError(
+            f"tokenizer is {os.fspath(tokenizer)!r}; expected a tokenizer, such as "
+            "AutoTokenizer.from_pretrained of it."
+        )
     parts = _parts(config, params)
-    directory = pathlib.Path(directory)
-    values = {"architectures": [_architecture(config)], **config.to_dict()}
-    text = json.dumps(values, indent=2) + "\n"
+    values = {"architectures": [_class_name(config)], **config.to_dict()}
     tensors = {
         name: TensorInfo(weights[0].foreign_shape, np.dtype(np.float32))
         for name, (weights, _) in parts.items()
     }
+    directory = pathlib.Path(directory)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        safetensors_file.write(
+        with safetensors_file.new_safetensors(
             directory / WEIGHTS, tensors, lambda name: _join(*parts[name])
-        )
-        (directory / "config.json").write_text(text, encoding="utf-8")
+        ):
+            (directory / CONFIG).unlink(missing_ok=True)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(directory)
+        if generation is not None:
+            json_files.write_object(directory / GENERATION_CONFIG, generation.to_dict())
+        json_files.write_object(directory / CONFIG, values)
     except OSError as error:
         raise CheckpointError(
-            f"{directory}: the model cannot be written there ({error.strerror})."
+            f"{directory}: the model cannot be written there "
+            f"({error.strerror or error})."
         ) from error
 
 
 def to_tensors(config: Config, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Params to the peer's f32 tensors; what is shared stands under each of its names.
+    """Returns Hugging Face's f32 tensors; a shared one stands under each of its names.
 
     Raises:
-      ConfigError: the params are not those of such a model.
+      ConfigError: the params do not fit the config.
     """
-    parts = _parts(config, params)
-    return {name: _join(*found) for name, found in parts.items()}
+    return {name: _join(*part) for name, part in _parts(config, params).items()}
 
 
 def _parts(
     config: Config, params: Mapping[str, Any]
 ) -> dict[str, tuple[list[name_maps.Weight], list[Any]]]:
-    """For each of the peer's tensors the parameters that it consists of."""
+    """Returns the weights and the parameters that each tensor consists of."""
     weights = name_maps.weights_of(config)
-    found = trees.named(params)
-    wanted = {w.path: tuple(w.shape) for w in weights if w.path}
-    shapes = {path: tuple(array.shape) for path, array in found.items()}
-    if shapes != wanted:
-        differences = trees.differences(*map(_described, (wanted, shapes)))
-        raise ConfigError(
-            "the params do not fit the model's config (- expected, + found):\n"
-            f"{differences}"
-        )
+    name_maps.check_params({w.path: w.shape for w in weights if w.path}, params)
+    arrays = trees.named(params)
     written = name_maps.by_name(weight for weight in weights if weight.written)
     return {
-        name: (parts, [found.get(weight.path) for weight in parts])
+        name: (parts, [arrays.get(weight.path) for weight in parts])
         for name, parts in written.items()
     }
 
 
 def _join(weights: list[name_maps.Weight], parameters: list[Any]) -> np.ndarray:
-    """One tensor of its parameters; where there is none, of zeros."""
+    """Makes a tensor of its parameters; a parameter that is None is zeros."""
     arrays = [
         np.zeros(weight.shape, np.float32)
         if parameter is None
@@ -108,17 +131,11 @@ def _join(weights: list[name_maps.Weight], parameters: list[Any]) -> np.ndarray:
     return name_maps.to_foreign(weights, arrays)
 
 
-def _described(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    return {
-        path: jax.ShapeDtypeStruct(shape, np.float32) for path, shape in shapes.items()
-    }
-
-
-def _architecture(config: Config) -> str:
-    if isinstance(config, EncoderDecoderConfig):
+def _class_name(config: Config) -> str:
+    """Returns the name of Hugging Face's class."""
+    if config.architecture == "encoder-decoder":
         return "EncoderDecoderModel"
-    if isinstance(config, PrefixLanguageModelConfig):
-        config = config.decoder
-    if config.model_type in _LANGUAGE_MODELS:
-        return _LANGUAGE_MODELS[config.model_type]
-    return "BertGenerationDecoder" if config.is_decoder else "BertGenerationEncoder"
+    stack = config.target_config
+    if stack.model_type in _LANGUAGE_MODELS:
+        return _LANGUAGE_MODELS[stack.model_type]
+    return "BertGenerationDecoder" if stack.is_decoder else "BertGenerationEncoder"

@@ -20,7 +20,7 @@ from bertgen_jax.data import batching, loading
 from bertgen_jax.evaluation.evaluator import Evaluator
 from bertgen_jax.experiment.run import Run
 from bertgen_jax.models.losses import teacher_forced_logits
-from bertgen_jax.pretrained import loading as loading_lib
+from bertgen_jax.pretrained import saving
 from bertgen_jax.training import metrics_log, optimizers, steps
 from bertgen_jax.training.finite_watch import FiniteWatch
 from bertgen_jax.training.interruption import Interruption
@@ -223,7 +223,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         with jax.transfer_guard("allow"):
             params = run.params(best_step)
             if jax.process_index() == 0:
-                loading_lib.save_pretrained(
+                saving.save_pretrained(
                     run.workdir / "model",
                     model,
                     params,

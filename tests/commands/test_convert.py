@@ -55,11 +55,11 @@ def test_options_of_a_conversion(published, tmp_path):
         (["EMPTY", "NEW"], "is not a checkpoint of a known format; it holds nothing"),
         (
             ["PUBLISHED", "PUBLISHED"],
-            "is there and not empty; expected a new directory",
+            "exists and is not empty; expected a new directory",
         ),
         (
             ["PUBLISHED", "NEW", "--to=onnx"],
-            "the target is 'onnx'; expected huggingface",
+            "the target is one of huggingface, ctranslate2; found 'onnx'",
         ),
         (
             ["PUBLISHED", "NEW", "--quantization=int8"],

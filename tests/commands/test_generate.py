@@ -17,7 +17,7 @@ from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.generation.pipeline import Pipeline, pipeline
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
-from bertgen_jax.pretrained import loading
+from bertgen_jax.pretrained import saving
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def directory(tmp_path_factory, draw_params):
     pair = EncoderDecoderConfig.from_stacks(stack, stack, decoder_start_token_id=2)
     model = EncoderDecoder(pair)
     path = tmp_path_factory.mktemp("model")
-    loading.save_pretrained(
+    saving.save_pretrained(
         path,
         model,
         draw_params(pair),

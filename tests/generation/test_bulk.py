@@ -14,7 +14,7 @@ from bertgen_jax.generation import bulk, result_files
 from bertgen_jax.generation.result_files import ResultWriter, as_json
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
-from bertgen_jax.pretrained import loading
+from bertgen_jax.pretrained import saving
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
 
 WORDS = ["the", "boat", "sank", "nobody", "was", "hurt", "it", "rained"]
@@ -38,7 +38,7 @@ def pipe(draw_params, tmp_path_factory):
     assert max(tokenizer.encode(" ".join(WORDS))) < STACK.vocab_size
     config = EncoderDecoderConfig.from_stacks(STACK, STACK, decoder_start_token_id=2)
     path = tmp_path_factory.mktemp("model")
-    loading.save_pretrained(
+    saving.save_pretrained(
         path,
         EncoderDecoder(config),
         draw_params(config, stddev=0.6),

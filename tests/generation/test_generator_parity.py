@@ -16,7 +16,7 @@ from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.generation import generator
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 from bertgen_jax.models.create import create_model
-from bertgen_jax.pretrained import loading
+from bertgen_jax.pretrained import saving
 
 pytestmark = [
     pytest.mark.parity,
@@ -281,7 +281,7 @@ def generated(case, params):
 def peer_of(directory, config, params):
     """What the peer makes of the directory that we write."""
     model = create_model(config)
-    loading.save_pretrained(directory, model, params)
+    saving.save_pretrained(directory, model, params)
     kind = transformers.AutoModelForCausalLM
     if isinstance(config, EncoderDecoderConfig):
         kind = transformers.EncoderDecoderModel

@@ -13,7 +13,7 @@ from bertgen_jax.generation.pipeline import TASKS, Pipeline
 from bertgen_jax.models.bert_generation import BertGenerationEncoder
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
-from bertgen_jax.pretrained import loading
+from bertgen_jax.pretrained import saving
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
 
 TEXTS = [
@@ -39,7 +39,7 @@ CONFIG = EncoderDecoderConfig.from_stacks(
 @pytest.fixture(scope="module")
 def directory(draw_params, tmp_path_factory):
     path = tmp_path_factory.mktemp("model")
-    loading.save_pretrained(
+    saving.save_pretrained(
         path,
         EncoderDecoder(CONFIG),
         draw_params(CONFIG, stddev=0.8),
@@ -191,7 +191,7 @@ def test_every_task_is_the_same_function(directory):
 
 
 def test_a_directory_without_a_pair(draw_params, tmp_path):
-    loading.save_pretrained(tmp_path, BertGenerationEncoder(STACK), draw_params(STACK))
+    saving.save_pretrained(tmp_path, BertGenerationEncoder(STACK), draw_params(STACK))
     with pytest.raises(
         CheckpointError, match="holds a BertGenerationEncoder; expected"
     ):
@@ -201,7 +201,7 @@ def test_a_directory_without_a_pair(draw_params, tmp_path):
 def test_a_tokenizer_with_more_ids_than_the_model(draw_params, tmp_path):
     small = dataclasses.replace(STACK, vocab_size=10)
     config = EncoderDecoderConfig.from_stacks(small, small, decoder_start_token_id=2)
-    loading.save_pretrained(
+    saving.save_pretrained(
         tmp_path,
         EncoderDecoder(config),
         draw_params(config),

@@ -9,12 +9,19 @@ import jax
 import numpy as np
 import pytest
 
-from bertgen_jax import checkpoints, trees
+from bertgen_jax import trees
 from bertgen_jax.checkpoints.store import CheckpointStore
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError, ConfigError, TokenizerError
+from bertgen_jax.files import atomic
 from bertgen_jax.models.config import BertGenerationConfig, PrefixLanguageModelConfig
-from bertgen_jax.pretrained import checkpoint, conversion, loading, saving
+from bertgen_jax.pretrained import (
+    checkpoint,
+    conversion,
+    ctranslate2,
+    loading,
+    saving,
+)
 from bertgen_jax.pretrained.containers import safetensors_file
 from bertgen_jax.pretrained.formats.own_runs import MODEL_CONFIG
 from bertgen_jax.tokenizers.auto import AutoTokenizer
@@ -167,7 +174,10 @@ def test_a_side_of_a_pair(side, tmp_path):
             "architecture is one of .*; found 'decode'.* Did you mean 'decoder'",
         ),
         ({"mlm_bias": True}, "mlm_bias is set for the encoder of"),
-        ({"to": "hugging-face"}, "target is 'hugging-face'; .* mean 'huggingface'"),
+        (
+            {"to": "hugging-face"},
+            "target is one of .* mean 'huggingface'",
+        ),
         (
             {"quantization": "int8"},
             "quantization is 'int8' for huggingface, which stores",
@@ -194,7 +204,7 @@ def test_without_the_library_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
     name = "bertgen_jax.pretrained.ctranslate2.spec"
     monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.delattr(checkpoints, "ctranslate2_spec", raising=False)
+    monkeypatch.delattr(ctranslate2, "spec", raising=False)
     source, _ = small_checkpoints.write("pair", tmp_path / "source")
     (source / "vocab.txt").write_text("\n".join(PIECES) + "\n")
     with pytest.raises(ConfigError, match=r"pip install 'bertgen_jax\[ctranslate2\]'"):
@@ -327,7 +337,7 @@ def test_what_is_there_is_not_touched(bert, tmp_path):
     before = {path.name: path.read_bytes() for path in place.iterdir()}
     for target in (place, place / "config.json"):
         with pytest.raises(
-            CheckpointError, match="is there and not empty; expected a n"
+            CheckpointError, match="exists and is not empty; expected a n"
         ):
             conversion.convert(bert, target)
     assert {path.name: path.read_bytes() for path in place.iterdir()} == before
@@ -336,7 +346,7 @@ def test_what_is_there_is_not_touched(bert, tmp_path):
 def test_the_place_is_looked_at_before_anything_is_read(tmp_path):
     (tmp_path / "result").mkdir()
     (tmp_path / "result" / "file").touch()
-    with pytest.raises(CheckpointError, match="result is there and not empty"):
+    with pytest.raises(CheckpointError, match="result exists and is not empty"):
         conversion.convert(tmp_path / "none", tmp_path / "result")
 
 
@@ -382,7 +392,7 @@ FAILURES = {
     "an interrupt": (saving, "_join", KeyboardInterrupt(), KeyboardInterrupt),
     "a mistake": (saving, "_join", RuntimeError("ours"), RuntimeError),
     "the tokenizer": (WordPieceTokenizer, "save_pretrained", FULL, CheckpointError),
-    "the last step": (conversion.os, "replace", FULL, CheckpointError),
+    "the last step": (atomic.os, "replace", FULL, CheckpointError),
 }
 
 
@@ -428,9 +438,9 @@ def test_it_reads_one_tensor_at_a_time(tmp_path, monkeypatch):
     seen = {}
     real = saving.save
 
-    def look(directory, config, params):
+    def look(directory, config, params, *others):
         seen.update(trees.named(params))
-        real(directory, config, params)
+        real(directory, config, params, *others)
 
     monkeypatch.setattr(saving, "save", look)
     conversion.convert(source, tmp_path / "result")

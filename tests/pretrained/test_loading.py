@@ -23,7 +23,7 @@ from bertgen_jax.models.config import (
 )
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
-from bertgen_jax.pretrained import loading
+from bertgen_jax.pretrained import loading, saving
 from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
 
@@ -58,7 +58,7 @@ def tokenizer():
 )
 def test_the_right_module_comes_back(config, kind, draw_params, tmp_path):
     params = draw_params(config)
-    loading.save_pretrained(tmp_path, kind(config), params)
+    saving.save_pretrained(tmp_path, kind(config), params)
     model, loaded = loading.from_pretrained(tmp_path, dtype=jnp.bfloat16)
     assert model == kind(config, dtype=jnp.bfloat16)
     for path, leaf in trees.named(loaded).items():
@@ -74,7 +74,7 @@ def test_a_model_of_prefixes_comes_back(pre_layer_norm, draw_params, tmp_path):
     )
     config = PrefixLanguageModelConfig(stack, decoder_start_token_id=2)
     params = draw_params(config)
-    loading.save_pretrained(tmp_path, PrefixLanguageModel(config), params)
+    saving.save_pretrained(tmp_path, PrefixLanguageModel(config), params)
     model, loaded = loading.from_pretrained(tmp_path)
     assert model == PrefixLanguageModel(config)
     for path, leaf in trees.named(loaded).items():
@@ -89,7 +89,7 @@ def test_a_model_of_prefixes_comes_back(pre_layer_norm, draw_params, tmp_path):
 
 def test_params_outlive_the_file(draw_params, tmp_path):
     params = draw_params(STACK)
-    loading.save_pretrained(tmp_path, BertGenerationEncoder(STACK), params)
+    saving.save_pretrained(tmp_path, BertGenerationEncoder(STACK), params)
     _, loaded = loading.from_pretrained(tmp_path)
     with (tmp_path / "model.safetensors").open("r+b") as file:
         file.write(b"\xff" * (tmp_path / "model.safetensors").stat().st_size)
@@ -99,7 +99,7 @@ def test_params_outlive_the_file(draw_params, tmp_path):
 
 def test_a_directory_is_complete(tokenizer, draw_params, tmp_path):
     settings = GenerationConfig(num_beams=3, max_new_tokens=7, early_stopping="never")
-    loading.save_pretrained(
+    saving.save_pretrained(
         tmp_path, EncoderDecoder(PAIR), draw_params(PAIR), tokenizer, settings
     )
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -211,7 +211,7 @@ def test_the_peer_loads_it_and_writes_the_same_text(
         params = draw_params(config, seed, stddev=0.8)
         if config.decoder.lm_head_bias:
             params["decoder"]["lm_head"]["bias"][1] += 4 * seed  # more sentences end
-        loading.save_pretrained(tmp_path, model, params, tokenizer, settings)
+        saving.save_pretrained(tmp_path, model, params, tokenizer, settings)
 
         peer, report = transformers.EncoderDecoderModel.from_pretrained(
             tmp_path, output_loading_info=True

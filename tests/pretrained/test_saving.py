@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 
 import ml_dtypes
 import numpy as np
@@ -9,10 +10,14 @@ import pytest
 import safetensors.numpy
 
 from bertgen_jax import trees
+from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError, ConfigError
+from bertgen_jax.files import json_files
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 from bertgen_jax.pretrained import checkpoint, saving
 from bertgen_jax.pretrained.formats import detection
+from bertgen_jax.tokenizers.auto import AutoTokenizer
+from bertgen_jax.tokenizers.wordpiece import WordPieceTokenizer
 
 STACK = BertGenerationConfig(
     vocab_size=11,
@@ -170,6 +175,48 @@ def test_a_model_without_bias_has_zeros_in_the_file(decoder, draw_params):
     tensors[name] = np.ones(11, np.float32)  # it has been trained elsewhere
     with pytest.raises(CheckpointError, match=rf"! {name} is not zero"):
         params_of(config, tensors)
+
+
+# --- a save that is killed -------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Stands for a process that ends at some point of a save."""
+
+
+STEPS = {
+    "the first tensor": (saving, "_join"),
+    "the weights": (pathlib.Path, "replace"),
+    "the tokenizer": (WordPieceTokenizer, "save_pretrained"),
+    "the search settings": (json_files, "write_object"),
+}
+
+
+@pytest.mark.parametrize(("where", "step"), STEPS.values(), ids=STEPS)
+def test_a_killed_save_never_mixes_two_models(
+    where, step, draw_params, tmp_path, monkeypatch
+):
+    """The new weights fit the old config, but would compute something else with it."""
+    old, new = STACK, dataclasses.replace(STACK, hidden_act="relu")
+    params = draw_params(old)
+    saving.save(tmp_path, old, params)
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdef"]
+    (tmp_path / "vocab.txt").write_text("\n".join(pieces) + "\n")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+
+    def die(*arguments, **options):
+        raise Killed
+
+    settings = GenerationConfig(num_beams=2)
+    monkeypatch.setattr(where, step, die)
+    with pytest.raises(Killed):
+        saving.save(tmp_path, new, draw_params(new, 1), tokenizer, settings)
+    if step == "_join":  # nothing was replaced yet
+        assert load(tmp_path).config == old
+        assert_same(load(tmp_path).params, params)
+    else:
+        with pytest.raises(CheckpointError, match="not a checkpoint of a known form"):
+            load(tmp_path)
 
 
 # --- errors ----------------------------------------------------------------------

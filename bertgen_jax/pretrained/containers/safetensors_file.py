@@ -1,8 +1,8 @@
-"""safetensors files: mapped tensors out of them; tensors into them, one at a time.
+"""Reads and writes safetensors files.
 
 The format (github.com/huggingface/safetensors): 8 bytes with the length of the header,
 little-endian; the header, a JSON object that gives "dtype", "shape" and "data_offsets"
-of each tensor, and strings under "__metadata__"; then the tensors, row-major and
+of each tensor, and strings under "__metadata__"; then the tensors in C order and
 little-endian, without gaps.
 """
 
@@ -13,7 +13,7 @@ import mmap
 import os
 import pathlib
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import ml_dtypes
@@ -21,13 +21,13 @@ import numpy as np
 import safetensors
 
 from bertgen_jax.errors import CheckpointError
-from bertgen_jax.files import json_files
+from bertgen_jax.files import atomic, json_files
 from bertgen_jax.files.memory_maps import mapped
 from bertgen_jax.pretrained.containers import sharded_checkpoint
 from bertgen_jax.pretrained.containers.tensor_file import TensorInfo
 
-# The peer refuses files that do not say which framework's layout they hold.
-PEER_METADATA: Mapping[str, str] = types.MappingProxyType({"format": "pt"})
+# Hugging Face refuses files that do not name the framework whose layout they have.
+HUGGING_FACE_METADATA: Mapping[str, str] = types.MappingProxyType({"format": "pt"})
 
 _METADATA = "__metadata__"
 _MAX_HEADER_BYTES = 32 << 20
@@ -51,11 +51,11 @@ _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SafetensorsFile:
-    """A `TensorFile` of one safetensors file.
+    """One safetensors file, as a `TensorFile`.
 
     Attributes:
-      path: of the file.
-      tensors: by name, in the order of the header.
+      path: the file.
+      tensors: shapes and types by name, in the order of the header.
       metadata: the strings under "__metadata__".
     """
 
@@ -65,7 +65,7 @@ class SafetensorsFile:
     _views: Mapping[str, np.ndarray] = dataclasses.field(repr=False)
 
     def read(self, name: str) -> np.ndarray:
-        """The tensor of that name, a read-only view of the file."""
+        """Returns a tensor as a read-only view of the file."""
         return self._views[name]
 
 
@@ -75,8 +75,8 @@ def open_safetensors(
     """Opens a safetensors file, or an index of several (`*.index.json`).
 
     Raises:
-      CheckpointError: a file is missing or damaged, or holds numbers of a kind that
-        numpy does not have; see `sharded_checkpoint.open_index` too.
+      CheckpointError: a file is missing or damaged, or has a type of numbers that numpy
+        does not have. See `sharded_checkpoint.open_index` as well.
     """
     path = pathlib.Path(path)
     return (
@@ -91,13 +91,13 @@ def _open(path: pathlib.Path) -> SafetensorsFile:
     header_bytes = int.from_bytes(content[:8], "little")
     if header_bytes > _MAX_HEADER_BYTES:
         raise CheckpointError(
-            f"{path}: begins with the length of a header, {header_bytes:,} bytes; "
-            f"expected a safetensors file, and {_MAX_HEADER_BYTES:,} at most. Copy or "
+            f"{path}: its first 8 bytes announce a header of {header_bytes:,} bytes; "
+            f"expected a safetensors file, with {_MAX_HEADER_BYTES:,} at most. Copy or "
             "download it again."
         )
     try:
-        # The library checks that the tensors fill the file, without holes or overlaps,
-        # each with as many bytes as its shape takes. What it reads, it copies, though.
+        # The library checks that the tensors fill the file without gaps or overlaps,
+        # and that their sizes fit their shapes. To read with it would copy.
         with safetensors.safe_open(path, framework="numpy"):
             pass
     except (OSError, safetensors.SafetensorError) as error:
@@ -117,7 +117,7 @@ def _open(path: pathlib.Path) -> SafetensorsFile:
 
 
 def _view(entry: Any, content: mmap.mmap, start: int, where: str) -> np.ndarray:
-    """The tensor of an entry that the library has checked."""
+    """Returns the tensor of a header entry, which the library has checked."""
     try:
         code, shape, (begin, _) = entry["dtype"], entry["shape"], entry["data_offsets"]
         dtype = _DTYPES.get(code)
@@ -131,35 +131,22 @@ def _view(entry: Any, content: mmap.mmap, start: int, where: str) -> np.ndarray:
     )
 
 
-def write(
+@contextlib.contextmanager
+def new_safetensors(
     path: str | os.PathLike[str],
     tensors: Mapping[str, TensorInfo],
     read: Callable[[str], np.ndarray],
-    metadata: Mapping[str, str] = PEER_METADATA,
-) -> None:
-    """Writes a safetensors file with one tensor in memory at a time.
+    metadata: Mapping[str, str] = HUGGING_FACE_METADATA,
+) -> Iterator[None]:
+    """Writes a temporary file that takes the name `path` when the block ends.
 
-    The file appears under its name once it is complete. It may be the one that `read`
-    reads: that one lives on until nothing refers to it.
-
-    Args:
-      path: what is there is replaced.
-      tensors: shape and dtype of each, in the order in which they are written; wider
-        types come first, though, so that every tensor is aligned.
-      read: called once for each name. The array may have any layout and dtype; it is
-        written row by row, in the dtype that `tensors` says.
-      metadata: what to write under "__metadata__".
-
-    Raises:
-      CheckpointError: the file cannot be written, or not with such a name or dtype;
-        also whatever `read` raises.
-      ValueError: an array is not of the shape that `tensors` says.
+    Arguments and errors are those of `write`. The block is for what must happen after
+    the tensors are written, but before the file appears.
     """
     path = pathlib.Path(path)
     header, order = _header(tensors, metadata, path)
-    temporary = path.with_name(f"{path.name}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with atomic.new_file(path) as file:
             file.write(header)
             for name in order:
                 array, info = np.asarray(read(name)), tensors[name]
@@ -167,25 +154,50 @@ def write(
                     raise ValueError(
                         f"{name} has the shape {array.shape}, not {info.shape}"
                     )
-                # As bytes: not every dtype, such as bfloat16, has a buffer of its own.
+                # As bytes: not every dtype, such as bfloat16, supports the buffer
+                # protocol.
                 file.write(np.ascontiguousarray(array, info.dtype).ravel().view("u1"))
-                del array  # or the next one is read while this one lives
-        temporary.replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError):
-            raise CheckpointError(
-                f"{path}: {error.strerror or error}. Expected a place for a file of "
-                f"{_total_bytes(tensors):,} bytes."
-            ) from error
-        raise
+                del array  # so that two are never in memory
+            yield
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: {error.strerror or error}. Expected a place for a file of "
+            f"{_total_bytes(tensors):,} bytes."
+        ) from error
+
+
+def write(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, TensorInfo],
+    read: Callable[[str], np.ndarray],
+    metadata: Mapping[str, str] = HUGGING_FACE_METADATA,
+) -> None:
+    """Writes a safetensors file with one tensor in memory at a time.
+
+    The write is atomic. `path` may be the file that `read` reads: the old contents
+    exist until nothing maps them.
+
+    Args:
+      path: the file; an existing one is replaced.
+      tensors: the shape and dtype of each tensor, in the order in which they are
+        written; except that wider types come first, so that every tensor is aligned.
+      read: returns a tensor; called once for each name. Its arrays may have any memory
+        order and dtype; they are written in C order, with the dtype of `tensors`.
+      metadata: the strings under "__metadata__".
+
+    Raises:
+      CheckpointError: the file cannot be written, or a name or dtype is not possible in
+        such a file.
+      ValueError: an array does not have the shape of `tensors`.
+    """
+    with new_safetensors(path, tensors, read, metadata):
+        pass
 
 
 def _header(
     tensors: Mapping[str, TensorInfo], metadata: Mapping[str, str], path: pathlib.Path
 ) -> tuple[bytes, list[str]]:
-    """All that stands before the tensors, and the order in which these follow."""
+    """Returns the bytes before the tensors, and the order of the tensors."""
     order = sorted(tensors, key=lambda name: -tensors[name].dtype.itemsize)
     header: dict[str, Any] = {_METADATA: dict(metadata)}
     end = 0

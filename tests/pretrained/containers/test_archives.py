@@ -347,7 +347,7 @@ def test_two_members_of_one_name(kind, again, tmp_path):
             archive.addfile(member("x"))
             archive.addfile(member(again))
     with (
-        pytest.raises(CheckpointError, match="has the name of another one"),
+        pytest.raises(CheckpointError, match="has the name of another member"),
         archives.unpacked(path),
     ):
         pass
@@ -373,7 +373,7 @@ def test_too_many_members(kind, tmp_path, monkeypatch):
         assert len(contents(folder)) == 3
     writer(path, {str(i): b"" for i in range(5)})
     with (
-        pytest.raises(CheckpointError, match="comes after 5 others"),
+        pytest.raises(CheckpointError, match="comes after 5 other members"),
         archives.unpacked(path),
     ):
         pass

@@ -192,7 +192,7 @@ def test_nothing_is_left_when_a_tensor_cannot_be_read(path):
 def test_places_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
-    for name in ("file/x", "missing/x", "folder"):
+    for name in ("file/x", "folder"):
         with pytest.raises(CheckpointError, match="place for a file of 16 bytes"):
             write(tmp_path / name, {"x": np.ones(2)})
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "folder"]

@@ -114,7 +114,10 @@ def test_shards_are_beside_the_index(file, checkpoint, tmp_path):
         (b"{}", "weight_map is no object"),
         (b'{"weight_map": []}', "weight_map is no object"),
         (b'{"weight_map": {}}', "weight_map is empty"),
-        (b'{"weight_map": {"x": "a-1", "x": "a-2"}}', "'x' stands in an object twice"),
+        (
+            b'{"weight_map": {"x": "a-1", "x": "a-2"}}',
+            "'x' stands twice in one obj",
+        ),
         (b" " * (33 << 20), "expected an index of at most"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.generation import generator as generator_lib
-from bertgen_jax.pretrained import loading
+from bertgen_jax.pretrained import loading, saving
 
 pytestmark = pytest.mark.parity
 torch = pytest.importorskip("torch")
@@ -166,7 +166,7 @@ def assert_computes_the_same(peer, directory):
     found = ours(model, params, ids, mask, targets)
     np.testing.assert_allclose(found, expected, **TOLERANCE)
 
-    loading.save_pretrained(target, model, params)
+    saving.save_pretrained(target, model, params)
     again, report = transformers.EncoderDecoderModel.from_pretrained(
         target, output_loading_info=True
     )
@@ -242,7 +242,7 @@ def test_a_decoder_alone(tmp_path, kind):
         expected = peer(torch.tensor(ids)).logits.numpy()
     model, params = loading.from_pretrained(tmp_path / "in")
     np.testing.assert_allclose(ours(model, params, ids), expected, **TOLERANCE)
-    loading.save_pretrained(tmp_path / "out", model, params)
+    saving.save_pretrained(tmp_path / "out", model, params)
     again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
     assert isinstance(again, transformers.BertLMHeadModel)
     with torch.no_grad():

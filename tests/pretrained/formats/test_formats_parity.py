@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bertgen_jax.pretrained import loading
+from bertgen_jax.pretrained import loading, saving
 
 pytestmark = pytest.mark.parity
 torch = pytest.importorskip("torch")
@@ -72,7 +72,7 @@ def test_an_encoder_computes_what_the_peers_does(tmp_path, kind, write):
     np.testing.assert_allclose(
         np.asarray(found.last_hidden_state)[mask], expected[mask], **TOLERANCE
     )
-    loading.save_pretrained(tmp_path / "out", model, params)
+    saving.save_pretrained(tmp_path / "out", model, params)
     again = transformers.BertGenerationEncoder.from_pretrained(tmp_path / "out").eval()
     with torch.no_grad():
         found = again(**torch_inputs(input_ids=ids, attention_mask=mask))
@@ -99,7 +99,7 @@ def test_a_decoder_computes_what_the_peers_does(tmp_path, kind, write):
     model, params = loading.from_pretrained(source)
     found = outputs(model, params, input_ids=ids).logits
     np.testing.assert_allclose(found, expected, **TOLERANCE)
-    loading.save_pretrained(tmp_path / "out", model, params)
+    saving.save_pretrained(tmp_path / "out", model, params)
     again = transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "out").eval()
     with torch.no_grad():
         found = again(torch.tensor(ids)).logits.numpy()
@@ -136,7 +136,7 @@ def test_a_pair_computes_what_the_peers_does(tmp_path, kind, write):
     assert model.config.share_encoder_decoder == (kind == "shared")
     found = outputs(model, params, **inputs).logits
     np.testing.assert_allclose(found, expected, **TOLERANCE)
-    loading.save_pretrained(tmp_path / "out", model, params)
+    saving.save_pretrained(tmp_path / "out", model, params)
     again = transformers.EncoderDecoderModel.from_pretrained(tmp_path / "out").eval()
     with torch.no_grad():
         found = again(**torch_inputs(**inputs)).logits.numpy()
