@@ -1,4 +1,4 @@
-"""Results of `benchmarks.decode` in, the tables of docs/decoding.md out.
+"""Results of `benchmarks.decode` in, the tables of docs/generation.md out.
 
 python -m benchmarks.decode_table benchmarks/results/decode-CLASS.json
 """

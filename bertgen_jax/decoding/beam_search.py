@@ -3,7 +3,7 @@
 It decides as transformers 4.50 to 5 decide: how many candidates are ranked, which of
 them may finish, what displaces a finished one, when to stop; with several groups, as
 version 4 did, which was the last to have them. The paper's length norm stands beside
-the peer's. No cache is ever re-ordered: docs/architecture.md, "Beams are positions".
+the peer's. No cache is ever re-ordered: docs/generation.md, "Beams are positions".
 """
 
 from typing import Any

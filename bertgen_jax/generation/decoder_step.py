@@ -8,7 +8,7 @@ is the time to read the weights. Here the weights are converted once into the la
 that a step reads: kernels are [outputs, inputs], query, key and value are one kernel,
 all in the compute dtype. Hidden states are [D, M] with M = B R columns, so a product is
 kernel @ states. On two CPU cores that is 1.4 times as fast as states @ kernel
-(docs/decoding.md); it has not been measured on a GPU or TPU.
+(docs/generation.md); it has not been measured on a GPU or TPU.
 """
 
 from typing import Any
