@@ -1,4 +1,4 @@
-"""Settings of the test session: several CPU devices, and no cache of the user's."""
+"""Settings and fixtures of all tests: eight CPU devices, a cache of their own."""
 
 import os
 import pathlib
@@ -10,27 +10,27 @@ import pytest
 from bertgen_jax import trees
 from bertgen_jax.pretrained import name_maps
 
-# Eight devices in one process, so that sharded code runs sharded wherever tests run.
+# Eight devices in one process, so that sharded code runs sharded on every machine.
 jax.config.update("jax_num_cpu_devices", 8)
-# Rank promotion hides shape mistakes: adding [B] to [T, B] should be spelled out.
+# Rank promotion hides mistakes in shapes, such as adding [B] to [T, B].
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Tests compile much and run little.
+# Compilation takes most of the time of the tests.
 jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(autouse=True)
 def _private_cache(tmp_path_factory, monkeypatch):
-    """Derived files go to the test session's own folder."""
+    """Keeps derived files out of the user's cache."""
     cache = tmp_path_factory.getbasetemp() / "cache"
     monkeypatch.setenv("BERTGEN_CACHE_DIR", str(cache))
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _few_programs():
-    """Compiled programs of one file of tests are gone with it.
+def _free_compiled_programs():
+    """Frees the compiled programs of a test file at its end.
 
-    Each has pages of its own, and Linux lets a process have no more than some ten
-    thousand mappings: a compiler that gets none ends the process.
+    Each program has memory mappings of its own, Linux limits their number to about
+    65,000 per process, and the compiler aborts the process when it gets none.
     """
     yield
     jax.clear_caches()
@@ -38,7 +38,7 @@ def _few_programs():
 
 @pytest.fixture
 def data_dir() -> pathlib.Path:
-    """The shared real data; tests that need it skip where it is not at hand."""
+    """Returns the folder of shared real data; skips the test if there is none."""
     value = os.environ.get("BERTGEN_DATA_DIR")
     if not value:
         pytest.skip("BERTGEN_DATA_DIR is not set; it names the folder of real data")
@@ -47,10 +47,10 @@ def data_dir() -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def draw_params():
-    """Large random weights: (config, seed, stddev) -> params.
+    """Returns a function that draws large random weights for a config.
 
-    Biases and LayerNorms are random too, a little: zeros and ones would hide mistakes.
-    Nothing is compiled for it, as `init` would have to be.
+    Biases and LayerNorms are random too, because zeros and ones would hide mistakes.
+    Unlike a model's `init`, it compiles nothing.
     """
 
     def draw(config, seed=0, stddev=0.3):
@@ -59,8 +59,8 @@ def draw_params():
             if weight.path:
                 is_matrix = weight.path.endswith(("kernel", "embedding"))
                 noise = rng.normal(0, stddev if is_matrix else 0.1, weight.shape)
-                centre = 1 if weight.path.endswith("scale") else 0
-                params[weight.path] = np.float32(centre + noise)
+                mean = 1 if weight.path.endswith("scale") else 0
+                params[weight.path] = np.float32(mean + noise)
         return trees.nested(params)
 
     return draw
