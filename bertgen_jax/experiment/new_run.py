@@ -28,7 +28,8 @@ from bertgen_jax.tokenizers.interface import SENTENCEPIECE, Tokenizer
 from bertgen_jax.tokenizers.pair import TokenizerPair
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
 from bertgen_jax.trees import Params
-from bertgen_jax.warm_start import initialization, recipes
+from bertgen_jax.warm_start import architecture as architecture_lib
+from bertgen_jax.warm_start import opening, recipes, warm_start
 from bertgen_jax.warm_start.recipes import Selection
 
 LEARN = "learn"  # as tokenizer.path: learn a vocabulary from the training data
@@ -48,11 +49,11 @@ def open_checkpoints(config: ConfigDict) -> dict[str, OpenedCheckpoint]:
       random parameters.
 
     Raises:
-      ConfigError, CheckpointError: see `initialization.find`.
+      ConfigError, CheckpointError: see `opening.open_checkpoints`.
     """
     init = config.init
     recipe = recipes.get(init.recipe)
-    return initialization.find(recipe, encoder=init.encoder, decoder=init.decoder)
+    return opening.open_checkpoints(recipe, encoder=init.encoder, decoder=init.decoder)
 
 
 def write_tokenizers(
@@ -215,7 +216,7 @@ def make_architecture(
     # None: the checkpoint's value, or else BERT's.
     settings["hidden_act"] = model.hidden_act or None
     settings["layer_norm_eps"] = model.layer_norm_eps or None
-    architecture = initialization.model_config(
+    architecture = architecture_lib.model_config(
         recipes.get(init.recipe),
         checkpoints,
         tokenizers,
@@ -256,18 +257,19 @@ def first_params(
 
     Logs where each parameter came from, and writes it to WORKDIR/warm_start.json.
     """
-    params = initialization.random_params(model, config.seed)
+    init = config.init
+    params, report = warm_start.initial_params(
+        model,
+        checkpoints,
+        tokenizers,
+        Selection.parse(init.parts, init.layers, init.mlm_bias),
+        config.seed,
+    )
     path = workdir / WARM_START
     if jax.process_index() == 0:
         path.unlink(missing_ok=True)  # a run without a save may have left it
-    if not checkpoints:
-        return params
-    init = config.init
-    selection = Selection.parse(init.parts, init.layers, init.mlm_bias)
-    params, report = initialization.fill(
-        params, model.config, checkpoints, tokenizers, selection
-    )
-    _log.info("%s", report)
-    if jax.process_index() == 0:
-        initialization.write_report(report, path)
+    if checkpoints:
+        _log.info("%s", report)
+        if jax.process_index() == 0:
+            report.write(path)
     return params

@@ -5,6 +5,8 @@ import pathlib
 
 from bertgen_jax.errors import ConfigError
 
+StrPath = str | os.PathLike[str]
+
 
 def data_dir() -> pathlib.Path | None:
     """The folder that relative data names are looked up in: `BERTGEN_DATA_DIR`."""

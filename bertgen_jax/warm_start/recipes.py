@@ -1,24 +1,41 @@
-"""Rows of the paper's Table 1, as data: what starts from what, and what is shared."""
+"""The recipes of the paper's Table 1 and the selections of its ablations, as data.
+
+    Table 1        recipe         encoder   decoder   weights            parameters
+    RND2RND        rnd2rnd        random    random    two stacks               221M
+    BERT2RND       bert2rnd       BERT      random    two stacks               221M
+    RND2BERT       rnd2bert       random    BERT      two stacks               221M
+    BERT2BERT      bert2bert      BERT      BERT      two stacks               221M
+    BERTSHARE      bertshare      BERT      BERT      one stack                136M
+    ROBERTASHARE   robertashare   RoBERTa   RoBERTa   one stack                152M
+    GPT            gpt            none      GPT-2     one language model       125M
+    RND2GPT        rnd2gpt        random    GPT-2     two stacks               238M
+    BERT2GPT       bert2gpt       BERT      GPT-2     two stacks, two tables   260M
+    ROBERTA2GPT    roberta2gpt    RoBERTa   GPT-2     two stacks, two tables   276M
+
+Cross-attention is random in every row. One word table serves the encoder, the decoder
+and the softmax, except in the last two rows, whose encoder has a table of its own.
+"""
 
 import dataclasses
 import re
 from typing import Self
 
-from bertgen_jax.errors import ConfigError, nearest
+from bertgen_jax.errors import ConfigError, check_choice
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a model begins (paper, section 3).
+    """How a model is initialised (paper, section 3).
 
     Attributes:
-      encoder: kind of checkpoint that the encoder starts from: "bert", "roberta" or
+      encoder: the kind of checkpoint that the encoder starts from: "bert", "roberta" or
         "gpt2"; None for random weights.
-      decoder: likewise; its cross-attention is random in every row.
-      share_stacks: encoder and decoder are one set of weights.
-      share_embeddings: one table of words and one of positions serve both inputs (and
-        the softmax), unless the two sides start from two checkpoints.
-      decoder_only: there is no encoder; the source is the prefix of a language model.
+      decoder: the same for the decoder.
+      share_stacks: whether encoder and decoder are one set of weights.
+      share_embeddings: whether one word table and one position table serve encoder and
+        decoder; has no effect if the two start from two checkpoints.
+      decoder_only: whether there is no encoder: the source is the prefix of a language
+        model.
     """
 
     encoder: str | None
@@ -34,14 +51,14 @@ RECIPES = {
     "rnd2bert": Recipe(None, "bert"),
     "bert2bert": Recipe("bert", "bert"),
     "bertshare": Recipe("bert", "bert", share_stacks=True),
-    "roberta2roberta": Recipe("roberta", "roberta"),
     "robertashare": Recipe("roberta", "roberta", share_stacks=True),
     "gpt": Recipe(None, "gpt2", decoder_only=True),
     "rnd2gpt": Recipe(None, "gpt2"),
     "bert2gpt": Recipe("bert", "gpt2", share_embeddings=False),
     "roberta2gpt": Recipe("roberta", "gpt2", share_embeddings=False),
-    # Not in the paper: the sharing of bertShare without a checkpoint.
-    "rndshare": Recipe(None, None, share_stacks=True),
+    # Not in the paper:
+    "roberta2roberta": Recipe("roberta", "roberta"),
+    "rndshare": Recipe(None, None, share_stacks=True),  # bertShare without a checkpoint
 }
 
 PARTS = ("all", "embeddings", "layers")
@@ -49,14 +66,14 @@ PARTS = ("all", "embeddings", "layers")
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """Which part of the checkpoints is taken (ablations of the paper, section 5).
+    """Which part of the checkpoints is used (ablations of the paper, section 5).
 
     Attributes:
-      parts: "all"; "embeddings" alone, or "layers" alone.
-      layers: numbers, from 1, of the checkpoint's layers that become those of the
-        model, in this order; () for all. The paper's best ten of BERT-large's 24 are 9,
-        10, 13 to 18, 23 and 24.
-      mlm_bias: whether the softmax begins with the output bias of the decoder's
+      parts: "all", or only the "embeddings", or only the "layers".
+      layers: the layers of the checkpoint, numbered from 1, that become the layers of
+        the model, in this order; () for all. The best ten of BERT-large's 24 layers in
+        the paper are 9, 10, 13 to 18, 23 and 24.
+      mlm_bias: whether the softmax starts with the output bias of the decoder's
         masked-LM head. The models of the paper have no such bias.
     """
 
@@ -65,11 +82,7 @@ class Selection:
     mlm_bias: bool = False
 
     def __post_init__(self):
-        if self.parts not in PARTS:
-            raise ConfigError(
-                f"init.parts is {self.parts!r}; expected one of {', '.join(PARTS)}."
-                f"{nearest(self.parts, PARTS)}"
-            )
+        check_choice("init.parts", self.parts, PARTS)
         if not all(type(layer) is int and layer >= 1 for layer in self.layers):
             raise ConfigError(
                 f"init.layers is {self.layers!r:.99}; expected numbers of layers, from "
@@ -78,35 +91,31 @@ class Selection:
 
     @classmethod
     def parse(cls, parts: str, layers: str, mlm_bias: bool) -> Self:
-        """Reads a config's fields; `layers` is written "9,10,13-18".
+        """Reads the fields of a config, in which `layers` is written "9,10,13-18".
 
         Raises:
-          ConfigError: a value that cannot be meant.
+          ConfigError: a value is invalid.
         """
         numbers: list[int] = []
         for item in filter(None, layers.replace(" ", "").split(",")):
-            found = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", item)
+            match = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", item)
             first, last = (
-                (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+                (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
             )
             if first > last:
                 raise ConfigError(
-                    f"init.layers is {layers!r:.99}; {item!r:.99} is no number of a "
-                    "layer and no range of them, such as 13-18."
+                    f"init.layers is {layers!r:.99}; found {item!r:.99}, expected the "
+                    "number of a layer or a range, such as 13-18."
                 )
             numbers += range(first, last + 1)
         return cls(parts, tuple(numbers), mlm_bias)
 
 
 def get(name: str) -> Recipe:
-    """The recipe of that name.
+    """Returns the recipe with this name.
 
     Raises:
-      ConfigError: there is none.
+      ConfigError: there is no such recipe.
     """
-    if name not in RECIPES:
-        raise ConfigError(
-            f"init.recipe is {name!r}; expected one of {', '.join(RECIPES)}."
-            f"{nearest(name, RECIPES)}"
-        )
+    check_choice("init.recipe", name, RECIPES)
     return RECIPES[name]

@@ -1,20 +1,26 @@
-"""A recipe of the paper and its checkpoints in, a model that starts from them out."""
+"""`warm_start`: makes a model that starts from published checkpoints, in one call."""
 
 import logging
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from bertgen_jax import rng
 from bertgen_jax.errors import ConfigError
+from bertgen_jax.files.paths import StrPath
 from bertgen_jax.models.create import Seq2SeqModel, create_model
+from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint
 from bertgen_jax.tokenizers.interface import Tokenizer
 from bertgen_jax.tokenizers.pair import TokenizerPair
-from bertgen_jax.warm_start import initialization, recipes
-from bertgen_jax.warm_start.initialization import Name
+from bertgen_jax.trees import Params
+from bertgen_jax.warm_start import architecture, opening, recipes
 from bertgen_jax.warm_start.recipes import Recipe, Selection
+from bertgen_jax.warm_start.report import Report
+from bertgen_jax.warm_start.transfer import transfer
 
 _log = logging.getLogger(__name__)
 
@@ -22,8 +28,8 @@ _log = logging.getLogger(__name__)
 def warm_start(
     recipe: str | Recipe,
     *,
-    encoder: Name | None = None,
-    decoder: Name | None = None,
+    encoder: StrPath | None = None,
+    decoder: StrPath | None = None,
     tokenizer: Tokenizer | TokenizerPair | None = None,
     seed: int = 0,
     size: str = "base",
@@ -31,62 +37,99 @@ def warm_start(
     layers: Sequence[int] = (),
     mlm_bias: bool = False,
     dtype: jnp.dtype = jnp.float32,
-    report_file: Name | None = None,
+    report_file: StrPath | None = None,
     **settings: Any,
-) -> tuple[Seq2SeqModel, dict[str, Any]]:
+) -> tuple[Seq2SeqModel, Params]:
     """Makes a model that starts from published checkpoints (paper, section 3).
 
-    What came from where is logged as a summary.
+    A summary of what came from where is logged.
 
     Args:
-      recipe: a name in `recipes.RECIPES`, or one of your own.
-      encoder: checkpoint of the encoder, in any format of `formats.detection.TABLE`.
-      decoder: likewise. Where both sides start from the same kind, it may be left out,
-        and is the encoder's; where only one side is warm, that one may be meant.
-      tokenizer: of the model. By default those of the checkpoints; a vocabulary that is
-        not a checkpoint's own is matched with it piece by piece.
-      seed: of what is random.
-      size: a name in `models.presets.SIZES`, where no checkpoint says it.
+      recipe: a name in `recipes.RECIPES`, or a recipe of your own.
+      encoder: the checkpoint of the encoder, of a format in `formats.detection.TABLE`.
+      decoder: the checkpoint of the decoder. May be left out if both sides start from
+        the same kind; it is then the encoder's.
+      tokenizer: the tokenizer of the model; by default those of the checkpoints. A
+        vocabulary other than a checkpoint's own is matched with it piece by piece.
+      seed: for the random parameters.
+      size: a name in `models.presets.SIZES`, for a recipe without checkpoints.
       parts: "all", "embeddings" or "layers" of the checkpoints.
-      layers: numbers, from 1, of the checkpoint's layers to take; () for all.
-      mlm_bias: the softmax begins with the output bias of a masked-LM head.
+      layers: the layers of the checkpoint to use, numbered from 1; () for all.
+      mlm_bias: whether the softmax starts with the output bias of a masked-LM head.
       dtype: of the computation; parameters are f32.
-      report_file: where the whole report is written as JSON; None for nowhere.
-      **settings: fields of `BertGenerationConfig` in the place of the checkpoint's.
+      report_file: where to write the whole report as JSON; None for nowhere.
+      **settings: fields of `BertGenerationConfig` that override the checkpoints'.
 
     Returns:
       The model and its params.
 
     Raises:
-      ConfigError: no such recipe, size or field, or checkpoints that it cannot use.
-      CheckpointError: a checkpoint is missing, damaged or of another kind.
-      TokenizerError: so is its vocabulary.
+      ConfigError: an unknown recipe, size or setting, or checkpoints that the recipe
+        cannot use.
+      CheckpointError: a checkpoint is missing, damaged or of another kind, or the
+        report cannot be written.
+      TokenizerError: a vocabulary is missing or damaged.
     """
     recipe = recipes.get(recipe) if isinstance(recipe, str) else recipe
+    selection = Selection(parts, _layer_numbers(layers), mlm_bias)
+    checkpoints = opening.open_checkpoints(recipe, encoder=encoder, decoder=decoder)
+    if isinstance(tokenizer, TokenizerPair):
+        tokenizers = tokenizer
+    else:
+        tokenizers = opening.choose_tokenizers(checkpoints, tokenizer)
+    settings = {"lm_head_bias": mlm_bias, **settings}
+    config = architecture.model_config(
+        recipe, checkpoints, tokenizers, selection, size, settings
+    )
+    model = create_model(config, dtype=dtype)
+    params, report = initial_params(model, checkpoints, tokenizers, selection, seed)
+    _log.info("%s", report)
+    if report_file is not None:
+        report.write(report_file)
+    return model, jax.tree.map(jnp.asarray, params)
+
+
+def initial_params(
+    model: Seq2SeqModel,
+    checkpoints: Mapping[str, OpenedCheckpoint],
+    tokenizers: TokenizerPair,
+    selection: Selection,
+    seed: int,
+) -> tuple[Params, Report]:
+    """Returns the parameters before step 1: random, then warm from the checkpoints.
+
+    Args:
+      model: the model whose parameters are made.
+      checkpoints: by side, see `opening.open_checkpoints`.
+      tokenizers: the tokenizers of the model.
+      selection: which part of the checkpoints is used.
+      seed: for the random parameters.
+
+    Returns:
+      The params, in which warm leaves are numpy arrays; and what came from where.
+
+    Raises:
+      ConfigError, CheckpointError, TokenizerError: see `transfer`.
+    """
+    params = random_params(model, seed)
+    return transfer(params, model.config, checkpoints, tokenizers, selection)
+
+
+def random_params(model: Seq2SeqModel, seed: int) -> Params:
+    """Draws the parameters of a new model, from the stream "init" of a seed."""
+    ids = np.zeros((1, 2), np.int32)
+    init = jax.jit(lambda key: model.init(key, ids, None, ids)["params"])
+    return init(rng.key(seed, "init"))
+
+
+def _layer_numbers(layers: Sequence[int]) -> tuple[int, ...]:
+    """Returns layer numbers as Python integers; `Selection` refuses booleans."""
     try:
-        numbers = [
+        return tuple(
             layer if isinstance(layer, bool) else operator.index(layer)
             for layer in layers
-        ]
+        )
     except TypeError as error:
         raise ConfigError(
             f"layers is {layers!r}; expected numbers of layers, from 1."
         ) from error
-    selection = Selection(parts, tuple(numbers), mlm_bias)
-    checkpoints = initialization.find(recipe, encoder=encoder, decoder=decoder)
-    tokenizers = tokenizer
-    if not isinstance(tokenizer, TokenizerPair):
-        tokenizers = initialization.tokenizers_of(checkpoints, tokenizer)
-    settings = {"lm_head_bias": mlm_bias, **settings}
-    config = initialization.model_config(
-        recipe, checkpoints, tokenizers, selection, size, settings
-    )
-    model = create_model(config, dtype=dtype)
-    params = initialization.random_params(model, seed)
-    params, report = initialization.fill(
-        params, config, checkpoints, tokenizers, selection
-    )
-    _log.info("%s", report)
-    if report_file is not None:
-        initialization.write_report(report, report_file)
-    return model, jax.tree.map(jnp.asarray, params)

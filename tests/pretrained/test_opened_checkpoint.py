@@ -7,7 +7,7 @@ from bertgen_jax.errors import TokenizerError
 from bertgen_jax.pretrained import checkpoint
 from bertgen_jax.pretrained.formats import detection
 from bertgen_jax.tokenizers.auto import AutoTokenizer
-from bertgen_jax.warm_start import initialization
+from bertgen_jax.warm_start import warm_start
 from tests.fixtures import small_checkpoints
 
 
@@ -40,7 +40,7 @@ def test_a_warm_start_parses_each_vocabulary_once(
     recipe, parsed, tmp_path, monkeypatch, draw_params
 ):
     monkeypatch.setattr(
-        initialization, "random_params", lambda model, seed: draw_params(model.config)
+        warm_start, "random_params", lambda model, seed: draw_params(model.config)
     )
     encoder, _ = small_checkpoints.write("bert", tmp_path / "encoder")
     small_checkpoints.write_word_pieces(encoder)

@@ -15,8 +15,9 @@ from bertgen_jax.errors import CheckpointError, ConfigError, TokenizerError
 from bertgen_jax.tokenizers.auto import AutoTokenizer
 from bertgen_jax.tokenizers.pair import TokenizerPair
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
-from bertgen_jax.warm_start import initialization, recipes, vocabularies
+from bertgen_jax.warm_start import architecture, opening, recipes, vocabulary_matching
 from bertgen_jax.warm_start.recipes import Selection
+from bertgen_jax.warm_start.transfer import transfer
 from bertgen_jax.warm_start.warm_start import warm_start
 
 WIDTH, HEADS, FILTER, LAYERS, POSITIONS = 8, 2, 12, 2, 10
@@ -150,14 +151,12 @@ def start(tokenizer, draw_params):
         recipe = name if isinstance(name, recipes.Recipe) else recipes.get(name)
         selection = selection or Selection()
         tokenizers = tokenizers or TokenizerPair.of(tokenizer)
-        sources = initialization.find(recipe, encoder=encoder, decoder=decoder)
-        config = initialization.model_config(
+        sources = opening.open_checkpoints(recipe, encoder=encoder, decoder=decoder)
+        config = architecture.model_config(
             recipe, sources, tokenizers, selection, "tiny", settings
         )
         before = draw_params(config)
-        after, report = initialization.fill(
-            before, config, sources, tokenizers, selection
-        )
+        after, report = transfer(before, config, sources, tokenizers, selection)
         assert jax.tree.structure(before) == jax.tree.structure(after)
         before, after = trees.named(before), trees.named(after)
         assert {n: leaf.shape for n, leaf in before.items()} == {
@@ -375,20 +374,20 @@ def test_device_arrays_may_be_given(checkpoint, tokenizer, draw_params):
     directory, _ = checkpoint()
     recipe, selection = recipes.get("bertshare"), Selection()
     tokenizers = TokenizerPair.of(tokenizer)
-    sources = initialization.find(recipe, encoder=directory, decoder=None)
-    config = initialization.model_config(
+    sources = opening.open_checkpoints(recipe, encoder=directory, decoder=None)
+    config = architecture.model_config(
         recipe, sources, tokenizers, selection, "tiny", {}
     )
     params, how = draw_params(config), (config, sources, tokenizers, selection)
-    host, _ = initialization.fill(params, *how)
-    device, _ = initialization.fill(jax.tree.map(jnp.asarray, params), *how)
+    host, _ = transfer(params, *how)
+    device, _ = transfer(jax.tree.map(jnp.asarray, params), *how)
     jax.tree.map(np.testing.assert_array_equal, host, device)
 
 
 def test_names_are_looked_up_in_the_data_directory(checkpoint, monkeypatch):
     directory, _ = checkpoint()
     monkeypatch.setenv("BERTGEN_DATA_DIR", str(directory.parent))
-    found = initialization.find(
+    found = opening.open_checkpoints(
         recipes.get("bert2bert"), encoder="checkpoint", decoder=""
     )
     assert found["encoder"] is found["decoder"]
@@ -634,8 +633,8 @@ def test_params_of_another_model_are_refused(checkpoint, tokenizer, draw_params)
     directory, _ = checkpoint()
     recipe, selection = recipes.get("bert2bert"), Selection()
     tokenizers = TokenizerPair.of(tokenizer)
-    sources = initialization.find(recipe, encoder=directory, decoder=None)
-    config = initialization.model_config(
+    sources = opening.open_checkpoints(recipe, encoder=directory, decoder=None)
+    config = architecture.model_config(
         recipe, sources, tokenizers, selection, "tiny", {}
     )
     shared = dataclasses.replace(
@@ -648,9 +647,7 @@ def test_params_of_another_model_are_refused(checkpoint, tokenizer, draw_params)
         (wide, "is \\[13\\] in the model"),
     ):
         with pytest.raises(ConfigError, match=message):
-            initialization.fill(
-                draw_params(other), config, sources, tokenizers, selection
-            )
+            transfer(draw_params(other), config, sources, tokenizers, selection)
 
 
 # Parity with the peer
@@ -697,9 +694,9 @@ def test_the_encoder_computes_what_the_peers_does(
 
     model, params = warm_start(f"{kind}share", encoder=tmp_path, tokenizer=tokenizer)
     rng = np.random.default_rng(0)
-    match = vocabularies.match(
-        vocabularies.of_tokenizer(tokenizer),
-        vocabularies.of_tokenizer(AutoTokenizer.from_pretrained(tmp_path)),
+    match = vocabulary_matching.match(
+        vocabulary_matching.of_tokenizer(tokenizer),
+        vocabulary_matching.of_tokenizer(AutoTokenizer.from_pretrained(tmp_path)),
         tokenizer.vocab_size,
     )
     known = np.flatnonzero(match.rows >= 0)

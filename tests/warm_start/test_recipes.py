@@ -10,11 +10,13 @@ from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.config import BertGenerationConfig
 from bertgen_jax.models.create import create_model
 from bertgen_jax.models.presets import SIZES
-from bertgen_jax.warm_start import initialization, recipes
+from bertgen_jax.tokenizers.interface import SpecialIds
+from bertgen_jax.warm_start import architecture, recipes
 from bertgen_jax.warm_start.recipes import Selection
 
 PIECES = {"bert": 28_996, "roberta": 50_358, "gpt2": 50_358}
 LARGE = SIZES["large"]
+SPECIAL_IDS = SpecialIds(pad=0, eos=1, unk=3, bos=2)
 
 
 def test_what_the_rows_say():
@@ -46,13 +48,13 @@ def test_layers_are_written_as_ranges(layers, expected):
 @pytest.mark.parametrize(
     ("parts", "layers", "message"),
     [
-        ("layer", "", "init.parts is 'layer'.*Did you mean 'layers'"),
-        ("all", "9,x", "'x' is no number of a layer"),
+        ("layer", "", "init.parts is one of .*found 'layer'. Did you mean 'layers'"),
+        ("all", "9,x", "found 'x', expected the number of a layer"),
         ("all", "0-3", "expected numbers of layers, from 1"),
-        ("all", "18-13", "'18-13' is no number of a layer and no range"),
-        ("all", "1-1000000000", "'1-1000000000' is no number of a layer"),
-        ("all", "9" * 5000, "'9{9,99} is no number of a layer"),
-        ("all", "-1", "'-1' is no number of a layer"),
+        ("all", "18-13", "found '18-13', expected the number of a layer or a range"),
+        ("all", "1-1000000000", "found '1-1000000000', expected"),
+        ("all", "9" * 5000, "found '9{9,99}, expected"),
+        ("all", "-1", "found '-1', expected"),
     ],
 )
 def test_a_selection_that_cannot_be_meant(parts, layers, message):
@@ -79,14 +81,11 @@ def parameters(name, size=SIZES["base"]):
         side: PIECES[kind or next(filter(None, kinds.values()), "bert")]
         for side, kind in kinds.items()
     }
-    ids = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 1}
-    config = initialization.assemble(
-        recipe,
-        stacks,
-        {side: {"vocab_size": count, **ids} for side, count in pieces.items()},
-        size,
-        {},
-    )
+    sides = [
+        architecture.Side(stacks.get(side), pieces[side], SPECIAL_IDS)
+        for side in ("encoder", "decoder")
+    ]
+    config = architecture.assemble(recipe, *sides, size, {})
     model = create_model(config)
     ids = np.ones((1, 1), np.int32)
     params = jax.eval_shape(model.init, jax.random.key(0), ids, None, ids)

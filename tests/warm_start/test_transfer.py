@@ -13,8 +13,9 @@ from bertgen_jax.models.config import PrefixLanguageModelConfig
 from bertgen_jax.pretrained import saving
 from bertgen_jax.pretrained.formats import detection
 from bertgen_jax.tokenizers.pair import TokenizerPair
-from bertgen_jax.warm_start import initialization, recipes
+from bertgen_jax.warm_start import architecture, opening, recipes
 from bertgen_jax.warm_start.recipes import Recipe, Selection
+from bertgen_jax.warm_start.transfer import transfer
 from tests.fixtures import small_checkpoints
 from tests.fixtures.small_checkpoints import LAYERS, POSITIONS, WIDTH, WORDS
 
@@ -58,15 +59,13 @@ def start(draw_params):
     def run(name, encoder=None, decoder=None, tokenizers=None, settings=None, **chosen):
         recipe = name if isinstance(name, Recipe) else recipes.get(name)
         selection = Selection(**chosen)
-        sources = initialization.find(recipe, encoder=encoder, decoder=decoder)
-        tokenizers = tokenizers or initialization.tokenizers_of(sources)
-        config = initialization.model_config(
+        sources = opening.open_checkpoints(recipe, encoder=encoder, decoder=decoder)
+        tokenizers = tokenizers or opening.choose_tokenizers(sources)
+        config = architecture.model_config(
             recipe, sources, tokenizers, selection, "tiny", settings or {}
         )
         before = draw_params(config)
-        after, report = initialization.fill(
-            before, config, sources, tokenizers, selection
-        )
+        after, report = transfer(before, config, sources, tokenizers, selection)
         before, after = trees.named(before), trees.named(after)
         assert_accounted(before, after, report, sources)
         return Started(config, before, after, report)
@@ -204,7 +203,7 @@ def test_more_positions_than_there_are(source, start, caplog):
     directory, _ = source("bert")
     done = start("bert2rnd", directory, settings={"max_position_embeddings": 512})
     assert done.config.encoder.max_position_embeddings == POSITIONS
-    assert "has 10 positions, as its checkpoint has, instead of 512" in caplog.text
+    assert "has 10 positions, as many as its checkpoint, instead of 512" in caplog.text
 
 
 def test_more_rows_than_pieces(source, start):
@@ -338,15 +337,15 @@ def test_two_kinds_keep_their_vocabularies(source, start, kind):
     )
     assert config.encoder.pad_token_id == {"bert": 0, "roberta": 1}[kind]
     assert config.start_token_id == config.eos_token_id == WORDS - 1
-    assert len(done.report.sources) == len(done.report.unused) == 2
+    assert len(done.report.origins) == len(done.report.unused) == 2
 
 
 def test_one_vocabulary_for_two_kinds_is_matched_by_text(source, start):
     encoder, read = source("bert", "one")
     decoder, tensors = source("gpt2", "other")
     pieces = small_checkpoints.write_byte_level(decoder, "gpt2")
-    own = initialization.tokenizers_of(
-        initialization.find(recipes.get("gpt"), encoder=None, decoder=decoder)
+    own = opening.choose_tokenizers(
+        opening.open_checkpoints(recipes.get("gpt"), encoder=None, decoder=decoder)
     )
     done = start("bert2gpt", encoder, decoder, tokenizers=TokenizerPair.of(own.source))
     assert_gpt2(done, tensors)
@@ -489,15 +488,15 @@ def test_sides_that_share_cannot_start_from_two_arrays(source, start):
     recipe = Recipe("bert", "bert")
     done = start(recipe, one, other)
     shared = dataclasses.replace(done.config, share_embeddings=True)
-    sources = initialization.find(recipe, encoder=one, decoder=other)
-    tokenizers = initialization.tokenizers_of(sources)
+    sources = opening.open_checkpoints(recipe, encoder=one, decoder=other)
+    tokenizers = opening.choose_tokenizers(sources)
     params = trees.nested(
         {n: a for n, a in done.before.items() if not n.startswith("encoder/embeddings")}
     )
     with pytest.raises(
         CheckpointError, match=r"would both be decoder/bert/embeddings/w"
     ):
-        initialization.fill(params, shared, sources, tokenizers, Selection())
+        transfer(params, shared, sources, tokenizers, Selection())
 
 
 def test_a_model_of_prefixes_starts_another(source, start, tmp_path):
@@ -545,11 +544,11 @@ def test_nothing_of_a_checkpoint_is_an_error(source, start):
     directory, _ = source("bert")
     other, _ = source("bert", "other")
     (other / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\nД\n")
-    own = initialization.tokenizers_of(
-        initialization.find(recipes.get("bertshare"), encoder=other, decoder=None)
+    own = opening.choose_tokenizers(
+        opening.open_checkpoints(recipes.get("bertshare"), encoder=other, decoder=None)
     )
     with pytest.raises(
-        CheckpointError, match="none of its 30 pieces is one of the tok"
+        CheckpointError, match="none of its 30 pieces is a piece of the tok"
     ):
         start("bertshare", directory, tokenizers=own, parts="embeddings")
 
@@ -559,8 +558,10 @@ def test_nothing_of_a_checkpoint_is_an_error(source, start):
 
 def test_a_recipe_without_checkpoints_has_a_report(source, start):
     directory, _ = source("bert")
-    own = initialization.tokenizers_of(
-        initialization.find(recipes.get("bertshare"), encoder=directory, decoder=None)
+    own = opening.choose_tokenizers(
+        opening.open_checkpoints(
+            recipes.get("bertshare"), encoder=directory, decoder=None
+        )
     )
     done = start("rnd2rnd", tokenizers=own)
     assert not done.changed

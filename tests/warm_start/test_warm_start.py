@@ -12,7 +12,7 @@ import bertgen_jax as bg
 from bertgen_jax import trees
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.tokenizers.pair import TokenizerPair
-from bertgen_jax.warm_start import initialization
+from bertgen_jax.warm_start import warm_start
 from tests.fixtures import small_checkpoints
 from tests.fixtures.small_checkpoints import WORDS
 
@@ -39,7 +39,7 @@ def drawn(monkeypatch, draw_params):
     def draw(model, seed):
         return draw_params(model.config, seed)
 
-    monkeypatch.setattr(initialization, "random_params", draw)
+    monkeypatch.setattr(warm_start, "random_params", draw)
 
 
 def changed(one, other):
@@ -182,32 +182,38 @@ def test_what_starts_at_random_has_a_report_as_well(sources, drawn, tmp_path):
             "rnd2rnd",
             tokenizer=tokenizer,
             size="tiny",
-            report_file=tmp_path / "none" / "report.json",
+            report_file=file / "report.json",
         )
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"recipe": "bert2brt"}, "'bert2brt'; expected one of .*mean 'bert2bert'"),
-        ({"size": "huge"}, "size is 'huge'; expected one of tiny, small, base, large"),
-        ({"parts": "layer"}, r"init\.parts is 'layer'.*Did you mean 'layers'"),
+        ({"recipe": "bert2brt"}, "found 'bert2brt'. Did you mean 'bert2bert'"),
+        ({"size": "huge"}, "size is one of .*base, large.*; found 'huge'"),
+        (
+            {"parts": "layer"},
+            r"init\.parts is one of .*'layer'\. Did you mean 'layers'",
+        ),
         ({"layers": "1,2"}, "layers is '1,2'; expected numbers"),
         ({"layers": 2}, "layers is 2; expected numbers of layers"),
         ({"layers": [True]}, r"init\.layers is \(True,\); expected numbers"),
         ({"layers": [3]}, r"asks for layer 3; .* has 2\."),
-        ({"hiden_act": "relu"}, "hiden_act is no setting .* mean 'hidden_act'"),
-        ({"is_decoder": True}, "is_decoder is no setting of a warm start"),
-        ({"tie_word_embeddings": False}, "tie_word_embeddings is no setting of a warm"),
+        ({"hiden_act": "relu"}, "hiden_act is not a setting .* mean 'hidden_act'"),
+        ({"is_decoder": True}, "is_decoder is not a setting of a warm start"),
+        (
+            {"tie_word_embeddings": False},
+            "tie_word_embeddings is not a setting of",
+        ),
         ({"hidden_act": "mish"}, "hidden_act is 'mish'; expected one of gelu"),
         (
             {"vocab_size": 10},
-            "vocab_size is 10; expected at least 30, as the tokenizer",
+            "vocab_size is 10; expected at least 30, the number of pieces",
         ),
         ({"hidden_size": 16}, r"\] in the model, and .* expected a model of the check"),
         (
             {"num_hidden_layers": 1},
-            "the params lack .*layer_1/.* or init.layers to name",
+            "the params lack .*layer_1/.* or init.layers to sel",
         ),
         ({"encoder": None}, "init.encoder is empty, but the encoder of the recipe"),
         (

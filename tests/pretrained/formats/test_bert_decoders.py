@@ -17,7 +17,8 @@ from bertgen_jax.models.config import (
 from bertgen_jax.pretrained import checkpoint, saving
 from bertgen_jax.pretrained.ctranslate2 import export
 from bertgen_jax.pretrained.formats import detection
-from bertgen_jax.warm_start import initialization, recipes
+from bertgen_jax.tokenizers.interface import SpecialIds
+from bertgen_jax.warm_start import architecture, recipes
 
 STACK = BertGenerationConfig(
     vocab_size=11,
@@ -296,13 +297,12 @@ def test_a_side_of_a_pair_keeps_what_it_has(draw_params):
 def test_a_warm_start_of_the_paper_takes_no_transform():
     """A new one would have to be learned; the paper's models have none."""
     recipe = recipes.get("bert2bert")
-    stacks = {"encoder": STACK, "decoder": pair().decoder}
-    ids = {"vocab_size": 11, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 1}
-    vocabularies = dict.fromkeys(stacks, ids)
-    config = initialization.assemble(recipe, stacks, vocabularies, {}, {})
+    ids = SpecialIds(pad=0, eos=1, unk=3, bos=2)
+    sides = [architecture.Side(stack, 11, ids) for stack in (STACK, pair().decoder)]
+    config = architecture.assemble(recipe, *sides, {}, {})
     assert not config.decoder.lm_head_transform
     settings = {"lm_head_transform": True}
-    config = initialization.assemble(recipe, stacks, vocabularies, {}, settings)
+    config = architecture.assemble(recipe, *sides, {}, settings)
     assert config.decoder.lm_head_transform
 
 

@@ -10,7 +10,7 @@ from bertgen_jax.tokenizers.auto import AutoTokenizer
 from bertgen_jax.tokenizers.byte_level_bpe import ByteLevelBPETokenizer
 from bertgen_jax.tokenizers.interface import SENTENCEPIECE, SpecialIds
 from bertgen_jax.tokenizers.wordpiece import WordPieceTokenizer
-from bertgen_jax.warm_start import vocabularies
+from bertgen_jax.warm_start import vocabulary_matching
 
 OURS = ["<pad>", "<unk>", "<s>", "</s>", "[MASK]"]
 ROBERTA = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
@@ -26,7 +26,7 @@ def ours(*pieces):
         special_ids=SpecialIds(pad=0, unk=1, bos=2, eos=3, mask=4),
         kind=SENTENCEPIECE,
     )
-    return vocabularies.of_tokenizer(tokenizer)
+    return vocabulary_matching.of_tokenizer(tokenizer)
 
 
 def theirs(kind, *pieces):
@@ -35,13 +35,13 @@ def theirs(kind, *pieces):
     space = [] if kind == "bert" else ["Ġ"]
     rows = {piece: row for row, piece in enumerate([*special, *pieces, *space])}
     if kind == "bert":
-        return vocabularies.of_tokenizer(WordPieceTokenizer(rows))
-    return vocabularies.of_tokenizer(ByteLevelBPETokenizer(rows, ()))
+        return vocabulary_matching.of_tokenizer(WordPieceTokenizer(rows))
+    return vocabulary_matching.of_tokenizer(ByteLevelBPETokenizer(rows, ()))
 
 
 def rows_of(ours, theirs, *pieces):
     """Their row for each of these pieces of ours."""
-    rows = vocabularies.match(ours, theirs, len(ours.pieces)).rows
+    rows = vocabulary_matching.match(ours, theirs, len(ours.pieces)).rows
     return [rows[ours.pieces[piece]] for piece in pieces]
 
 
@@ -61,7 +61,7 @@ def test_an_uncased_vocabulary_is_asked_without_capitals_and_accents():
     pieces = ["▁The", "▁the", "▁CAFÉ", "ÉS", "▁X"]
     uncased = theirs("bert", "the", "cafe", "##es")
     assert rows_of(ours(*pieces), uncased, *pieces) == [5, 5, 6, 7, -1]
-    counts = vocabularies.match(ours(*pieces), uncased, 10).counts
+    counts = vocabulary_matching.match(ours(*pieces), uncased, 10).counts
     assert counts == {"text": 1, "lower-cased text": 3, "role": 5}
     cased = theirs("bert", CAPITAL, "the", "cafe", "##es")
     assert rows_of(ours(*pieces), cased, *pieces) == [-1, 6, -1, -1, -1]
@@ -100,7 +100,7 @@ def test_a_piece_that_looks_like_a_special_one_of_theirs_stays_apart():
 
 def test_the_same_vocabulary_matches_row_by_row():
     roberta = theirs("roberta", "Ġa", "b", "madeupword")
-    match = vocabularies.match(roberta, roberta, 10)
+    match = vocabulary_matching.match(roberta, roberta, 10)
     np.testing.assert_array_equal(match.rows, [*range(9), -1])
     assert match.counts == {"identity": 9}
 
@@ -110,19 +110,19 @@ def test_gpt2s_one_special_row_ends_texts_and_stands_for_its_name():
     tokenizer = ours("▁a", "<|endoftext|>")
     assert rows_of(tokenizer, gpt2, *OURS) == [-1, -1, -1, 0, -1]
     assert rows_of(tokenizer, gpt2, "▁a", "<|endoftext|>") == [1, 0]
-    match = vocabularies.match(gpt2, theirs("roberta", "Ġa", "<|endoftext|>"), 3)
+    match = vocabulary_matching.match(gpt2, theirs("roberta", "Ġa", "<|endoftext|>"), 3)
     np.testing.assert_array_equal(match.rows, [2, 5, 7])  # its end from </s>
 
 
 def load(data_dir, name):
     tokenizer = AutoTokenizer.from_pretrained(data_dir / "vocab" / name)
-    return vocabularies.of_tokenizer(tokenizer)
+    return vocabulary_matching.of_tokenizer(tokenizer)
 
 
 def test_the_papers_vocabulary_has_every_piece_of_gpt2_in_roberta(data_dir):
     papers = load(data_dir, "bertgen_50358.model")
     roberta = load(data_dir, "roberta_vocab.json")
-    match = vocabularies.match(papers, roberta, 50_358)
+    match = vocabulary_matching.match(papers, roberta, 50_358)
     assert match.counts == {"text": 50_257, "role": 5}
     # id = GPT-2's id + 101 (reference/checkpoints.md, section 6.3).
     gpt2 = json.loads((data_dir / "vocab/gpt2_vocab.json").read_text(encoding="utf-8"))
@@ -137,7 +137,7 @@ def test_the_papers_vocabulary_has_every_piece_of_gpt2_in_roberta(data_dir):
 
 def test_the_papers_vocabulary_is_gpt2s_moved_by_101(data_dir):
     papers = load(data_dir, "bertgen_50358.model")
-    match = vocabularies.match(papers, load(data_dir, "gpt2_vocab.json"), 50_358)
+    match = vocabulary_matching.match(papers, load(data_dir, "gpt2_vocab.json"), 50_358)
     assert match.counts == {"text": 50_257, "role": 1}
     expected = np.full(50_358, -1)
     expected[101:] = np.arange(50_257)
