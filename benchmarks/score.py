@@ -22,9 +22,8 @@ from rouge_score import rouge_scorer
 
 from benchmarks import record, timing, wikisplit
 from bertgen_jax.metrics import baselines, catalogue
-from bertgen_jax.metrics.bootstrap import Resamples
+from bertgen_jax.metrics.bootstrap import Resamples, scores
 from bertgen_jax.metrics.outputs import Outputs
-from bertgen_jax.metrics.score import scores
 
 OURS = "bertgen_jax"
 Runs = dict[str, Callable[[], list[float]]]
@@ -67,7 +66,7 @@ def _lines(name: str) -> list[str]:
 
 def _scored(names: Sequence[str], outputs: Outputs, shown: Sequence[str]):
     def run() -> list[float]:
-        found = scores(catalogue.measure(names, outputs), Resamples(len(outputs)))
+        found = scores(catalogue.compute(names, outputs), Resamples(len(outputs)))
         return [round(found[name].value, 9) for name in shown]
 
     return run

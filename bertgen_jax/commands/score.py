@@ -17,11 +17,10 @@ from bertgen_jax.commands.messages import several
 from bertgen_jax.data import texts
 from bertgen_jax.errors import ConfigError, DataError
 from bertgen_jax.files import atomic
-from bertgen_jax.metrics import baselines, catalogue, measuring, rouge, significance
-from bertgen_jax.metrics.bootstrap import Resamples
-from bertgen_jax.metrics.measurement import Measurement
+from bertgen_jax.metrics import baselines, catalogue, rouge
+from bertgen_jax.metrics.bootstrap import Resamples, paired_bootstrap, scores
+from bertgen_jax.metrics.metric_value import MetricValue, Score, signatures
 from bertgen_jax.metrics.outputs import Outputs
-from bertgen_jax.metrics.score import Score, scores, signatures
 
 _SAME = 1e-9  # two scores that differ by less do so by rounding
 _WIDE = 160  # characters
@@ -142,7 +141,7 @@ def run(options: argparse.Namespace) -> int:
     if not names:
         raise ConfigError("--metrics names none; expected some, such as rouge,bleu.")
     for name in names:
-        catalogue.metric(name)
+        catalogue.get(name)
     if options.wordnet_exceptions and "rouge155" not in names:
         raise ConfigError(
             "--wordnet-exceptions is for rouge155, which is not asked for."
@@ -169,10 +168,10 @@ def run(options: argparse.Namespace) -> int:
         rivals[options.baseline] = outputs.replace_predictions(tuple(answers))
     resamples = Resamples(len(outputs), options.samples, options.seed)
 
-    def measured(outputs: Outputs) -> list[Measurement]:
-        return measuring.measure(names, outputs, steps, _choices(options))
+    def compute(outputs: Outputs) -> list[MetricValue]:
+        return catalogue.compute(names, outputs, _choices(options), normalization=steps)
 
-    own = measured(outputs)
+    own = compute(outputs)
     found = scores(own, resamples)
     others = {
         name: _compared(own, measured(rival), resamples)
@@ -314,14 +313,14 @@ def _choices(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 
 def _compared(
-    ours: Sequence[Measurement], theirs: Sequence[Measurement], resamples: Resamples
+    ours: Sequence[MetricValue], theirs: Sequence[MetricValue], resamples: Resamples
 ) -> dict[str, dict[str, float | None]]:
     """The other's value of each metric, and the p-value of the difference, if any."""
     found: dict[str, dict[str, float | None]] = {}
     for our, their in zip(ours, theirs, strict=True):
         p_value = None
         if abs(our.value - their.value) > _SAME:
-            p_value = significance.paired_bootstrap(our, their, resamples)
+            p_value = paired_bootstrap(our, their, resamples)
         found[our.name] = {"value": their.value, "p_value": p_value}
     return found
 

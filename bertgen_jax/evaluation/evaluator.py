@@ -22,7 +22,7 @@ from bertgen_jax.experiment import tasks
 from bertgen_jax.experiment.run import Run
 from bertgen_jax.experiment.splits import Split
 from bertgen_jax.experiment.tasks import PaperResult
-from bertgen_jax.metrics.score import Score
+from bertgen_jax.metrics.metric_value import Score
 from bertgen_jax.models import losses
 from bertgen_jax.models.create import Seq2SeqModel
 from bertgen_jax.models.losses import Batch, Sums

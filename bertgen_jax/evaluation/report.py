@@ -7,7 +7,7 @@ from rich.table import Table
 
 from bertgen_jax.evaluation.predictions import Prediction
 from bertgen_jax.evaluation.results import Results
-from bertgen_jax.metrics.score import signatures
+from bertgen_jax.metrics.metric_value import signatures
 
 
 def table(results: Results) -> Table:

@@ -10,11 +10,11 @@ from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.evaluation.predictions import Prediction
 from bertgen_jax.experiment.tasks import PaperResult, Task
 from bertgen_jax.files import json_files
-from bertgen_jax.metrics import measuring
+from bertgen_jax.metrics import catalogue
 from bertgen_jax.metrics.baselines import BASELINES
-from bertgen_jax.metrics.bootstrap import Resamples
+from bertgen_jax.metrics.bootstrap import Resamples, scores
+from bertgen_jax.metrics.metric_value import Score
 from bertgen_jax.metrics.outputs import Outputs
-from bertgen_jax.metrics.score import Score, scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Scoring:
       task: names the metrics and the baseline.
       normalization: steps that are applied to all texts first.
       stemming: whether ROUGE stems words.
-      sentence_ends: how rougeLsum finds sentences; see `rouge.measure`.
+      sentence_ends: how rougeLsum finds sentences; see `rouge.compute`.
     """
 
     task: Task
@@ -36,8 +36,11 @@ class Scoring:
     def scores(self, outputs: Outputs) -> dict[str, Score]:
         """Returns the scores of texts by name."""
         rouge = {"stemming": self.stemming, "sentence_ends": self.sentence_ends}
-        values = measuring.measure(
-            self.task.metrics, outputs, self.normalization, {"rouge": rouge}
+        values = catalogue.compute(
+            self.task.metrics,
+            outputs,
+            {"rouge": rouge},
+            normalization=self.normalization,
         )
         return scores(values, Resamples(len(outputs)))
 

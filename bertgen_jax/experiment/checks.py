@@ -132,7 +132,7 @@ def best_mode(metric: str) -> Mode:
 
 def _metric_values(config: ConfigDict) -> tuple[str, ...]:
     """Returns the names of the task's metric values of which some are better."""
-    metrics = map(catalogue.metric, tasks.get(config.task).metrics)
+    metrics = map(catalogue.get, tasks.get(config.task).metrics)
     return tuple(
         name for metric in metrics if not metric.is_descriptive for name in metric.names
     )

@@ -1,1 +1,1 @@
-"""Predictions and references in, scores with signature and interval out; no jax."""
+"""Metrics of generated texts, each with a signature and an interval; needs no jax."""

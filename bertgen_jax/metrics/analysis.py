@@ -1,7 +1,7 @@
-"""Length, repetition and novelty of predictions (the paper's Table 7 and its like).
+"""Length, repetition and novelty of predictions, as in the paper's Table 7.
 
-Words are what blanks separate. References are measured by putting them in the place of
-predictions: `outputs.replace_predictions`.
+Words are separated by whitespace. To analyse the references, put them in the place of
+the predictions with `Outputs.replace_predictions`.
 """
 
 import itertools
@@ -12,99 +12,99 @@ from typing import Literal
 import numpy as np
 
 from bertgen_jax import errors
-from bertgen_jax.metrics import measurement
-from bertgen_jax.metrics.measurement import Measurement
-from bertgen_jax.metrics.ngrams import ngrams
+from bertgen_jax.metrics import metric_value
+from bertgen_jax.metrics.metric_value import MetricValue
 from bertgen_jax.metrics.outputs import Outputs
+from bertgen_jax.metrics.text import ngrams
 
-FREQUENT_WORDS = 500  # the paper removes as many
+FREQUENT_WORDS = 500  # as in the paper
 NOVELTY_ORDERS = 4
 
 Frequent = Literal["references", "predictions", "both"]
 
-_FREQUENT: Mapping[str, tuple[bool, bool]] = {  # of references, of predictions
+_FREQUENT: Mapping[str, tuple[bool, bool]] = {  # in references, in predictions
     "references": (True, False),
     "predictions": (False, True),
     "both": (True, True),
 }
 
 
-def measure_length(outputs: Outputs, *, name: str = "length") -> list[Measurement]:
-    """Mean words of the predictions, and all their words in percent of the references'.
+def compute_length(outputs: Outputs, *, name: str = "length") -> list[MetricValue]:
+    """Computes the mean number of words, and all words in percent of the references'.
 
-    A prediction has as many words to match as its references have on average. Where no
-    reference has words the ratio is 0.
+    The length of several references is their mean. The ratio is 0 if no reference has
+    words.
 
     Args:
       outputs: predictions and references.
       name: of the mean; the ratio is NAME_ratio.
     """
-    lengths = [len(one.split()) for one in outputs.predictions]
-    expected = [
-        np.mean([len(one.split()) for one in several]) for several in outputs.references
+    lengths = [len(text.split()) for text in outputs.predictions]
+    reference_lengths = [
+        np.mean([len(text.split()) for text in texts]) for texts in outputs.references
     ]
     signature = "tok:blanks"
     return [
-        measurement.mean(name, lengths, signature),
-        measurement.ratio(
+        metric_value.mean(name, lengths, signature),
+        metric_value.ratio(
             f"{name}_ratio",
             lengths,
-            expected,
+            reference_lengths,
             f"nrefs:{outputs.reference_count}|{signature}",
         ),
     ]
 
 
-def measure_repetition(
+def compute_repetition(
     outputs: Outputs,
     *,
     frequent: Frequent = "references",
     lowercase: bool = False,
     name: str = "repetition",
-) -> list[Measurement]:
-    """The percentage of predictions that hold a rare word twice or more.
+) -> list[MetricValue]:
+    """Computes the percentage of predictions in which a rare word occurs twice or more.
 
-    Rare is every word but the 500 most frequent; of two as frequent the alphabet
-    decides.
+    All words are rare but the 500 most frequent ones. Equally frequent words are
+    ranked alphabetically.
 
     Args:
       outputs: predictions and references.
-      frequent: of which texts: "references", so that systems compare; "predictions";
-        "both", as the paper says.
+      frequent: the texts in which words are counted: "references", which makes systems
+        comparable; "predictions"; "both", as in the paper.
       lowercase: whether case is ignored.
-      name: of the measurement.
+      name: of the value.
 
     Raises:
       ConfigError: an unknown choice.
     """
     errors.check_choice("frequent", frequent, _FREQUENT)
-    of_references, of_predictions = _FREQUENT[frequent]
-    predictions = [_words(one, lowercase) for one in outputs.predictions]
+    in_references, in_predictions = _FREQUENT[frequent]
+    predictions = [_words(text, lowercase) for text in outputs.predictions]
     counts: Counter[str] = Counter()
-    if of_references:
-        for one in itertools.chain.from_iterable(outputs.references):
-            counts.update(_words(one, lowercase))
-    if of_predictions:
+    if in_references:
+        for text in itertools.chain.from_iterable(outputs.references):
+            counts.update(_words(text, lowercase))
+    if in_predictions:
         counts.update(itertools.chain.from_iterable(predictions))
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
     common = set(ranked[:FREQUENT_WORDS])
-    repeats = [100 * _repeats(words, common) for words in predictions]
+    repeats = [100 * _has_repeats(words, common) for words in predictions]
     signature = (
         f"frequent:{FREQUENT_WORDS} of {frequent}"
         f"|case:{'lc' if lowercase else 'mixed'}|tok:blanks"
     )
-    return [measurement.mean(name, repeats, signature)]
+    return [metric_value.mean(name, repeats, signature)]
 
 
-def measure_novelty(outputs: Outputs, *, name: str = "novelty") -> list[Measurement]:
-    """The percentage of the predictions' n-grams that their sources do not have.
+def compute_novelty(outputs: Outputs, *, name: str = "novelty") -> list[MetricValue]:
+    """Computes the percentage of n-grams of the predictions that their sources lack.
 
-    Case is ignored. All predictions are pooled, and an n-gram counts as often as it
-    stands there. It is 0 where no prediction has n-grams.
+    Case is ignored. The n-grams of all predictions are pooled, and repeated n-grams
+    count each time. The value is 0 if no prediction has n-grams.
 
     Args:
       outputs: predictions and sources.
-      name: NAME1 to NAME4 are of n-grams of 1 to 4 words.
+      name: the values for n-grams of 1 to 4 words are called NAME1 to NAME4.
 
     Raises:
       DataError: the sources are not known.
@@ -117,11 +117,11 @@ def measure_novelty(outputs: Outputs, *, name: str = "novelty") -> list[Measurem
         words, source_words = _words(prediction, True), _words(source, True)
         for order in range(1, NOVELTY_ORDERS + 1):
             known = set(ngrams(source_words, order))
-            own = list(ngrams(words, order))
-            novel = sum(gram not in known for gram in own)
-            counts[row, order - 1] = novel, len(own)
+            predicted = list(ngrams(words, order))
+            novel = sum(gram not in known for gram in predicted)
+            counts[row, order - 1] = novel, len(predicted)
     return [
-        measurement.ratio(
+        metric_value.ratio(
             f"{name}{order}",
             counts[:, order - 1, 0],
             counts[:, order - 1, 1],
@@ -135,6 +135,6 @@ def _words(text: str, lowercase: bool) -> list[str]:
     return (text.lower() if lowercase else text).split()
 
 
-def _repeats(words: Sequence[str], common: set[str]) -> bool:
+def _has_repeats(words: Sequence[str], common: set[str]) -> bool:
     rare = [word for word in words if word not in common]
     return len(set(rare)) < len(rare)

@@ -1,8 +1,8 @@
-"""BLEU of sacreBLEU, of the TF Models script and of NLTK: texts in, scores out.
+"""BLEU as computed by sacreBLEU, by the TF Models script and by NLTK.
 
-All clip the n-grams that match, take the geometric mean of the precisions of n-grams of
-1 to 4 tokens, and punish what is shorter than the reference (Papineni et al. 2002).
-They differ in tokens, in what no match at all counts as, and in little else.
+Each takes the geometric mean of the clipped precisions of n-grams of 1 to 4 tokens and
+multiplies it by a brevity penalty (Papineni et al. 2002). They differ mainly in the
+tokens and in the smoothing of orders without a match.
 """
 
 import functools
@@ -12,14 +12,14 @@ from typing import Literal
 
 import numpy as np
 import regex
-from sacrebleu.metrics import BLEU
+from sacrebleu.metrics.bleu import BLEU
 
 from bertgen_jax import errors
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.metrics import sacrebleu_counts
-from bertgen_jax.metrics.measurement import Measurement
-from bertgen_jax.metrics.ngrams import ngrams
+from bertgen_jax.metrics import sacrebleu_metrics
+from bertgen_jax.metrics.metric_value import MetricValue
 from bertgen_jax.metrics.outputs import Outputs
+from bertgen_jax.metrics.text import ngrams
 from bertgen_jax.normalization import SEPARATOR
 
 ORDERS = 4
@@ -29,13 +29,13 @@ Smoothing = Literal["exp", "floor", "add-k", "none"]
 Quotes = Literal["ascii", "kept"]
 Separators = Literal["removed", "kept"]
 
-# Those of sacreBLEU that need neither a download nor another library.
+# The tokenizations of sacreBLEU that need neither a download nor another library.
 _TOKENIZATIONS = ("13a", "intl", "none", "char", "zh")
 _QUOTES = {"ascii": str.maketrans("“”„«»‘’‚", '"""""\'\'\''), "kept": {}}
 _SEPARATORS = ("removed", "kept")
 
 
-def measure(
+def compute(
     outputs: Outputs,
     *,
     tokenization: Tokenization = "13a",
@@ -45,25 +45,26 @@ def measure(
     orders: int = ORDERS,
     effective_order: bool = False,
     name: str = "bleu",
-) -> list[Measurement]:
-    """sacreBLEU: the value and the signature are those of `sacrebleu.corpus_bleu`.
+) -> list[MetricValue]:
+    """Computes BLEU with the value and the signature of `sacrebleu.corpus_bleu`.
 
-    Without any match the score is 0, so also where predictions or references are empty.
-    An example alone scores 0 as well if it has fewer than 4 tokens; `effective_order`
-    leaves out the n-grams that it is too short for.
+    Without any match the value is 0, and so it is for empty predictions or references.
+    A single example of fewer than 4 tokens also scores 0, unless `effective_order`
+    leaves out the orders for which it is too short.
 
     Args:
-      outputs: predictions with one reference or several, which may differ in number.
-      tokenization: "13a", mteval-v13a; "intl", mteval-v14, which splits at all
-        punctuation of Unicode; "none", blanks; "char"; "zh".
+      outputs: predictions and references; the number of references may vary.
+      tokenization: "13a", as mteval-v13a; "intl", as mteval-v14, which splits at all
+        punctuation of Unicode; "none", at whitespace; "char"; "zh".
       lowercase: whether case is ignored.
-      smoothing: what takes the place of no match: "exp", half as much each time;
-        "floor", a constant; "add-k", a constant added to all orders but the first;
-        "none".
-      smoothing_value: the constant; None is sacreBLEU's, 0.1 and 1.
-      orders: the longest n-gram.
+      smoothing: of orders without a match. "exp": 1/2 match for the first such order,
+        1/4 for the second, and so on; "floor": a constant; "add-k": a constant that is
+        added to all orders but the first; "none".
+      smoothing_value: the constant; None for sacreBLEU's, 0.1 for "floor" and 1 for
+        "add-k".
+      orders: the length of the longest n-grams.
       effective_order: whether orders that have no n-gram are left out.
-      name: of the measurement.
+      name: of the value.
 
     Raises:
       ConfigError: an unknown choice.
@@ -78,44 +79,44 @@ def measure(
         raise ConfigError(f"Smoothing {smoothing!r} has no smoothing_value.")
     metric = BLEU(
         lowercase=lowercase,
-        force=True,  # tokenised texts are meant
+        force=True,  # no warning about texts that are tokenised already
         tokenize=tokenization,
         smooth_method=smoothing,
         smooth_value=smoothing_value,
         max_ngram_order=orders,
         effective_order=effective_order,
     )
-    statistics = sacrebleu_counts.statistics(metric, outputs)
-    signature = sacrebleu_counts.signature(metric)
+    statistics = sacrebleu_metrics.statistics(metric, outputs)
+    signature = sacrebleu_metrics.signature(metric)
     if orders != ORDERS:
         signature += f"|orders:{orders}"
     value_of = functools.partial(
         sacrebleu_value,
         smoothing=smoothing,
-        smoothing_value=smoothing_value,
+        smoothing_value=smoothing_value or 0.0,
         effective_order=effective_order,
     )
-    return [Measurement(name, signature, statistics, value_of)]
+    return [MetricValue(name, signature, statistics, value_of)]
 
 
-def measure_tfmodels(
+def compute_tfmodels(
     outputs: Outputs,
     *,
     lowercase: bool = True,
     quotes: Quotes = "ascii",
     name: str = "bleu-tfmodels",
-) -> list[Measurement]:
-    """BLEU as the TF Models script compute_bleu.py computes it, for WMT in the paper.
+) -> list[MetricValue]:
+    """Computes BLEU as compute_bleu.py of TF Models does, for WMT in the paper.
 
-    The script knows one reference; of several the first counts, and the signature says
+    The script takes one reference: of several the first counts, and the signature says
     so. An empty prediction scores 0.
 
     Args:
-      outputs: predictions and references; line ends are blanks.
-      lowercase: "uncased" in the words of the paper.
-      quotes: "ascii", curly and angular ones become " and ' on both sides (the paper
-        does so and does not say which; ours are “ ” „ « » and ‘ ’ ‚); or "kept".
-      name: of the measurement.
+      outputs: predictions and references; line ends count as spaces.
+      lowercase: whether case is ignored ("uncased" in the paper).
+      quotes: "ascii": curly and angular quotes are replaced by " and ' on both sides
+        (the paper does not say which ones; here “ ” „ « » and ‘ ’ ‚); or "kept".
+      name: of the value.
 
     Raises:
       ConfigError: an unknown choice.
@@ -137,25 +138,25 @@ def measure_tfmodels(
         f"nrefs:{references}|case:{'lc' if lowercase else 'mixed'}|quotes:{quotes}"
         "|tok:tfmodels|smooth:exp"
     )
-    return [Measurement(name, signature, np.array(statistics), tfmodels_value)]
+    return [MetricValue(name, signature, np.array(statistics), tfmodels_value)]
 
 
-def measure_nltk(
+def compute_nltk(
     outputs: Outputs,
     *,
     separators: Separators = "removed",
     name: str = "bleu-nltk",
-) -> list[Measurement]:
-    """BLEU of NLTK's `corpus_bleu`, for WikiSplit in the paper; tokens are cased.
+) -> list[MetricValue]:
+    """Computes BLEU as `corpus_bleu` of NLTK does, for WikiSplit in the paper.
 
-    Without a match of every order, so of anything empty, the score is 0 (NLTK 3.2.2
-    leaves such orders out, later versions give some 1e-77).
+    Case counts. Without a match of every order, as in empty texts, the value is 0 (NLTK
+    3.2.2 leaves such orders out; later versions give about 1e-77).
 
     Args:
-      outputs: predictions with one reference or several.
-      separators: "removed", the sentences between <::::> are joined by a blank, as
-        Botha et al. 2018 did; "kept", it is a token.
-      name: of the measurement.
+      outputs: predictions and references.
+      separators: "removed": each <::::> between sentences is replaced by a space, as in
+        Botha et al. (2018); "kept": it is a token.
+      name: of the value.
 
     Raises:
       ConfigError: an unknown choice.
@@ -168,7 +169,7 @@ def measure_nltk(
         ).split()
 
     statistics = [
-        counts(tokens(prediction), [tokens(one) for one in references], least=1)
+        counts(tokens(prediction), [*map(tokens, references)], min_total=1)
         for prediction, references in zip(
             outputs.predictions, outputs.references, strict=True
         )
@@ -177,58 +178,61 @@ def measure_nltk(
         f"nrefs:{outputs.reference_count}|case:mixed|separators:{separators}"
         "|tok:blanks|smooth:none|program:nltk"
     )
-    return [Measurement(name, signature, np.array(statistics), nltk_value)]
+    return [MetricValue(name, signature, np.array(statistics), nltk_value)]
 
 
 def counts(
     prediction: Sequence[Hashable],
     references: Sequence[Sequence[Hashable]],
-    least: int = 0,
+    min_total: int = 0,
 ) -> np.ndarray:
-    """What BLEU needs to know of one text.
+    """Returns the counts of one example that BLEU is computed from.
 
     Args:
       prediction: its tokens.
-      references: tokens of one or several.
-      least: how many n-grams of an order even a shorter prediction counts as having; 1
-        as in NLTK, or 0.
+      references: the tokens of each reference.
+      min_total: the least number of n-grams of each order, even of a shorter
+        prediction: 1 as in NLTK, or 0.
 
     Returns:
-      f64[10]: tokens of the prediction; of the reference nearest in length, the shorter
-      of two; n-grams of 1 to 4 tokens that match, each at most as often as in the
-      reference that has it most often; n-grams.
+      f64[10]: the number of tokens of the prediction; that of the reference nearest in
+      length, the shorter of two; the number of matching n-grams of 1 to 4 tokens, each
+      n-gram at most as often as in the reference that has it most often; and the number
+      of n-grams of the prediction of 1 to 4 tokens.
     """
     length = len(prediction)
-    nearest = min(
-        (len(one) for one in references), key=lambda other: (abs(other - length), other)
+    nearest_length = min(
+        map(len, references), key=lambda other: (abs(other - length), other)
     )
     matches = []
     for order in range(1, ORDERS + 1):
-        own = Counter(ngrams(prediction, order))
+        predicted = Counter(ngrams(prediction, order))
         allowed = functools.reduce(
-            Counter.__or__, (Counter(ngrams(one, order)) for one in references)
+            Counter.__or__, (Counter(ngrams(tokens, order)) for tokens in references)
         )
-        matches.append(sum(min(count, allowed[gram]) for gram, count in own.items()))
-    totals = [max(least, length - order) for order in range(ORDERS)]
-    return np.array([length, nearest, *matches, *totals], np.float64)
+        matches.append(
+            sum(min(count, allowed[gram]) for gram, count in predicted.items())
+        )
+    totals = [max(min_total, length - order) for order in range(ORDERS)]
+    return np.array([length, nearest_length, *matches, *totals], np.float64)
 
 
 def sacrebleu_value(
     sums: np.ndarray,
     smoothing: Smoothing = "exp",
-    smoothing_value: float | None = None,
+    smoothing_value: float = 0.0,
     effective_order: bool = False,
 ) -> np.ndarray:
-    """Sums f64[..., 2 + 2 orders], as `counts` has them, to scores f64[...]."""
+    """Maps sums f64[..., 2 + 2 orders] of `counts` to values f64[...] of sacreBLEU."""
     brevity, matches, totals = _parts(sums)
-    something = matches.any(axis=-1)
+    any_match = matches.any(axis=-1)
     if smoothing == "add-k":
         added = smoothing_value * (np.arange(matches.shape[-1]) > 0)
         matches, totals = matches + added, totals + added
-    # Nothing is asked of n-grams longer than the first that do not exist.
+    # From the first order without n-grams on, no order counts.
     exist = np.logical_and.accumulate(totals > 0, axis=-1)
     if smoothing == "exp":
-        matches = _halved(matches, exist)
+        matches = _smooth_exponentially(matches, exist)
     elif smoothing == "floor":
         matches = np.where(matches == 0, smoothing_value, matches)
     mean = _geometric_mean(
@@ -237,22 +241,22 @@ def sacrebleu_value(
         counted=exist if effective_order else np.ones_like(exist),
         orders=exist.sum(axis=-1) if effective_order else exist.shape[-1],
     )
-    return np.where(something, brevity * mean, 0)
+    return np.where(any_match, brevity * mean, 0)
 
 
 def tfmodels_value(sums: np.ndarray) -> np.ndarray:
-    """Sums f64[..., 10] to scores f64[...], with the smoothing of TF Models.
+    """Maps sums f64[..., 10] of `counts` to values f64[...] of the TF Models script.
 
-    It goes on where nothing matches, and n-grams that do not exist count as 1.
+    It smooths also where nothing matches, and orders without n-grams have precision 1.
     """
     brevity, matches, totals = _parts(sums)
     exist = totals > 0
-    mean = _geometric_mean(_halved(matches, exist), totals, exist, ORDERS)
+    mean = _geometric_mean(_smooth_exponentially(matches, exist), totals, exist, ORDERS)
     return np.where(exist.any(axis=-1), brevity * mean, 0)
 
 
 def nltk_value(sums: np.ndarray) -> np.ndarray:
-    """Sums f64[..., 10] to scores f64[...], without smoothing."""
+    """Maps sums f64[..., 10] of `counts` to values f64[...] without smoothing."""
     brevity, matches, totals = _parts(sums)
     return brevity * _geometric_mean(
         matches, totals, np.ones_like(totals, bool), ORDERS
@@ -260,7 +264,7 @@ def nltk_value(sums: np.ndarray) -> np.ndarray:
 
 
 def tokenize_tfmodels(text: str) -> list[str]:
-    r"""Splits off punctuation, unless a digit is beside it, and symbols.
+    r"""Splits off symbols, and punctuation that has no digit beside it.
 
     "1,000.5 (see p. 3)" -> ["1,000.5", "(", "see", "p", ".", "3)"]
     "in 2014." -> ["in", "2014."]
@@ -271,7 +275,7 @@ def tokenize_tfmodels(text: str) -> list[str]:
     return _SYMBOL.sub(r" \1 ", text).split()
 
 
-# The script pastes its punctuation into a set unescaped, and loses the backslash there.
+# The script puts punctuation unescaped into a character set, which loses the backslash.
 _PUNCTUATION = r"((?!\\)\p{P})"
 _AFTER_NO_DIGIT = regex.compile(rf"([^\d]){_PUNCTUATION}")
 _BEFORE_NO_DIGIT = regex.compile(rf"{_PUNCTUATION}([^\d])")
@@ -279,7 +283,7 @@ _SYMBOL = regex.compile(r"(\p{S})")
 
 
 def _parts(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sums to brevity penalties [...], matches and totals [..., orders]."""
+    """Returns brevity penalties [...], matches and totals [..., orders] of sums."""
     length, reference = sums[..., 0], sums[..., 1]
     ratio = np.divide(
         reference, length, out=np.full_like(length, np.inf), where=length > 0
@@ -288,8 +292,8 @@ def _parts(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.exp(np.minimum(0, 1 - ratio)), matches, totals
 
 
-def _halved(matches: np.ndarray, exist: np.ndarray) -> np.ndarray:
-    """Puts 1/2, 1/4, ... into the orders without a match (NIST's mteval)."""
+def _smooth_exponentially(matches: np.ndarray, exist: np.ndarray) -> np.ndarray:
+    """Gives 1/2, 1/4, ... matches to the orders without a match (NIST's mteval)."""
     are_zero = (matches == 0) & exist
     return np.where(are_zero, 0.5 ** np.cumsum(are_zero, axis=-1), matches)
 
@@ -300,7 +304,7 @@ def _geometric_mean(
     counted: np.ndarray,
     orders: np.ndarray | int,
 ) -> np.ndarray:
-    """The mean precision of the orders that are counted, in percent."""
+    """Returns the mean precision in percent of the orders that count."""
     precisions = np.divide(matches, totals, out=np.zeros_like(totals), where=totals > 0)
     with np.errstate(divide="ignore"):  # the logarithm of 0 makes the mean 0
         logarithms = np.log(precisions, out=np.zeros_like(totals), where=counted)

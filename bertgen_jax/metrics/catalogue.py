@@ -1,4 +1,4 @@
-"""Metrics by the names that a command line takes: names and outputs in, scores out."""
+"""All metrics by the names that configs and command lines use."""
 
 import dataclasses
 import functools
@@ -8,10 +8,20 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bertgen_jax.errors import ConfigError, nearest
-from bertgen_jax.metrics import analysis, bleu, chrf, exact_match, rouge, sari, ter
-from bertgen_jax.metrics.measurement import Measurement
+from bertgen_jax import errors
+from bertgen_jax.errors import ConfigError
+from bertgen_jax.metrics import (
+    analysis,
+    bleu,
+    exact_match,
+    metric_value,
+    rouge,
+    sacrebleu_metrics,
+    sari,
+)
+from bertgen_jax.metrics.metric_value import MetricValue
 from bertgen_jax.metrics.outputs import Outputs
+from bertgen_jax.normalization import normalize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,18 +29,18 @@ class Metric:
     """One way to score outputs.
 
     Attributes:
-      measure: outputs to measurements, whose names begin with the metric's: those of
-        several metrics can stand in one table.
+      compute: maps outputs to one value or several.
       description: one line.
-      names: the names of its values, in the order of the measurements.
+      names: the names of the values, in their order. Each begins with the name of the
+        metric, so that several metrics fit in one table.
       lower_is_better: whether a smaller value is a better one.
-      is_descriptive: whether its values describe texts and neither direction is better.
+      is_descriptive: whether the values describe texts and neither direction is better.
       needs_sources: whether outputs without sources are refused.
-      needs_exceptions: whether `measure` must have `exceptions`, the path of a list of
-        irregular forms, as well.
+      needs_exceptions: whether `compute` needs the option `exceptions`, the path of a
+        list of irregular forms.
     """
 
-    measure: Callable[..., list[Measurement]]
+    compute: Callable[..., list[MetricValue]]
     description: str
     names: tuple[str, ...]
     lower_is_better: bool = False
@@ -39,51 +49,58 @@ class Metric:
     needs_exceptions: bool = False
 
 
-def metric(name: str) -> Metric:
-    """The metric called `name`.
+def get(name: str) -> Metric:
+    """Returns the metric called `name`.
 
     Raises:
-      ConfigError: there is none.
+      ConfigError: the name is unknown.
     """
-    if name not in METRICS:
-        raise ConfigError(
-            f"There is no metric {name!r}.{nearest(name, METRICS)} "
-            f"Known are {', '.join(METRICS)}."
-        )
+    errors.check_choice("metric", name, METRICS)
     return METRICS[name]
 
 
-def measure(
+def compute(
     names: Sequence[str],
     outputs: Outputs,
     options: Mapping[str, Mapping[str, Any]] = types.MappingProxyType({}),
-) -> list[Measurement]:
-    """Measures all that is asked for, in this order; all of it, or nothing.
+    *,
+    normalization: Sequence[str] = (),
+) -> list[MetricValue]:
+    """Computes metrics in the given order, each of them once.
+
+    Everything is checked before the first metric is computed.
 
     Args:
       names: of `METRICS`.
-      outputs: to be scored.
-      options: by metric, what its `measure` takes beside the outputs. rouge155 must
-        have `exceptions`: see `rouge.measure_155`.
+      outputs: the texts to score.
+      options: by metric, the keyword arguments of its `compute`. rouge155 needs
+        `exceptions`: see `rouge.compute_155`.
+      normalization: steps of `normalization.STEPS` that are applied to all texts first;
+        the signatures then say so, as "texts:quotes".
 
     Raises:
-      ConfigError: an unknown name, or exceptions are not given.
-      DataError: there are no sources, or no such exceptions.
+      ConfigError: an unknown name, or missing exceptions.
+      DataError: missing sources, or exceptions that cannot be read.
     """
-    found = {name: metric(name) for name in names}  # each once
-    for name, one in found.items():
-        if one.needs_sources:
+    metrics = {name: get(name) for name in names}
+    for name, metric in metrics.items():
+        if metric.needs_sources:
             outputs.known_sources(name)
-        if one.needs_exceptions and not options.get(name, {}).get("exceptions"):
+        if metric.needs_exceptions and not options.get(name, {}).get("exceptions"):
             raise ConfigError(
                 f"{name} needs a list of irregular forms (--wordnet-exceptions); "
-                "ROUGE-1.5.5 brings one in data/WordNet-2.0-Exceptions."
+                f"{rouge.WHERE_EXCEPTIONS_ARE}"
             )
-    return [
-        measured
-        for name, one in found.items()
-        for measured in one.measure(outputs, **options.get(name, {}))
+    if normalization:
+        outputs = outputs.map(lambda text: normalize(text, normalization))
+    values = [
+        value
+        for name, metric in metrics.items()
+        for value in metric.compute(outputs, **options.get(name, {}))
     ]
+    if normalization:
+        values = metric_value.with_choice(values, f"texts:{'+'.join(normalization)}")
+    return values
 
 
 def value_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -92,24 +109,24 @@ def value_names(names: Sequence[str]) -> tuple[str, ...]:
     Raises:
       ConfigError: an unknown metric.
     """
-    return tuple(itertools.chain.from_iterable(metric(name).names for name in names))
+    return tuple(itertools.chain.from_iterable(get(name).names for name in names))
 
 
 def metric_of(value_name: str) -> Metric | None:
     """Returns the metric that gives a value of this name, or None."""
-    for candidate in METRICS.values():
-        if value_name in candidate.names:
-            return candidate
+    for metric in METRICS.values():
+        if value_name in metric.names:
+            return metric
     return None
 
 
 def _rouge_155(
-    outputs: Outputs, exceptions: str | pathlib.Path, **choices: str
-) -> list[Measurement]:
-    """rouge155_1, _2, _L and _Lsum, which stand beside rouge1 and its like."""
+    outputs: Outputs, exceptions: str | pathlib.Path, **choices: Any
+) -> list[MetricValue]:
+    """Computes rouge155_1, _2, _L and _Lsum."""
     return [
-        dataclasses.replace(measurement, name=_name_155(measurement.name))
-        for measurement in rouge.measure_155(outputs, exceptions, **choices)
+        dataclasses.replace(value, name=_name_155(value.name))
+        for value in rouge.compute_155(outputs, exceptions, **choices)
     ]
 
 
@@ -117,24 +134,30 @@ def _name_155(name: str) -> str:
     return name.replace("rouge", "rouge155_")
 
 
-def _sari(name: str, description: str, variant: str, **choices: int) -> Metric:
-    measure = functools.partial(sari.measure, variant=variant, name=name, **choices)
+def _sari(
+    name: str, description: str, variant: sari.VariantName, **choices: int
+) -> Metric:
     return Metric(
-        measure, description, names=sari.value_names(name), needs_sources=True
+        functools.partial(sari.compute, variant=variant, name=name, **choices),
+        description,
+        names=sari.value_names(name),
+        needs_sources=True,
     )
 
 
-def _bleu(name: str, description: str, **choices: str | bool) -> Metric:
+def _bleu(name: str, description: str, **choices: Any) -> Metric:
     return Metric(
-        functools.partial(bleu.measure, name=name, **choices),
+        functools.partial(bleu.compute, name=name, **choices),
         description,
         names=(name,),
     )
 
 
-def _exact(name: str, description: str, normalization: str) -> Metric:
+def _exact(
+    name: str, description: str, normalization: exact_match.Normalization
+) -> Metric:
     return Metric(
-        functools.partial(exact_match.measure, normalization=normalization, name=name),
+        functools.partial(exact_match.compute, normalization=normalization, name=name),
         description,
         names=(name,),
     )
@@ -142,7 +165,7 @@ def _exact(name: str, description: str, normalization: str) -> Metric:
 
 METRICS: Mapping[str, Metric] = {
     "rouge": Metric(
-        rouge.measure,
+        rouge.compute,
         "ROUGE-1, -2, -L, -Lsum F1 by rouge-score, stemmed",
         names=rouge.NAMES,
     ),
@@ -159,23 +182,25 @@ METRICS: Mapping[str, Metric] = {
         "bleu-none", "sacreBLEU, of words as they are", tokenization="none"
     ),
     "bleu-tfmodels": Metric(
-        bleu.measure_tfmodels,
+        bleu.compute_tfmodels,
         "uncased BLEU of the TF Models script, quotes in ASCII: the paper's on WMT",
         names=("bleu-tfmodels",),
     ),
     "bleu-nltk": Metric(
-        bleu.measure_nltk,
+        bleu.compute_nltk,
         "BLEU of NLTK, cased, separators removed: the paper's on WikiSplit",
         names=("bleu-nltk",),
     ),
-    "chrf": Metric(chrf.measure, "chrF2 by sacrebleu", names=("chrf",)),
+    "chrf": Metric(
+        sacrebleu_metrics.compute_chrf, "chrF2 by sacrebleu", names=("chrf",)
+    ),
     "chrf++": Metric(
-        functools.partial(chrf.measure, word_orders=2, name="chrf++"),
+        functools.partial(sacrebleu_metrics.compute_chrf, word_orders=2, name="chrf++"),
         "chrF2++ by sacrebleu, with words and pairs of them",
         names=("chrf++",),
     ),
     "ter": Metric(
-        ter.measure,
+        sacrebleu_metrics.compute_ter,
         "translation edit rate by sacrebleu; less is better",
         names=("ter",),
         lower_is_better=True,
@@ -205,19 +230,19 @@ METRICS: Mapping[str, Metric] = {
         "huggingface",
     ),
     "length": Metric(
-        analysis.measure_length,
+        analysis.compute_length,
         "mean words; percent of the references'",
         names=("length", "length_ratio"),
         is_descriptive=True,
     ),
     "repetition": Metric(
-        analysis.measure_repetition,
+        analysis.compute_repetition,
         "percent of predictions that repeat a rare word",
         names=("repetition",),
         is_descriptive=True,
     ),
     "novelty": Metric(
-        analysis.measure_novelty,
+        analysis.compute_novelty,
         "percent of n-grams, n from 1 to 4, that the source does not have",
         names=tuple(f"novelty{n}" for n in range(1, analysis.NOVELTY_ORDERS + 1)),
         is_descriptive=True,

@@ -1,4 +1,4 @@
-"""Exact match: predictions and references in, how many are equal out."""
+"""Exact match: the percentage of predictions that equal one of their references."""
 
 import re
 import string
@@ -6,30 +6,30 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from bertgen_jax import errors
-from bertgen_jax.metrics import measurement
-from bertgen_jax.metrics.measurement import Measurement
+from bertgen_jax.metrics import metric_value
+from bertgen_jax.metrics.metric_value import MetricValue
 from bertgen_jax.metrics.outputs import Outputs
 
 Normalization = Literal["none", "lowercase", "huggingface"]
 
 
-def measure(
+def compute(
     outputs: Outputs, *, normalization: Normalization = "none", name: str = "exact"
-) -> list[Measurement]:
-    """The percentage of predictions that equal one of their references.
+) -> list[MetricValue]:
+    """Computes the percentage of predictions that equal one of their references.
 
-    Blanks count, at the ends as well, and so do separators of sentences; an empty
-    prediction equals an empty reference.
+    Whitespace and sentence separators count, also at the ends. An empty prediction
+    equals an empty reference.
 
     Args:
       outputs: predictions and references.
       normalization: of both sides: "none"; "lowercase", as LaserTagger's scorer;
-        "huggingface", that of its metric wiki_split: lower-case, without ASCII
-        punctuation, articles and double blanks. The last is not the paper's.
-      name: of the measurement.
+        "huggingface", as Hugging Face's metric wiki_split: lower-case, without ASCII
+        punctuation, articles and repeated whitespace. The paper does not use the last.
+      name: of the value.
 
     Raises:
-      ConfigError: an unknown choice.
+      ConfigError: an unknown normalization.
     """
     errors.check_choice("normalization", normalization, _NORMALIZATIONS)
     normalize = _NORMALIZATIONS[normalization]
@@ -40,13 +40,13 @@ def measure(
         )
     ]
     signature = f"nrefs:{outputs.reference_count}|normalization:{normalization}"
-    return [measurement.mean(name, hits, signature)]
+    return [metric_value.mean(name, hits, signature)]
 
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def _as_huggingface(text: str) -> str:
+def _normalize_as_huggingface(text: str) -> str:
     text = text.lower().translate(_NO_PUNCTUATION)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
 
@@ -54,5 +54,5 @@ def _as_huggingface(text: str) -> str:
 _NORMALIZATIONS: Mapping[str, Callable[[str], str]] = {
     "none": str,
     "lowercase": str.lower,
-    "huggingface": _as_huggingface,
+    "huggingface": _normalize_as_huggingface,
 }

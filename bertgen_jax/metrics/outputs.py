@@ -1,4 +1,4 @@
-"""`Outputs`: what metrics look at, predictions beside their references and sources."""
+"""`Outputs`: the predictions that a metric scores, with references and sources."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -8,16 +8,15 @@ from bertgen_jax.errors import DataError
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-    """The texts of n examples; the n-th of each belong together.
+    """The texts of n examples, in the same order in each field.
 
     Attributes:
       predictions: n texts; an empty one is a bad answer, not an error.
-      references: for each its right answers, at least one.
-      sources: the input texts; None where they are not known.
+      references: the right answers of each example, at least one.
+      sources: the input texts; None if they are not known.
 
     Raises:
-      DataError: counts that differ, nothing to be scored, or an example without a
-        reference.
+      DataError: counts that differ, no examples, or an example without a reference.
     """
 
     predictions: tuple[str, ...]
@@ -29,21 +28,18 @@ class Outputs:
         if count != len(self.references):
             raise DataError(
                 f"There are {count:,} predictions but {len(self.references):,} lists "
-                "of references; the n-th prediction is scored by the n-th list."
+                "of references; expected as many."
             )
         if not count:
-            raise DataError("There is no prediction to score.")
+            raise DataError("There are no predictions to score.")
         if self.sources is not None and count != len(self.sources):
             raise DataError(
                 f"There are {count:,} predictions but {len(self.sources):,} sources; "
-                "the n-th prediction was made of the n-th source."
+                "expected as many."
             )
         for index, references in enumerate(self.references):
             if isinstance(references, str) or not references:
-                raise DataError(
-                    f"The references of example {index} (counted from 0) are "
-                    f"{references!r}; expected a list of one text or more."
-                )
+                raise _invalid_references(index, references)
 
     @classmethod
     def of(
@@ -52,10 +48,17 @@ class Outputs:
         references: Sequence[Sequence[str]],
         sources: Sequence[str] | None = None,
     ) -> "Outputs":
-        """The same of any sequences."""
+        """Builds `Outputs` from any sequences.
+
+        Raises:
+          DataError: see `Outputs`.
+        """
+        for index, texts in enumerate(references):
+            if isinstance(texts, str):  # not to be split into characters
+                raise _invalid_references(index, texts)
         return cls(
             tuple(predictions),
-            tuple(one if isinstance(one, str) else tuple(one) for one in references),
+            tuple(map(tuple, references)),
             None if sources is None else tuple(sources),
         )
 
@@ -63,16 +66,19 @@ class Outputs:
         return len(self.predictions)
 
     def is_uniform(self) -> bool:
-        """Whether all examples have as many references."""
+        """Whether all examples have the same number of references."""
         return len({len(references) for references in self.references}) == 1
 
     @property
     def reference_count(self) -> str:
-        """How many references an example has, as signatures write it: "2", or "var"."""
+        """The number of references in signatures: "2", or "var" if it varies."""
         return str(len(self.references[0])) if self.is_uniform() else "var"
 
     def known_sources(self, metric: str) -> tuple[str, ...]:
-        """The sources, for a metric that cannot do without.
+        """Returns the sources.
+
+        Args:
+          metric: its name, for the message.
 
         Raises:
           DataError: they are not known.
@@ -80,45 +86,54 @@ class Outputs:
         if self.sources is None:
             raise DataError(
                 f"{metric} compares predictions with their sources, which are not "
-                "known here; give them as well (--sources)."
+                "known; expected sources as well (--sources)."
             )
         return self.sources
 
     def check_size(
-        self, metric: str, most: int, count_words: Callable[[str], int]
+        self, metric: str, max_cells: int, count_words: Callable[[str], int]
     ) -> None:
-        """Refuses texts that a metric would compare word by word for hours.
+        """Checks that no example is too long for a metric with quadratic time.
 
         Args:
-          metric: its name.
-          most: words of a prediction times words of a reference of it.
-          count_words: how many the metric finds in a text.
+          metric: its name, for the message.
+          max_cells: the largest product of the numbers of words of a prediction and of
+            its longest reference.
+          count_words: returns the number of words of a text.
 
         Raises:
-          DataError: an example has more.
+          DataError: an example is longer.
         """
         for index, (prediction, references) in enumerate(
             zip(self.predictions, self.references, strict=True)
         ):
-            longest_text = max(references, key=len)
-            if len(prediction) * len(longest_text) <= most:
-                continue  # no word is shorter than a letter
-            words, longest = count_words(prediction), count_words(longest_text)
-            if words * longest > most:
+            longest = max(references, key=len)
+            if len(prediction) * len(longest) <= max_cells:
+                continue  # a text has at most as many words as characters
+            words, reference_words = count_words(prediction), count_words(longest)
+            if words * reference_words > max_cells:
                 raise DataError(
                     f"{metric} compares every word of a prediction with every word of "
                     f"its reference; example {index} (counted from 0) has {words:,} "
-                    f"and {longest:,}. Expected shorter texts: are line ends missing?"
+                    f"and {reference_words:,}. Expected shorter texts: are line ends "
+                    "missing?"
                 )
 
     def map(self, change: Callable[[str], str]) -> "Outputs":
-        """Every text changed, such as normalised."""
+        """Returns the same outputs with `change` applied to every text."""
         return Outputs(
             tuple(map(change, self.predictions)),
-            tuple(tuple(map(change, several)) for several in self.references),
+            tuple(tuple(map(change, texts)) for texts in self.references),
             None if self.sources is None else tuple(map(change, self.sources)),
         )
 
     def replace_predictions(self, predictions: Sequence[str]) -> "Outputs":
-        """Other answers to the same examples, such as a baseline's."""
+        """Returns other predictions, such as a baseline's, for the same examples."""
         return dataclasses.replace(self, predictions=tuple(predictions))
+
+
+def _invalid_references(index: int, references: Sequence[str]) -> DataError:
+    return DataError(
+        f"The references of example {index} (counted from 0) are {references!r}; "
+        "expected a list of at least one text."
+    )

@@ -1,8 +1,8 @@
-"""SARI in its variants: sources, predictions and references in, scores out.
+"""SARI in six variants, one for each program that computes it differently.
 
-SARI asks of every n-gram, n from 1 to 4, what became of it: was it kept, added or
-deleted, and did the references do the same (Xu et al. 2016). The programs that compute
-it agree on that alone, and their numbers lie many points apart.
+SARI compares, for n-grams of 1 to 4 tokens, which n-grams of the source a prediction
+keeps, adds and deletes with those that the references keep, add and delete (Xu et al.
+2016). The programs agree on nothing more, and their values differ by many points.
 """
 
 import dataclasses
@@ -17,10 +17,10 @@ from sacrebleu.tokenizers import tokenizer_13a
 
 from bertgen_jax import errors
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.metrics import measurement
-from bertgen_jax.metrics.measurement import Measurement
-from bertgen_jax.metrics.ngrams import ngrams
+from bertgen_jax.metrics import metric_value
+from bertgen_jax.metrics.metric_value import MetricValue
 from bertgen_jax.metrics.outputs import Outputs
+from bertgen_jax.metrics.text import ngrams
 from bertgen_jax.normalization import SEPARATOR
 
 ORDERS = 4
@@ -41,22 +41,23 @@ _ZEROS = itertools.repeat(0)
 
 @dataclasses.dataclass(frozen=True)
 class _Variant:
-    """What one program does.
+    """How one program computes SARI.
 
     Attributes:
-      is_multiset: whether an n-gram that stands twice in a text counts twice.
-      counting: how a share is taken over n-grams, see `operation_counts`.
+      is_multiset: whether an n-gram that occurs twice in a text counts twice.
+      counting: how precision and recall are taken over n-grams, see `operation_counts`.
       beta: of the F score of deletions; 0 is their precision alone.
-      nothing: what a quotient 0/0 counts as.
-      of_corpus: whether counts are summed over the examples, or scores averaged.
-      has_betas: whether another beta is known as SARI.
-      lowercase, separators, tokenization: of the texts.
+      empty_quotient: the value of a quotient 0/0.
+      tokenization, lowercase, separators: how texts are prepared.
+      of_corpus: whether counts are summed over the examples; if not, the scores of
+        examples are averaged.
+      has_betas: whether values with another beta are also called SARI.
     """
 
     is_multiset: bool
     counting: Counting
     beta: int
-    nothing: int
+    empty_quotient: int
     tokenization: Tokenization
     lowercase: bool = True
     separators: Separators = "kept"
@@ -68,7 +69,7 @@ _LASERTAGGER = _Variant(
     is_multiset=False,
     counting="sums",
     beta=1,
-    nothing=1,
+    empty_quotient=1,
     tokenization="blanks",
     separators="removed",
     has_betas=True,
@@ -77,40 +78,40 @@ _ORIGINAL = _Variant(
     is_multiset=True,
     counting="ratios",
     beta=0,
-    nothing=0,
+    empty_quotient=0,
     tokenization="single-blanks",
 )
 _EASSE = _Variant(
     is_multiset=True,
     counting="sums",
     beta=1,
-    nothing=0,
+    empty_quotient=0,
     tokenization="13a",
     of_corpus=True,
 )
 VARIANTS: Mapping[str, _Variant] = {
-    # LaserTagger's score_lib.py: most likely what the paper reports.
+    # score_lib.py of LaserTagger: most likely what the paper reports.
     "lasertagger": _LASERTAGGER,
-    # tensor2tensor's sari_hook.py as it is, which the paper's footnote names.
+    # sari_hook.py of tensor2tensor, which the paper's footnote names.
     "tensor2tensor": dataclasses.replace(
         _LASERTAGGER, beta=0, lowercase=False, separators="kept"
     ),
     # SARI.py by the authors of the metric, github.com/cocoxu/simplification.
     "original": _ORIGINAL,
-    # EASSE (Alva-Manchego et al. 2019), the usual one of text simplification.
+    # EASSE (Alva-Manchego et al. 2019), common in text simplification.
     "easse": _EASSE,
-    # EASSE's numbers before 2019, on texts that are tokenised and lower-cased.
+    # EASSE before 2019, for texts that are already tokenised and lower-cased.
     "easse-legacy": dataclasses.replace(
         _EASSE, tokenization="13a-but-sources", lowercase=False
     ),
-    # Hugging Face's metrics sari and wiki_split.
+    # The metrics sari and wiki_split of Hugging Face.
     "huggingface": dataclasses.replace(
-        _ORIGINAL, counting="mixed", nothing=1, tokenization="13a"
+        _ORIGINAL, counting="mixed", empty_quotient=1, tokenization="13a"
     ),
 }
 
 
-def measure(
+def compute(
     outputs: Outputs,
     variant: VariantName = "lasertagger",
     *,
@@ -119,23 +120,25 @@ def measure(
     separators: Separators | None = None,
     tokenization: Tokenization | None = None,
     name: str = "sari",
-) -> list[Measurement]:
-    """SARI and its three parts, each 0 to 100.
+) -> list[MetricValue]:
+    """Computes SARI and its three parts, each 0 to 100.
 
-    In lasertagger, tensor2tensor and huggingface an operation scores 100 where nothing
-    was to be done and nothing is; in the others 0. So three empty texts score 100 or 0
-    (8.3 in original, which finds an empty token and keeps it).
+    An operation that neither the references nor the prediction do scores 100 in
+    lasertagger, tensor2tensor and huggingface, and 0 in the others. Three empty texts
+    therefore score 100 or 0 (8.3 in original, where an empty text has an empty token).
 
     Args:
       outputs: predictions, references and sources; every reference counts.
-      variant: the program whose numbers are meant.
-      beta: 1, deletions score by F1, or 0, by precision; None is the variant's own, and
-        the only one but for lasertagger and tensor2tensor.
-      lowercase, separators, tokenization: None is the variant's own. Separators are
-        "removed", every " <::::> " is a blank, or "kept", it is a word. Tokens are
-        "blanks", separated by blanks; "single-blanks", of which two enclose an empty
-        token; "13a", sacreBLEU's; "13a-but-sources", where sources are "blanks".
-      name: of SARI; its parts are NAME_keep, NAME_add and NAME_delete.
+      variant: the program to follow, one of `VARIANTS`.
+      beta: 1, deletions score by F1; 0, by precision; None for that of the variant.
+        Only lasertagger and tensor2tensor have both.
+      lowercase: whether case is ignored; None for the variant's own.
+      separators: "removed": each " <::::> " is replaced by a space; "kept": it is a
+        token; None for the variant's own.
+      tokenization: "blanks": at whitespace; "single-blanks": at each space, so that two
+        spaces enclose an empty token; "13a": as sacreBLEU; "13a-but-sources": "13a",
+        but "blanks" for sources; None for the variant's own.
+      name: of SARI; its parts are called NAME_keep, NAME_add and NAME_delete.
 
     Raises:
       ConfigError: an unknown choice.
@@ -144,17 +147,20 @@ def measure(
     errors.check_choice("variant", variant, VARIANTS)
     settings = VARIANTS[variant]
     if beta is not None and beta != settings.beta and not settings.has_betas:
-        raise ConfigError(f"SARI {variant} is defined by beta {settings.beta} alone.")
-    given = {
+        raise ConfigError(
+            f"SARI {variant} is defined for beta {settings.beta} only; found {beta}."
+        )
+    overrides = {
         "beta": beta,
         "lowercase": lowercase,
         "separators": separators,
         "tokenization": tokenization,
     }
     settings = dataclasses.replace(
-        settings, **{key: one for key, one in given.items() if one is not None}
+        settings,
+        **{field: value for field, value in overrides.items() if value is not None},
     )
-    errors.check_choice("beta", str(settings.beta), ("0", "1"))
+    errors.check_choice("beta", settings.beta, (0, 1))
     errors.check_choice("separators", settings.separators, _SEPARATORS)
     errors.check_choice("tokenization", settings.tokenization, _TOKENIZERS)
 
@@ -174,22 +180,22 @@ def measure(
         )
     )
     names = value_names(name)
-    rules = {"beta": settings.beta, "nothing": settings.nothing}
+    rules = {"beta": settings.beta, "empty_quotient": settings.empty_quotient}
     statistics = counts.reshape(len(outputs), -1)  # [n, 48]
     if settings.of_corpus:
         return [
-            Measurement(
-                one,
+            MetricValue(
+                part_name,
                 signature,
                 statistics,
                 functools.partial(_value, column=column, **rules),
             )
-            for column, one in enumerate(names)
+            for column, part_name in enumerate(names)
         ]
     values = _values(statistics, **rules)
     return [
-        measurement.mean(one, column, signature)
-        for one, column in zip(names, values.T, strict=True)
+        metric_value.mean(part_name, column, signature)
+        for part_name, column in zip(names, values.T, strict=True)
     ]
 
 
@@ -206,139 +212,144 @@ def operation_counts(
     is_multiset: bool,
     counting: Counting,
 ) -> np.ndarray:
-    """What was done, what was to be done, and how much of the two is the same.
+    """Counts for each operation what is done, what should be done, and their overlap.
 
-    With s, c and r the counts of an n-gram in source, prediction and all m references,
-    kept is min(m s, m c), to be kept min(m s, r); deleted is max(0, m s - m c), to be
-    deleted max(0, m s - r); right is the smaller of the two (of deletions, but for
-    "sums", max(0, m s - m c - r)). Added are n-grams, once, that the source does not
-    have.
+    With s, c and r the counts of an n-gram in source, prediction and all m references:
+
+      operation  done                to be done         correctly done
+      keep       min(m s, m c)       min(m s, r)        the smaller of the two
+      delete     max(0, m s - m c)   max(0, m s - r)    the smaller of the two ("sums");
+                                                        max(0, m s - m c - r) (others)
+
+    Added n-grams are those that the source does not have; each counts once.
 
     Args:
-      sources, predictions: n texts.
-      references: for each text one or several.
-      is_multiset: whether counts are more than 0 and 1; if not, m is the number of
-        references that have n-grams at all.
-      counting: "sums", all of one kind are summed before a quotient is taken; "ratios",
-        quotients of single n-grams are; "mixed", quotients, but for the recall of what
-        is kept.
+      sources, predictions: the tokens of n texts.
+      references: for each text the tokens of one reference or several.
+      is_multiset: whether an n-gram counts as often as it occurs. If not, s, c and the
+        count in a single reference are at most 1, and m is the number of references
+        that are long enough to have n-grams of the order.
+      counting: "sums": counts are summed over the n-grams before a quotient is taken;
+        "ratios": the quotients of single n-grams are summed; "mixed": "ratios", but
+        "sums" for the recall of "keep".
 
     Returns:
-      f64[n, 4, 3, 2, 2]: of each text, for n-grams of each order, of what is kept,
-      added and deleted, for precision and recall, a part and its whole.
+      f64[n, 4, 3, 2, 2]: by text, order, operation, precision and recall, the numerator
+      and the denominator.
     """
-    found = _find(sources, predictions, references, is_multiset)
-    source, prediction, reference = found.grams
-    sizes = found.sizes
+    segments = _segments(sources, predictions, references, is_multiset)
+    source, prediction, reference = segments.grams
+    sizes = segments.sizes
     counts = np.empty((len(sizes), len(OPERATIONS), 2, 2))
 
-    in_both = found.total((prediction > 0) & (reference > 0))
-    right = sizes[:, 3] - in_both
-    added = sizes[:, 1] - found.total(prediction > 0)
-    wanted = sizes[:, 2] - found.total(reference > 0)
-    counts[:, 1] = np.stack([_pair(right, added), _pair(right, wanted)], axis=1)
+    in_both = segments.total((prediction > 0) & (reference > 0))
+    correct = sizes[:, 3] - in_both
+    added = sizes[:, 1] - segments.total(prediction > 0)
+    to_add = sizes[:, 2] - segments.total(reference > 0)
+    counts[:, 1] = np.stack([_pair(correct, added), _pair(correct, to_add)], axis=1)
 
-    voices = np.repeat(found.voices, sizes[:, 0])
-    source, prediction = voices * source, voices * prediction
+    multiples = np.repeat(segments.reference_counts, sizes[:, 0])
+    source, prediction = multiples * source, multiples * prediction
     kept, to_keep = np.minimum(source, prediction), np.minimum(source, reference)
-    gone, to_go = np.maximum(0, source - prediction), np.maximum(0, source - reference)
+    deleted = np.maximum(0, source - prediction)
+    to_delete = np.maximum(0, source - reference)
     if counting == "sums":
-        rightly_gone = np.minimum(gone, to_go)
+        correctly_deleted = np.minimum(deleted, to_delete)
     else:
-        rightly_gone = np.maximum(0, gone - reference)
-    for operation, right, *wholes in (
+        correctly_deleted = np.maximum(0, deleted - reference)
+    for operation, correct, *wholes in (
         (0, np.minimum(kept, to_keep), kept, to_keep),
-        (2, rightly_gone, gone, to_go),
+        (2, correctly_deleted, deleted, to_delete),
     ):
         for column, whole in enumerate(wholes):
             if counting == "sums" or (counting == "mixed" and column == 1):
-                pair = _pair(found.total(right), found.total(whole))
+                pair = _pair(segments.total(correct), segments.total(whole))
             else:
-                shares = _quotients(right, whole, nothing=0)
-                pair = _pair(found.total(shares), found.total(whole > 0))
+                shares = _quotients(correct, whole, empty_quotient=0)
+                pair = _pair(segments.total(shares), segments.total(whole > 0))
             counts[:, operation, column] = pair
     return counts.reshape(len(sources), ORDERS, len(OPERATIONS), 2, 2)
 
 
-def operation_scores(counts: np.ndarray, *, beta: int, nothing: int) -> np.ndarray:
-    """The scores 0 to 1 of what is kept, added and deleted.
+def operation_scores(
+    counts: np.ndarray, *, beta: int, empty_quotient: int
+) -> np.ndarray:
+    """Returns the scores, 0 to 1, of keeping, adding and deleting.
 
     Args:
-      counts: f64[..., 3, 2, 2], of `operation_counts` or summed.
+      counts: f64[..., 3, 2, 2], of `operation_counts` or sums of them.
       beta: of the F score of deletions, 0 or 1.
-      nothing: what 0/0 counts as.
+      empty_quotient: the value of 0/0.
 
     Returns:
       f64[..., 3]: F scores; 0 where precision or recall is 0.
     """
-    shares = _quotients(counts[..., 0], counts[..., 1], nothing)
+    shares = _quotients(counts[..., 0], counts[..., 1], empty_quotient)
     precision, recall = shares[..., 0], shares[..., 1]
-    scores = _quotients(2 * precision * recall, precision + recall, nothing=0)
+    scores = _quotients(2 * precision * recall, precision + recall, 0)
     if beta == 0:
         scores[..., 2] = precision[..., 2]
     return scores
 
 
 @dataclasses.dataclass(frozen=True)
-class _Found:
-    """The n-grams of some texts; a segment is those of one text and one order.
+class _Segments:
+    """Counts of n-grams; a segment holds the n-grams of one example and one order.
 
     Attributes:
-      grams: f64[3, G], of every distinct n-gram of a source, in the order of segments,
-        the counts in source, prediction and all references.
-      sizes: i64[segments, 4], how many distinct n-grams source, prediction and
-        references have, and prediction and references in common.
-      voices: i64[segments], how many references count.
+      grams: f64[3, G], the counts of each distinct n-gram of a source in the source, in
+        the prediction and in all references, segment by segment.
+      sizes: i64[segments, 4], the numbers of distinct n-grams of the source, of the
+        prediction, of the references, and of prediction and references in common.
+      reference_counts: i64[segments], the number of references that count.
     """
 
     grams: np.ndarray
     sizes: np.ndarray
-    voices: np.ndarray
+    reference_counts: np.ndarray
 
     def total(self, values: np.ndarray) -> np.ndarray:
-        """Sums of values [G] over segments: f64[segments]."""
+        """Sums values [G] by segment: f64[segments]."""
         segments = np.repeat(np.arange(len(self.sizes)), self.sizes[:, 0])
         return np.bincount(segments, values, minlength=len(self.sizes))
 
 
-def _find(
+def _segments(
     sources: Sequence[Tokens],
     predictions: Sequence[Tokens],
     references: Sequence[Sequence[Tokens]],
     is_multiset: bool,
-) -> _Found:
+) -> _Segments:
     count = Counter if is_multiset else _count_once
     grams: tuple[list[int], ...] = ([], [], [])
-    sizes, voices = [], []
-    for source, prediction, several in zip(
-        sources, predictions, references, strict=True
-    ):
+    sizes, reference_counts = [], []
+    for source, prediction, texts in zip(sources, predictions, references, strict=True):
         for order in range(1, ORDERS + 1):
-            own = count(ngrams(source, order))
+            original = count(ngrams(source, order))
             predicted = count(ngrams(prediction, order))
-            wanted = _count_all([ngrams(one, order) for one in several], is_multiset)
-            grams[0].extend(own.values())
-            grams[1].extend(map(predicted.get, own, _ZEROS))
-            grams[2].extend(map(wanted.get, own, _ZEROS))
+            wanted = _count_all([ngrams(text, order) for text in texts], is_multiset)
+            grams[0].extend(original.values())
+            grams[1].extend(map(predicted.get, original, _ZEROS))
+            grams[2].extend(map(wanted.get, original, _ZEROS))
             shared = len(predicted.keys() & wanted.keys())
-            sizes.append((len(own), len(predicted), len(wanted), shared))
-            # A reference too short to have n-grams of this order has no say in sets.
-            voices.append(
-                len(several)
-                if is_multiset
-                else sum(len(one) >= order for one in several) or 1
-            )
-    return _Found(np.array(grams, np.float64), np.array(sizes), np.array(voices))
+            sizes.append((len(original), len(predicted), len(wanted), shared))
+            # In sets a reference too short for n-grams of this order does not count.
+            long_enough = sum(len(text) >= order for text in texts) or 1
+            reference_counts.append(len(texts) if is_multiset else long_enough)
+    return _Segments(
+        np.array(grams, np.float64), np.array(sizes), np.array(reference_counts)
+    )
 
 
 def _count_once(grams: Iterable[Hashable]) -> dict[Hashable, int]:
+    """Counts every distinct n-gram as 1."""
     return dict.fromkeys(grams, 1)
 
 
 def _count_all(
     texts: Sequence[Iterable[Hashable]], is_multiset: bool
 ) -> dict[Hashable, int]:
-    """Counts over all texts; of sets, in how many texts an n-gram stands."""
+    """Counts n-grams over all texts; if sets, the texts that have each n-gram."""
     if is_multiset:
         return Counter(itertools.chain.from_iterable(texts))
     if len(texts) == 1:
@@ -350,21 +361,27 @@ def _pair(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.stack([part, whole], axis=-1)
 
 
-def _quotients(parts: np.ndarray, wholes: np.ndarray, nothing: float) -> np.ndarray:
-    empty = np.full_like(parts, nothing)
-    return np.divide(parts, wholes, out=empty, where=wholes != 0)
+def _quotients(
+    parts: np.ndarray, wholes: np.ndarray, empty_quotient: float
+) -> np.ndarray:
+    quotients = np.full_like(parts, empty_quotient)
+    return np.divide(parts, wholes, out=quotients, where=wholes != 0)
 
 
-def _values(statistics: np.ndarray, beta: int, nothing: int) -> np.ndarray:
-    """Counts f64[..., 48] to SARI and its parts f64[..., 4], 0 to 100."""
+def _values(statistics: np.ndarray, beta: int, empty_quotient: int) -> np.ndarray:
+    """Maps counts f64[..., 48] to SARI and its parts f64[..., 4], 0 to 100."""
     shape = (*statistics.shape[:-1], ORDERS, len(OPERATIONS), 2, 2)
-    scores = operation_scores(statistics.reshape(shape), beta=beta, nothing=nothing)
+    scores = operation_scores(
+        statistics.reshape(shape), beta=beta, empty_quotient=empty_quotient
+    )
     parts = 100 * scores.mean(axis=-2)  # over the orders
     return np.concatenate([parts.mean(axis=-1, keepdims=True), parts], axis=-1)
 
 
-def _value(statistics: np.ndarray, column: int, beta: int, nothing: int) -> np.ndarray:
-    return _values(statistics, beta, nothing)[..., column]
+def _value(
+    statistics: np.ndarray, column: int, beta: int, empty_quotient: int
+) -> np.ndarray:
+    return _values(statistics, beta, empty_quotient)[..., column]
 
 
 def _tokens(
@@ -372,7 +389,7 @@ def _tokens(
 ) -> tuple[list[Tokens], list[Tokens], list[list[Tokens]]]:
     split, split_source = _TOKENIZERS[settings.tokenization]
 
-    def prepared(text: str) -> str:
+    def prepare(text: str) -> str:
         if settings.lowercase:
             text = text.lower()
         if settings.separators == "removed":
@@ -380,9 +397,9 @@ def _tokens(
         return text
 
     return (
-        [split_source(prepared(one)) for one in outputs.known_sources("SARI")],
-        [split(prepared(one)) for one in outputs.predictions],
-        [[split(prepared(one)) for one in several] for several in outputs.references],
+        [split_source(prepare(text)) for text in outputs.known_sources("SARI")],
+        [split(prepare(text)) for text in outputs.predictions],
+        [[split(prepare(text)) for text in texts] for texts in outputs.references],
     )
 
 
@@ -395,7 +412,7 @@ def _split_single_blanks(text: str) -> list[str]:
 
 
 _TOKENIZER_13A = tokenizer_13a.Tokenizer13a()
-# How to split predictions and references, and how sources.
+# How to split predictions and references, and how to split sources.
 _TOKENIZERS: Mapping[str, tuple[Callable[[str], Tokens], Callable[[str], Tokens]]] = {
     "blanks": (str.split, str.split),
     "single-blanks": (_split_single_blanks, _split_single_blanks),

@@ -1,4 +1,4 @@
-"""Readers of the shared real data and of the scores that it should get."""
+"""Fixtures that read the shared real data and its expected scores."""
 
 import gzip
 import json
@@ -36,9 +36,9 @@ def cases(read_json):
 
 @pytest.fixture
 def simplification(read_rows, read_json):
-    """Fourteen systems on ASSET or TurkCorpus: sources, references, systems.
+    """Reads sources, references and fourteen systems of ASSET or TurkCorpus.
 
-    A system is its name, its outputs, and what they score.
+    A system is a tuple of its name, its outputs and their scores.
     """
 
     def read(corpus):
@@ -50,17 +50,17 @@ def simplification(read_rows, read_json):
             if key.startswith("computed") and key != "computed legacy"
         )
         systems = [
-            (one["system"], one["outputs"], golden[key][one["system"]])
-            for one in read_rows("asset/test.outputs.jsonl.gz")
+            (row["system"], row["outputs"], golden[key][row["system"]])
+            for row in read_rows("asset/test.outputs.jsonl.gz")
         ]
         assert len(systems) == len(golden[key]) == 14
-        return [one["orig"] for one in rows], [one["refs"] for one in rows], systems
+        return [row["orig"] for row in rows], [row["refs"] for row in rows], systems
 
     return read
 
 
 @pytest.fixture
 def published_on_asset(read_json):
-    """BLEU and SARI that EASSE printed, by system."""
+    """The [BLEU, SARI] that EASSE printed for each system."""
     golden = read_json("asset/golden.json")
     return golden["published (EASSE numbers on ASSET test: [BLEU, SARI])"]

@@ -1,4 +1,4 @@
-"""BLEU against the programs whose numbers it gives, and what is done with odd input."""
+"""BLEU against the programs that it follows."""
 
 import itertools
 import math
@@ -15,17 +15,13 @@ from bertgen_jax.metrics.bootstrap import Resamples
 from bertgen_jax.metrics.outputs import Outputs
 
 
-def measured(predictions, references, measure=bleu.measure, **options):
-    (found,) = measure(Outputs.of(predictions, references), **options)
-    return found
+def metric_of(predictions, references, compute=bleu.compute, **options):
+    (metric,) = compute(Outputs.of(predictions, references), **options)
+    return metric
 
 
-def value(predictions, references, measure=bleu.measure, **options):
-    return measured(predictions, references, measure, **options).value
-
-
-def of_counts(rows, value_of):
-    return float(value_of(np.sum([bleu.counts(*row) for row in rows], axis=0)))
+def value(predictions, references, compute=bleu.compute, **options):
+    return metric_of(predictions, references, compute, **options).value
 
 
 @pytest.fixture
@@ -57,13 +53,13 @@ def random_texts(seed=0, count=40):
 
     references = [[text() for _ in range(random.integers(1, 4))] for _ in range(count)]
     predictions = [
-        several[-1] if random.random() < 0.3 else text() for several in references
+        texts[-1] if random.random() < 0.3 else text() for texts in references
     ]
     return predictions, references
 
 
-# Our names of choices, and sacreBLEU's.
-SPELLINGS = {
+# The arguments of sacreBLEU for our arguments.
+SACREBLEU_ARGUMENTS = {
     "lowercase": "lowercase",
     "tokenization": "tokenize",
     "smoothing": "smooth_method",
@@ -87,18 +83,20 @@ SPELLINGS = {
         {"tokenization": "zh", "orders": 6},
     ],
 )
-def test_the_scores_are_those_of_sacrebleu_itself(seed, options):
+def test_values_and_signatures_equal_those_of_sacrebleu(seed, options):
     predictions, references = random_texts(seed)
-    found = measured(predictions, references, **options)
-    metric = sacrebleu.BLEU(**{SPELLINGS[key]: one for key, one in options.items()})
+    ours = metric_of(predictions, references, **options)
+    metric = sacrebleu.BLEU(
+        **{SACREBLEU_ARGUMENTS[name]: option for name, option in options.items()}
+    )
     streams = list(itertools.zip_longest(*references))
     expected = metric.corpus_score(predictions, streams)
     assert expected.score > 0
-    assert found.value == pytest.approx(expected.score, rel=1e-12)
-    signature = found.signature.partition("|orders:")[0]
+    assert ours.value == pytest.approx(expected.score, rel=1e-12)
+    signature = ours.signature.partition("|orders:")[0]
     assert signature == str(metric.get_signature())
-    for row, score in enumerate(found.per_example):
-        counts = found.statistics[row].tolist()
+    for row, score in enumerate(ours.per_example):
+        counts = ours.statistics[row].tolist()
         alone = metric._compute_score_from_stats(counts).score
         assert score == pytest.approx(alone, rel=1e-12, abs=1e-300)
 
@@ -112,39 +110,39 @@ def test_three_sentences_of_sacrebleu(three):
         "smoothing none": {"smoothing": "none"},
     }
     for key, options in expected.items():
-        found = value(predictions, references, **options)
-        assert found == pytest.approx(golden[key], abs=1e-6)
+        actual = value(predictions, references, **options)
+        assert actual == pytest.approx(golden[key], abs=1e-6)
     for orders in (1, 2, 3, 4):
-        found = value(predictions, references, orders=orders)
-        assert found == pytest.approx(golden[f"max order {orders}"], abs=0.005)
+        actual = value(predictions, references, orders=orders)
+        assert actual == pytest.approx(golden[f"max order {orders}"], abs=0.005)
     assert value(["", "", ""], references) == golden["empty hypotheses"] == 0
     computed = case["sacrebleu, computed"]
     for stream, key in enumerate(("first stream only", "second stream only")):
-        alone = [[several[stream]] for several in references]
+        alone = [[texts[stream]] for texts in references]
         assert value(predictions, alone) == pytest.approx(computed[key], rel=1e-9)
 
 
 def test_three_sentences_of_nltk(three):
     predictions, references, case = three
     expected = case["nltk_style, blanks as tokens"]
-    found = value(predictions, references, bleu.measure_nltk)
-    assert found == pytest.approx(expected, rel=1e-9)
+    actual = value(predictions, references, bleu.compute_nltk)
+    assert actual == pytest.approx(expected, rel=1e-9)
 
 
-def test_effective_order_leaves_out_what_is_too_long(cases):
+def test_effective_order_leaves_out_orders_without_ngrams(cases):
     for case in cases["bleu"]["effective order (scale 0 to 1)"]:
-        found = value(
+        actual = value(
             [case["hypothesis"]],
             [[case["reference"]]],
             effective_order=True,
             smoothing="floor",
             smoothing_value=0.01,
         )
-        assert found == pytest.approx(100 * case["bleu"], rel=1e-12)
+        assert actual == pytest.approx(100 * case["bleu"], rel=1e-12)
     assert value(["a test"], [["a test"]]) == 0
 
 
-def test_a_score_is_made_of_counts(cases):
+def test_values_are_computed_from_counts(cases):
     case = cases["bleu"]["from counts"]
     sums = np.array([*case["lengths"], *case["matches"], *case["totals"]], float)
     for value_of in (bleu.sacrebleu_value, bleu.tfmodels_value, bleu.nltk_value):
@@ -161,10 +159,10 @@ def test_sentence_scores_with_effective_order(cases):
         "add-k 1, 13a": {"smoothing": "add-k", "smoothing_value": 1},
         "exp, no tokenisation": {"tokenization": "none"},
     }.items():
-        found = value(
+        actual = value(
             [case["hypothesis"]], [[case["reference"]]], effective_order=True, **options
         )
-        assert found == pytest.approx(case[key], abs=1e-3)
+        assert actual == pytest.approx(case[key], abs=1e-3)
 
 
 def test_tokens_of_tf_models(cases):
@@ -180,27 +178,31 @@ def test_small_corpora_of_tensor2tensor(cases):
             [text.split() if isinstance(text, str) else text for text in case[side]]
             for side in ("hypotheses", "references")
         ]
-        rows = [(own, [other]) for own, other in zip(*texts, strict=True)]
-        found = of_counts(rows, bleu.tfmodels_value)
-        assert found == pytest.approx(100 * case["bleu"], abs=0.1)
+        rows = [
+            (prediction, [reference])
+            for prediction, reference in zip(*texts, strict=True)
+        ]
+        sums = np.sum([bleu.counts(*row) for row in rows], axis=0)
+        assert float(bleu.tfmodels_value(sums)) == pytest.approx(
+            100 * case["bleu"], abs=0.1
+        )
 
 
 def test_a_file_of_tf_models(cases):
     case = cases["bleu"]["TF Models file score"]
-    references = [[one] for one in case["references"]]
+    references = [[text] for text in case["references"]]
     for lowercase, key in ((True, "uncased"), (False, "cased")):
-        found = value(
-            case["hypotheses"], references, bleu.measure_tfmodels, lowercase=lowercase
+        actual = value(
+            case["hypotheses"], references, bleu.compute_tfmodels, lowercase=lowercase
         )
-        assert found == pytest.approx(case[key], rel=1e-12)
+        assert actual == pytest.approx(case[key], rel=1e-12)
     nothing_matches = ["Dog", "Cat"], [["Testing"], ["more tests!"]]
-    found = value(*nothing_matches, bleu.measure_tfmodels)
-    assert found == pytest.approx(26.01, abs=0.005)
+    actual = value(*nothing_matches, bleu.compute_tfmodels)
+    assert actual == pytest.approx(26.01, abs=0.005)
     assert value(*nothing_matches, tokenization="intl", lowercase=True) == 0
 
 
 def test_a_pair_of_tf_models():
-    # reference/paper.md, section 10.4.
     references = [
         ["The boat, built in 1950, sank near the port."],
         ["Nobody was hurt in the accident."],
@@ -210,27 +212,27 @@ def test_a_pair_of_tf_models():
         "Nobody was hurt in that accident.",
     ]
     for lowercase, expected in ((True, 48.265162), (False, 46.374412)):
-        found = value(
-            predictions, references, bleu.measure_tfmodels, lowercase=lowercase
+        actual = value(
+            predictions, references, bleu.compute_tfmodels, lowercase=lowercase
         )
-        assert found == pytest.approx(expected, abs=1e-6)
+        assert actual == pytest.approx(expected, abs=1e-6)
 
 
-def test_quotes_of_unicode_are_those_of_ascii_where_asked_for():
+def test_unicode_quotes_can_be_replaced_by_ascii():
     prediction = "“a” „b“ «c» ‘d’ ‚e‘ f"
     reference = '"a" "b" "c" \'d\' \'e\' f'
-    assert value([prediction], [[reference]], bleu.measure_tfmodels) == pytest.approx(
+    assert value([prediction], [[reference]], bleu.compute_tfmodels) == pytest.approx(
         100
     )
-    kept = value([prediction], [[reference]], bleu.measure_tfmodels, quotes="kept")
+    kept = value([prediction], [[reference]], bleu.compute_tfmodels, quotes="kept")
     assert kept < 50
 
 
-def test_tf_models_knows_the_first_reference_only():
-    found = measured(["a b c d"], [["a b x d", "a b c d"]], bleu.measure_tfmodels)
-    alone = measured(["a b c d"], [["a b x d"]], bleu.measure_tfmodels)
-    assert found.value == alone.value
-    assert found.signature == (
+def test_tf_models_counts_the_first_reference_only():
+    metric = metric_of(["a b c d"], [["a b x d", "a b c d"]], bleu.compute_tfmodels)
+    alone = metric_of(["a b c d"], [["a b x d"]], bleu.compute_tfmodels)
+    assert metric.value == alone.value
+    assert metric.signature == (
         "nrefs:first|case:lc|quotes:ascii|tok:tfmodels|smooth:exp"
     )
     assert alone.signature.startswith("nrefs:1|")
@@ -241,38 +243,38 @@ def test_wikisplit_bleu(cases):
     references = [
         line.split("\t") for line in case["gold (tab separates alternatives)"]
     ]
-    found = measured(case["predictions"], references, bleu.measure_nltk)
-    assert found.value == pytest.approx(case["corpus"], rel=1e-12)
-    mean = found.per_example.mean()
+    metric = metric_of(case["predictions"], references, bleu.compute_nltk)
+    assert metric.value == pytest.approx(case["corpus"], rel=1e-12)
+    mean = metric.per_example.mean()
     assert mean == pytest.approx(case["mean of sentence scores"], rel=1e-12)
 
 
-def test_nltk_scores_are_those_of_nltk_itself():
+def test_values_equal_those_of_nltk():
     predictions, references = random_texts(seed=1)
-    found = measured(predictions, references, bleu.measure_nltk, separators="kept")
+    metric = metric_of(predictions, references, bleu.compute_nltk, separators="kept")
     expected = bleu_score.corpus_bleu(
-        [[one.split() for one in several] for several in references],
-        [one.split() for one in predictions],
+        [[text.split() for text in texts] for texts in references],
+        [text.split() for text in predictions],
     )
-    assert found.value == pytest.approx(100 * expected, rel=1e-12)
+    assert metric.value == pytest.approx(100 * expected, rel=1e-12)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of orders without a match
-        for row, score in enumerate(found.per_example):
+        for row, score in enumerate(metric.per_example):
             alone = bleu_score.sentence_bleu(
-                [one.split() for one in references[row]], predictions[row].split()
+                [text.split() for text in references[row]], predictions[row].split()
             )
             assert score == pytest.approx(100 * alone, rel=1e-12, abs=1e-60)
 
 
-MEASURES = [
-    bleu.measure,
-    bleu.measure_tfmodels,
-    bleu.measure_nltk,
+COMPUTE_FUNCTIONS = [
+    bleu.compute,
+    bleu.compute_tfmodels,
+    bleu.compute_nltk,
 ]
 
 
-@pytest.mark.parametrize("measure", MEASURES)
-def test_empty_texts_score_0(measure):
+@pytest.mark.parametrize("compute", COMPUTE_FUNCTIONS)
+def test_empty_texts_score_0(compute):
     for prediction, references in (
         ("", ["a b c d e"]),
         ("", [""]),
@@ -280,43 +282,43 @@ def test_empty_texts_score_0(measure):
         ("\0", [""]),
         (" \n", ["a"]),
     ):
-        found = value([prediction], [references], measure)
-        assert 0 <= found < 100
-        assert not math.isnan(found)
+        actual = value([prediction], [references], compute)
+        assert 0 <= actual < 100
+        assert not math.isnan(actual)
         if not prediction.strip():
-            assert found == 0
-    whole = value(["", "a b c d e"], [["x"], ["a b c d e"]], measure)
+            assert actual == 0
+    whole = value(["", "a b c d e"], [["x"], ["a b c d e"]], compute)
     assert 0 < whole < 100  # the brevity penalty
 
 
-@pytest.mark.parametrize("measure", MEASURES)
-def test_resamples_score_as_their_texts(measure):
+@pytest.mark.parametrize("compute", COMPUTE_FUNCTIONS)
+def test_values_of_resamples_equal_those_of_their_texts(compute):
     predictions, references = random_texts(seed=2)
-    found = measured(predictions, references, measure)
+    metric = metric_of(predictions, references, compute)
     resamples = Resamples(len(predictions), samples=5)
     for sample, score in zip(
-        resamples.counts.astype(int), resamples.values(found), strict=True
+        resamples.counts.astype(int), resamples.values(metric), strict=True
     ):
         drawn = np.repeat(np.arange(len(predictions)), sample)
         expected = value(
             [predictions[row] for row in drawn],
             [references[row] for row in drawn],
-            measure,
+            compute,
         )
         assert score == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(
-    "measure",
+    "compute",
     [
-        bleu.measure,
-        bleu.measure_nltk,
-        pytest.param(bleu.measure_tfmodels, marks=pytest.mark.slow),
+        bleu.compute,
+        bleu.compute_nltk,
+        pytest.param(bleu.compute_tfmodels, marks=pytest.mark.slow),
     ],
 )
-def test_nul_is_a_character_and_ten_megabytes_are_a_line(measure):
+def test_nul_and_lines_of_ten_megabytes_are_scored(compute):
     line = "a\0b c d " + "e" * 10_000_000
-    assert value([line], [[line]], measure) == pytest.approx(100)
+    assert value([line], [[line]], compute) == pytest.approx(100)
 
 
 def test_unknown_choices_are_refused():
@@ -330,47 +332,47 @@ def test_unknown_choices_are_refused():
     with pytest.raises(ConfigError, match="orders is 0"):
         value(*texts, orders=0)
     with pytest.raises(ConfigError, match="quotes is one of ascii, kept"):
-        value(*texts, bleu.measure_tfmodels, quotes="curly")
+        value(*texts, bleu.compute_tfmodels, quotes="curly")
     with pytest.raises(ConfigError, match="separators is one of removed, kept"):
-        value(*texts, bleu.measure_nltk, separators="stripped")
+        value(*texts, bleu.compute_nltk, separators="stripped")
 
 
-def test_names_and_signatures_tell_the_choices():
-    found = measured(["a"], [["a"]], orders=2, name="bleu2", smoothing="floor")
-    assert found.name == "bleu2"
-    assert found.signature == (
+def test_names_and_signatures_state_the_choices():
+    metric = metric_of(["a"], [["a"]], orders=2, name="bleu2", smoothing="floor")
+    assert metric.name == "bleu2"
+    assert metric.signature == (
         f"nrefs:1|case:mixed|eff:no|tok:13a|smooth:floor[0.10]"
         f"|version:{sacrebleu.__version__}|orders:2"
     )
-    several = measured(["a", "b"], [["a"], ["b", "c"]])
-    assert several.signature.startswith("nrefs:var|")
-    nltk = measured(["a", "b"], [["a"], ["b", "c"]], bleu.measure_nltk)
+    varying = metric_of(["a", "b"], [["a"], ["b", "c"]])
+    assert varying.signature.startswith("nrefs:var|")
+    nltk = metric_of(["a", "b"], [["a"], ["b", "c"]], bleu.compute_nltk)
     assert nltk.name == "bleu-nltk"
     assert nltk.signature == (
         "nrefs:var|case:mixed|separators:removed|tok:blanks|smooth:none|program:nltk"
     )
 
 
-# How the golden files call a variant, and how it is asked for.
+# The function and its options for each variant of the golden files.
 VARIANTS = {
-    "bleu_13a": (bleu.measure, {}),
-    "bleu_13a_lc": (bleu.measure, {"lowercase": True}),
-    "bleu_intl": (bleu.measure, {"tokenization": "intl"}),
-    "bleu_intl_lc": (bleu.measure, {"tokenization": "intl", "lowercase": True}),
-    "bleu_none": (bleu.measure, {"tokenization": "none"}),
-    "tfm_uncased": (bleu.measure_tfmodels, {"quotes": "kept"}),
-    "tfm_cased": (bleu.measure_tfmodels, {"quotes": "kept", "lowercase": False}),
+    "bleu_13a": (bleu.compute, {}),
+    "bleu_13a_lc": (bleu.compute, {"lowercase": True}),
+    "bleu_intl": (bleu.compute, {"tokenization": "intl"}),
+    "bleu_intl_lc": (bleu.compute, {"tokenization": "intl", "lowercase": True}),
+    "bleu_none": (bleu.compute, {"tokenization": "none"}),
+    "tfm_uncased": (bleu.compute_tfmodels, {"quotes": "kept"}),
+    "tfm_cased": (bleu.compute_tfmodels, {"quotes": "kept", "lowercase": False}),
 }
 
 
 def check(predictions, references, golden, variants=tuple(VARIANTS)):
-    """Against the values of a golden file, and the counts that they are made of."""
+    """Compares values and counts with those of a golden file."""
     for variant in set(variants) & set(golden):
-        measure, options = VARIANTS[variant]
-        found = measured(predictions, references, measure, **options)
-        assert found.value == pytest.approx(golden[variant], abs=1e-6)
+        compute, options = VARIANTS[variant]
+        metric = metric_of(predictions, references, compute, **options)
+        assert metric.value == pytest.approx(golden[variant], abs=1e-6)
         if variant == "bleu_13a":
-            assert list(found.statistics.sum(axis=0)) == [
+            assert list(metric.statistics.sum(axis=0)) == [
                 golden["sys_len"],
                 golden["ref_len"],
                 *golden["counts"],
@@ -398,7 +400,9 @@ def test_newstest2017(read_lines, read_json, system):
     ("year", "letters"), [("wmt21_en_de", "ACD"), ("wmt22_en_de", "AB")]
 )
 def test_wmt_with_several_references(read_lines, read_json, year, letters):
-    streams = {one: read_lines(f"{year}/references.{one}.de.gz") for one in letters}
+    streams = {
+        letter: read_lines(f"{year}/references.{letter}.de.gz") for letter in letters
+    }
     scores = read_json(f"{year}/golden.json")["scores"]
     assert len(scores) == {"wmt21_en_de": 4, "wmt22_en_de": 6}[year]
     for system, golden in scores.items():
@@ -406,7 +410,7 @@ def test_wmt_with_several_references(read_lines, read_json, year, letters):
         together = list(zip(*streams.values(), strict=True))
         check(predictions, together, golden["all"])
         for letter in letters:
-            # Of one reference alone what is not known from the others: time is short.
+            # Of a single reference only some variants, because time is short.
             variants = ("bleu_13a", "tfm_uncased", "tfm_cased")
             alone = [[line] for line in streams[letter]]
             check(predictions, alone, golden[letter], variants)
@@ -421,23 +425,23 @@ def test_baselines_on_wikisplit(read_lines, read_json, baseline):
         task = "wikisplit_fusion"
         rows = [(baselines.concatenate(right), left) for left, right in rows]
     predictions = [baselines.BASELINES[baseline](left) for left, _ in rows]
-    joined = [baselines.concatenate(one) for one in predictions]
+    joined = [baselines.concatenate(text) for text in predictions]
     references = [[right] for _, right in rows]
     golden = read_json("wikisplit/golden.json")["splits"][f"{task}/test/{baseline}"]
-    nltk = value(predictions, references, bleu.measure_nltk)
+    nltk = value(predictions, references, bleu.compute_nltk)
     assert nltk == pytest.approx(golden["bleu_nltk_joined_cased"], abs=1e-6)
     raw = value(predictions, references)
     assert raw == pytest.approx(golden["bleu_13a_raw"], abs=1e-6)
     blanks = value(predictions, references, tokenization="none")
     assert blanks == pytest.approx(golden["bleu_none_raw"], abs=1e-6)
-    kept = value(predictions, references, bleu.measure_nltk, separators="kept")
+    kept = value(predictions, references, bleu.compute_nltk, separators="kept")
     assert kept == pytest.approx(golden["bleu_none_raw"], abs=1e-6)
-    found = value(
+    actual = value(
         joined,
-        [[baselines.concatenate(one) for one in several] for several in references],
+        [[baselines.concatenate(text) for text in texts] for texts in references],
         tokenization="none",
     )
-    assert found == pytest.approx(golden["bleu_none_joined"], abs=1e-6)
+    assert actual == pytest.approx(golden["bleu_none_joined"], abs=1e-6)
 
 
 @pytest.mark.slow
@@ -445,8 +449,8 @@ def test_baselines_on_wikisplit(read_lines, read_json, baseline):
 def test_fourteen_systems_of_simplification(simplification, corpus):
     _, references, systems = simplification(corpus)
     for _, predictions, golden in systems:
-        found = value(predictions, references, lowercase=True)
-        assert found == pytest.approx(golden["bleu_lc_13a"], abs=1e-6)
+        actual = value(predictions, references, lowercase=True)
+        assert actual == pytest.approx(golden["bleu_lc_13a"], abs=1e-6)
 
 
 @pytest.mark.slow
@@ -455,5 +459,5 @@ def test_published_scores_of_asset(simplification, published_on_asset):
     for system, predictions, _ in systems:
         if system in published_on_asset:
             expected, _ = published_on_asset[system]
-            found = value(predictions, references, lowercase=True)
-            assert found == pytest.approx(expected, abs=0.005)
+            actual = value(predictions, references, lowercase=True)
+            assert actual == pytest.approx(expected, abs=0.005)

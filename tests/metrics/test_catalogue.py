@@ -1,10 +1,10 @@
-"""Metrics by name: all of them measure, and what cannot be is refused at once."""
+"""All metrics by name: their values, their directions, and what they need."""
 
 import numpy as np
 import pytest
 
 from bertgen_jax.errors import ConfigError, DataError
-from bertgen_jax.metrics import catalogue, measurement
+from bertgen_jax.metrics import catalogue, metric_value
 from bertgen_jax.metrics.bootstrap import Resamples
 from bertgen_jax.metrics.outputs import Outputs
 
@@ -23,58 +23,65 @@ def options(tmp_path):
 
 
 @pytest.mark.parametrize("name", catalogue.METRICS)
-def test_every_metric_measures_examples_and_resamples(name, options):
-    found = catalogue.measure([name], OUTPUTS, options)
-    assert tuple(one.name for one in found) == catalogue.METRICS[name].names
+def test_every_metric_scores_examples_and_resamples(name, options):
+    metrics = catalogue.compute([name], OUTPUTS, options)
+    assert tuple(metric.name for metric in metrics) == catalogue.METRICS[name].names
     resamples = Resamples(len(OUTPUTS), samples=50)
-    for one in found:
-        assert one.name.startswith(name)
-        assert one.statistics.shape[0] == one.per_example.shape[0] == len(OUTPUTS)
-        assert one.statistics.dtype == np.float64
-        assert np.isfinite([one.value, *one.per_example]).all()
-        assert np.isfinite(resamples.values(one)).all()
-        _, *choices = one.signature.split("|")  # ROUGE begins with its program
+    for metric in metrics:
+        assert metric.name.startswith(name)
+        assert len(metric.statistics) == len(metric.per_example) == len(OUTPUTS)
+        assert metric.statistics.dtype == np.float64
+        assert np.isfinite([metric.value, *metric.per_example]).all()
+        assert np.isfinite(resamples.values(metric)).all()
+        _, *choices = metric.signature.split("|")  # ROUGE begins with its program
         assert all(":" in choice for choice in choices)
     assert "\n" not in catalogue.METRICS[name].description
 
 
 def test_all_metrics_together_have_names_of_their_own(options):
-    found = catalogue.measure(list(catalogue.METRICS), OUTPUTS, options)
-    names = [one.name for one in found]
+    metrics = catalogue.compute(list(catalogue.METRICS), OUTPUTS, options)
+    names = [metric.name for metric in metrics]
     assert len(set(names)) == len(names)
     assert {"rouge1", "rouge155_1", "sari", "sari-easse_delete"} <= set(names)
-    assert [one.name for one in catalogue.measure(["bleu", "exact"], OUTPUTS)] == [
-        "bleu",
-        "exact",
-    ]
 
 
-def test_an_unknown_name_is_answered_by_the_nearest():
-    with pytest.raises(ConfigError, match=r"no metric 'blue'\. Did you mean 'bleu'\?"):
-        catalogue.measure(["exact", "blue"], OUTPUTS)
-    with pytest.raises(ConfigError, match=r"no metric 'xyz'\. Known are rouge, "):
-        catalogue.metric("xyz")
+def test_metrics_are_computed_in_the_given_order_and_once():
+    metrics = catalogue.compute(["exact", "bleu", "exact"], OUTPUTS)
+    assert [metric.name for metric in metrics] == ["exact", "bleu"]
 
 
-def test_what_a_metric_needs_is_asked_for_before_anything_is_measured(monkeypatch):
-    monkeypatch.setattr(measurement, "mean", None)  # whoever measures, fails
+def test_texts_are_normalized_first_and_signatures_say_so():
+    outputs = Outputs.of(["“It”"], [['"it"']])
+    (plain,) = catalogue.compute(["exact"], outputs)
+    (normalized,) = catalogue.compute(
+        ["exact"], outputs, normalization=("quotes", "lowercase")
+    )
+    assert (plain.value, normalized.value) == (0, 100)
+    assert normalized.signature == f"{plain.signature}|texts:quotes+lowercase"
+
+
+def test_an_unknown_name_is_refused_with_the_nearest_one():
+    with pytest.raises(ConfigError, match=r"found 'blue'\. Did you mean 'bleu'\?"):
+        catalogue.compute(["exact", "blue"], OUTPUTS)
+    with pytest.raises(ConfigError, match=r"metric is one of rouge, .*; found 'xyz'\."):
+        catalogue.get("xyz")
+
+
+def test_missing_inputs_are_refused_before_any_metric_is_computed(monkeypatch):
+    monkeypatch.setattr(metric_value, "mean", None)  # so that "exact" would fail
     without_sources = Outputs.of(OUTPUTS.predictions, OUTPUTS.references)
     for name, metric in catalogue.METRICS.items():
         if metric.needs_sources:
             with pytest.raises(DataError, match=f"{name} compares predictions"):
-                catalogue.measure(["exact", name], without_sources)
+                catalogue.compute(["exact", name], without_sources)
         if metric.needs_exceptions:
             with pytest.raises(ConfigError, match=f"{name} needs a list of irregular"):
-                catalogue.measure(["exact", name], OUTPUTS)
+                catalogue.compute(["exact", name], OUTPUTS)
 
 
-def test_a_metric_asked_for_twice_is_measured_once():
-    assert len(catalogue.measure(["exact", "exact"], OUTPUTS)) == 1
-
-
-def test_options_are_of_their_metric():
+def test_options_apply_to_their_metric():
     stemmed, plain = (
-        catalogue.measure(["rouge", "exact"], OUTPUTS, {"rouge": {"stemming": stem}})
+        catalogue.compute(["rouge", "exact"], OUTPUTS, {"rouge": {"stemming": stem}})
         for stem in (True, False)
     )
     assert "stem:yes" in stemmed[0].signature
@@ -92,7 +99,9 @@ def test_names_of_values_are_known_without_texts():
 
 
 def test_ter_alone_is_better_when_it_is_lower():
-    lower = [name for name, one in catalogue.METRICS.items() if one.lower_is_better]
+    lower = [
+        name for name, metric in catalogue.METRICS.items() if metric.lower_is_better
+    ]
     assert lower == ["ter"]
 
 
@@ -103,10 +112,12 @@ def test_every_value_leads_back_to_its_metric():
     assert catalogue.metric_of("loss") is None
 
 
-def test_only_what_needs_sources_fails_without(options):
+def test_metrics_that_need_no_sources_work_without_them(options):
     without_sources = Outputs.of(OUTPUTS.predictions, OUTPUTS.references)
-    names = [name for name, one in catalogue.METRICS.items() if not one.needs_sources]
-    assert catalogue.measure(names, without_sources, options)
+    names = [
+        name for name, metric in catalogue.METRICS.items() if not metric.needs_sources
+    ]
+    assert catalogue.compute(names, without_sources, options)
     for name in set(catalogue.METRICS) - set(names):
         with pytest.raises(DataError):
-            catalogue.METRICS[name].measure(without_sources)
+            catalogue.METRICS[name].compute(without_sources)

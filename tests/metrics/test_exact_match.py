@@ -1,4 +1,4 @@
-"""What equals a reference, by each normalisation, in small and in real data."""
+"""Exact match by each normalization, on small and on real data."""
 
 import numpy as np
 import pytest
@@ -8,19 +8,19 @@ from bertgen_jax.metrics import baselines, exact_match
 from bertgen_jax.metrics.outputs import Outputs
 
 
-def measured(predictions, references, **options):
-    (found,) = exact_match.measure(Outputs.of(predictions, references), **options)
-    return found
+def compute(predictions, references, **options):
+    (metric,) = exact_match.compute(Outputs.of(predictions, references), **options)
+    return metric
 
 
 def value(predictions, references, **options):
-    return measured(predictions, references, **options).value
+    return compute(predictions, references, **options).value
 
 
 def test_one_of_the_references_is_enough():
-    found = measured(["a b c", "d ef"], [["x", "a b c"], ["d e f"]])
-    assert found.value == 50
-    np.testing.assert_array_equal(found.per_example, [100, 0])
+    metric = compute(["a b c", "d ef"], [["x", "a b c"], ["d e f"]])
+    assert metric.value == 50
+    np.testing.assert_array_equal(metric.per_example, [100, 0])
 
 
 @pytest.mark.parametrize(
@@ -38,18 +38,18 @@ def test_one_of_the_references_is_enough():
         ("don't", "dont", {"huggingface"}),
     ],
 )
-def test_what_each_normalization_takes_for_equal(prediction, reference, equal):
+def test_texts_are_equal_after_normalization(prediction, reference, equal):
     for normalization in ("none", "lowercase", "huggingface"):
-        found = value([prediction], [[reference]], normalization=normalization)
-        assert found == 100 * (normalization in equal)
+        actual = value([prediction], [[reference]], normalization=normalization)
+        assert actual == 100 * (normalization in equal)
 
 
 def test_wiki_split_of_hugging_face(cases):
     case = cases["sari"]["hf_wiki_split"]
-    found = value(
+    actual = value(
         [case["prediction"]], [case["references"]], normalization="huggingface"
     )
-    assert found == case["exact"]
+    assert actual == case["exact"]
 
 
 def test_a_line_of_ten_megabytes_is_a_text():
@@ -57,10 +57,10 @@ def test_a_line_of_ten_megabytes_is_a_text():
     assert value([line], [[line]], normalization="lowercase") == 100
 
 
-def test_names_and_signatures_tell_the_choices():
-    found = measured(["a"], [["a", "b"]], normalization="lowercase", name="exact-lower")
-    assert found.name == "exact-lower"
-    assert found.signature == "nrefs:2|normalization:lowercase"
+def test_names_and_signatures_state_the_choices():
+    metric = compute(["a"], [["a", "b"]], normalization="lowercase", name="exact-lower")
+    assert metric.name == "exact-lower"
+    assert metric.signature == "nrefs:2|normalization:lowercase"
     with pytest.raises(ConfigError, match="normalization is one of none, lowercase"):
         value(["a"], [["a"]], normalization="lower")
 
@@ -89,5 +89,5 @@ def test_baselines_on_real_data(read_lines, read_json, data, split, baseline):
     golden = read_json(f"{folder}/golden.json")
     golden = golden.get("splits", golden)[f"{data}/{split}/{baseline}"]
     for normalization, key in (("none", "exact"), ("lowercase", "exact_lowercase")):
-        found = value(predictions, references, normalization=normalization)
-        assert found == pytest.approx(golden[key], abs=5e-7)
+        actual = value(predictions, references, normalization=normalization)
+        assert actual == pytest.approx(golden[key], abs=5e-7)

@@ -1,4 +1,4 @@
-"""ROUGE against published values, and what is done with odd input."""
+"""ROUGE against the rouge-score library and published values."""
 
 import gzip
 import json
@@ -13,19 +13,19 @@ from bertgen_jax.metrics.bootstrap import Resamples
 from bertgen_jax.metrics.outputs import Outputs
 
 
-def measured(predictions, references, **options):
-    found = rouge.measure(Outputs.of(predictions, references), **options)
-    return {one.name: one for one in found}
+def compute(predictions, references, **options):
+    metrics = rouge.compute(Outputs.of(predictions, references), **options)
+    return {metric.name: metric for metric in metrics}
 
 
 def values(predictions, references, **options):
-    found = measured(predictions, references, **options)
-    return {name: one.value for name, one in found.items()}
+    metrics = compute(predictions, references, **options)
+    return {name: metric.value for name, metric in metrics.items()}
 
 
 def per_example(predictions, references, **options):
-    found = measured(predictions, references, **options)
-    return {name: one.per_example for name, one in found.items()}
+    metrics = compute(predictions, references, **options)
+    return {name: metric.per_example for name, metric in metrics.items()}
 
 
 def lines_of(file):
@@ -38,7 +38,7 @@ def test_equal_texts_score_100_and_disjoint_ones_0():
     assert set(values(["a cat sat"], [["no dog ran"]]).values()) == {0.0}
 
 
-def test_line_ends_tell_rouge_lsum_from_rouge_l():
+def test_line_ends_separate_the_sentences_of_rouge_lsum():
     prediction = "the dog barked.\nthe cat sat."
     reference = "the cat sat on the mat.\nthe dog barked."
     assert values([prediction], [[reference]]) == pytest.approx(
@@ -49,7 +49,7 @@ def test_line_ends_tell_rouge_lsum_from_rouge_l():
     assert flat["rougeLsum"] == flat["rougeL"] == pytest.approx(40.0)
 
 
-def test_the_scores_are_those_of_rouge_score_itself():
+def test_values_equal_those_of_the_library():
     random = np.random.default_rng(0)
     words = ["The", "cat", "running", "runs", "a", "mats", ".", "naïve", "x-ray", "\n"]
     texts = [" ".join(random.choice(words, random.integers(0, 30))) for _ in range(120)]
@@ -65,7 +65,7 @@ def test_the_scores_are_those_of_rouge_score_itself():
                 assert f1[name][index] == 100 * expected[name].fmeasure
 
 
-def test_stemming_is_a_choice():
+def test_stemming_can_be_switched_off():
     assert values(["he was running"], [["he runs"]])["rouge1"] == pytest.approx(80.0)
     unstemmed = values(["he was running"], [["he runs"]], stemming=False)
     assert unstemmed["rouge1"] == pytest.approx(40.0)
@@ -76,13 +76,13 @@ def test_stemming_is_a_choice():
     # F1 of "a b c" with "a x c", "a b": rouge1 2/3 and 4/5, rouge2 0 and 2/3.
     [("best", 80.0, 200 / 3), ("mean", 220 / 3, 100 / 3), ("first", 200 / 3, 0.0)],
 )
-def test_several_references_count_as_told(multi_reference, rouge1, rouge2):
+def test_several_references_count_as_chosen(multi_reference, rouge1, rouge2):
     scores = values(["a b c"], [["a x c", "a b"]], multi_reference=multi_reference)
     assert scores["rouge1"] == pytest.approx(rouge1)
     assert scores["rouge2"] == pytest.approx(rouge2)
 
 
-def test_the_best_reference_is_taken_for_each_score_alone():
+def test_the_best_reference_is_taken_for_each_metric():
     reference_sets = [["a b x y", "b a d c"], ["c d"]]
     predictions = ["a b c d", "c d"]
     scorer = rouge_scorer.RougeScorer(rouge.NAMES, use_stemmer=True)
@@ -95,39 +95,45 @@ def test_the_best_reference_is_taken_for_each_score_alone():
         assert list(f1[name]) == [100 * scores[name].fmeasure for scores in expected]
 
 
-def test_a_measurement_tells_its_choices_and_its_examples():
-    found = measured(["a b", "c", ""], [["a"], ["c"], ["d"]])
-    assert list(found) == ["rouge1", "rouge2", "rougeL", "rougeLsum"]
-    one = found["rouge1"]
-    np.testing.assert_allclose(one.per_example, [200 / 3, 100, 0])
-    assert one.value == pytest.approx(np.mean(one.per_example), rel=1e-12)
-    assert one.signature == (
+def test_values_have_signatures_and_examples():
+    metrics = compute(["a b", "c", ""], [["a"], ["c"], ["d"]])
+    assert list(metrics) == ["rouge1", "rouge2", "rougeL", "rougeLsum"]
+    rouge1 = metrics["rouge1"]
+    np.testing.assert_allclose(rouge1.per_example, [200 / 3, 100, 0])
+    assert rouge1.value == pytest.approx(np.mean(rouge1.per_example), rel=1e-12)
+    assert rouge1.signature == (
         "rouge-score 0.1.2|stem:yes|sentences:newline|references:best"
     )
-    unstemmed = measured(["a"], [["a"]], stemming=False, multi_reference="mean")
+    unstemmed = compute(["a"], [["a"]], stemming=False, multi_reference="mean")
     assert "|stem:no|" in unstemmed["rougeL"].signature
     assert "|references:mean" in unstemmed["rougeL"].signature
 
 
-def test_precision_and_recall_are_told_by_their_names():
+def test_precision_and_recall_have_names_of_their_own():
     precision = values(["a b c d"], [["a b"]], quantity="precision")
     recall = values(["a b c d"], [["a b"]], quantity="recall")
     assert precision["rouge1_precision"] == 50
     assert recall["rouge1_recall"] == 100
 
 
-def test_sentences_are_split_where_asked_for():
+def test_sentences_can_be_split_within_lines():
     prediction, reference = "It rained. A dog ran.", "A dog ran. It rained."
     assert values([prediction], [[reference]])["rougeLsum"] < 100
-    found = values([prediction], [[reference]], sentence_ends="split")
-    assert found["rougeLsum"] == 100
-    assert found["rougeL"] < 100
+    split = values([prediction], [[reference]], sentence_ends="split")
+    assert split["rougeLsum"] == 100
+    assert split["rougeL"] < 100
 
 
 @pytest.mark.parametrize("prediction", ["", "\n\n", "...", "…", "日本語", "\0"])
 def test_a_prediction_without_words_scores_0(prediction):
     assert set(values([prediction], [["a reference"]]).values()) == {0.0}
     assert set(values(["a prediction"], [[prediction]]).values()) == {0.0}
+
+
+def test_texts_that_are_too_long_are_refused():
+    for text in ("word " * 6_000, "a," * 6_000):  # the second has no spaces
+        with pytest.raises(DataError, match="ROUGE compares"):
+            values([text], [[text]])
 
 
 def test_an_unknown_choice_lists_the_known_ones():
@@ -146,12 +152,12 @@ def test_irregular_forms_are_read_from_either_layout(tmp_path):
     (folder / "noun.exc").write_text("mice mouse\n")
     assert rouge.read_exceptions(lines) == rouge.read_exceptions(folder)
     outputs = Outputs.of(["mice went"], [["a mice-go"]])
-    (rouge1, *_) = rouge.measure_155(outputs, lines)
+    (rouge1, *_) = rouge.compute_155(outputs, lines)
     assert rouge1.value == pytest.approx(100 * 2 * 2 / 5)
 
 
 @pytest.mark.parametrize("content", [None, "", "one\n", b"\xff\xfe|\n"])
-def test_no_list_of_irregular_forms_is_refused(content, tmp_path):
+def test_an_invalid_list_of_irregular_forms_is_refused(content, tmp_path):
     path = tmp_path / "exceptions.txt"
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -245,12 +251,14 @@ def xsum(data_dir):
 @pytest.mark.parametrize("system", ["tconvs2s", "ptgen", "lead"])
 def test_the_published_outputs_on_xsum(xsum, system, stemming):
     outputs, golden = xsum(system)
-    found = {one.name: one for one in rouge.measure(outputs, stemming=stemming)}
+    metrics = {
+        metric.name: metric for metric in rouge.compute(outputs, stemming=stemming)
+    }
     resamples = Resamples(len(outputs))
     computed = golden["rouge_score_0.1.2"]["stem" if stemming else "nostem"]
     for name, expected in computed.items():
-        assert found[name].value == pytest.approx(expected["f"], rel=1e-6)
-        low, high = resamples.interval(found[name])
+        assert metrics[name].value == pytest.approx(expected["f"], rel=1e-6)
+        low, high = resamples.interval(metrics[name])
         width = 2 * 1.96 * expected["f_std_error"]
         assert high - low == pytest.approx(width, rel=0.1)
 
@@ -263,7 +271,7 @@ def test_rouge_1_5_5_gives_the_published_figures_of_xsum(
 ):
     outputs, golden = xsum(system)
     exceptions = data_dir / "rouge_golden" / "wordnet_exceptions.txt.gz"
-    found = rouge.measure_155(outputs, exceptions, quantity=quantity)
+    metrics = rouge.compute_155(outputs, exceptions, quantity=quantity)
     names = {
         "fmeasure": ("f", "f-score"),
         "precision": ("p", "precision"),
@@ -272,7 +280,7 @@ def test_rouge_1_5_5_gives_the_published_figures_of_xsum(
     letter, word = names[quantity]
     computed = golden["rouge155 variant of reference/metrics.md"]
     published = golden["published_rouge_1.5.5"][word]
-    for one in found[:3]:
-        name = one.name.partition("_")[0]
-        assert one.value == pytest.approx(computed[name][letter], rel=1e-6)
-        assert one.value == pytest.approx(published[name], abs=0.02)
+    for metric in metrics[:3]:
+        name = metric.name.partition("_")[0]
+        assert metric.value == pytest.approx(computed[name][letter], rel=1e-6)
+        assert metric.value == pytest.approx(published[name], abs=0.02)

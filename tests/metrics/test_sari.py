@@ -1,4 +1,4 @@
-"""SARI against what each program gives, and where nothing is to be scored."""
+"""SARI against the program of each variant, and for empty texts."""
 
 import numpy as np
 import pytest
@@ -15,14 +15,14 @@ OTHER = "an old boat sank . <::::> nobody was hurt ."
 PREDICTION = "the old boat sank . <::::> nobody was hurt near the port ."
 
 
-def measured(sources, predictions, references, *arguments, **options):
+def compute(sources, predictions, references, *arguments, **options):
     outputs = Outputs.of(predictions, references, sources)
-    return sari.measure(outputs, *arguments, **options)
+    return sari.compute(outputs, *arguments, **options)
 
 
 def values(*arguments, **options):
-    found = measured(*arguments, **options)
-    return dict(zip(PARTS, [one.value for one in found], strict=True))
+    metrics = compute(*arguments, **options)
+    return dict(zip(PARTS, [metric.value for metric in metrics], strict=True))
 
 
 def percent(scores):
@@ -31,7 +31,7 @@ def percent(scores):
 
 @pytest.mark.parametrize(
     ("prediction", "references", "separators", "beta0", "beta1", "parts"),
-    # reference/paper.md, section 10.1, by tensor2tensor's own code.
+    # Computed by tensor2tensor's own code.
     [
         (
             PREDICTION,
@@ -65,11 +65,11 @@ def percent(scores):
 def test_worked_examples(prediction, references, separators, beta0, beta1, parts):
     keep, add, *deletes = parts
     for beta, total, delete in zip((0, 1), (beta0, beta1), deletes, strict=True):
-        found = values(
+        actual = values(
             [SOURCE], [prediction], [references], beta=beta, separators=separators
         )
         expected = {"sari": total, "keep": keep, "add": add, "delete": delete}
-        assert found == pytest.approx(percent(expected), abs=6e-6)
+        assert actual == pytest.approx(percent(expected), abs=6e-6)
 
 
 def test_the_example_of_the_authors(cases):
@@ -92,17 +92,17 @@ def test_each_order_of_that_example(cases):
         counts = sari.operation_counts(
             [case["source"].lower().split()],
             [case["prediction"].lower().split()],
-            [[one.lower().split() for one in case["references"]]],
+            [[text.lower().split() for text in case["references"]]],
             is_multiset=False,
             counting="sums",
         )
         for beta in (0, 1):
-            (orders,) = sari.operation_scores(counts, beta=beta, nothing=1)
+            (orders,) = sari.operation_scores(counts, beta=beta, empty_quotient=1)
             for scores, expected in zip(
                 orders, case["per_order"][f"beta{beta}"], strict=True
             ):
-                found = dict(zip(sari.OPERATIONS, scores, strict=True))
-                assert found == pytest.approx(expected, rel=1e-9, abs=1e-10)
+                actual = dict(zip(sari.OPERATIONS, scores, strict=True))
+                assert actual == pytest.approx(expected, rel=1e-9, abs=1e-10)
 
 
 def test_tokens_may_be_ids(cases):
@@ -115,7 +115,7 @@ def test_tokens_may_be_ids(cases):
             counting="sums",
         )
         for beta in (0, 1):
-            scores = sari.operation_scores(counts, beta=beta, nothing=1)
+            scores = sari.operation_scores(counts, beta=beta, empty_quotient=1)
             assert scores.mean() == pytest.approx(case[f"beta{beta}"], rel=1e-12)
 
 
@@ -124,17 +124,17 @@ def test_a_deletion_that_was_missed_costs_nothing_under_beta_0():
         [[1, 2]], [[1, 2]], [[[1]]], is_multiset=False, counting="sums"
     )
     for beta, expected in ((0, 1.0), (1, 0.0)):
-        scores = sari.operation_scores(counts, beta=beta, nothing=1)
+        scores = sari.operation_scores(counts, beta=beta, empty_quotient=1)
         assert scores[0, 0, 2] == expected
 
 
-def test_separators_are_words_or_blanks(cases):
+def test_separators_are_kept_or_removed(cases):
     case = cases["sari"]["separators"]
     texts = [case["source"]], [case["prediction"]], [case["references"]]
     for separators, key in (("removed", "stripped"), ("kept", "kept")):
         expected = percent(case[f"beta1, separators {key}"])
-        found = values(*texts, separators=separators)
-        assert found == pytest.approx(expected, rel=1e-9)
+        actual = values(*texts, separators=separators)
+        assert actual == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_readme_of_easse(cases):
@@ -147,22 +147,22 @@ def test_the_readme_of_easse(cases):
 def test_wiki_split_of_hugging_face(cases):
     case = cases["sari"]["hf_wiki_split"]
     texts = [case["source"]], [case["prediction"]], [case["references"]]
-    found = values(*texts, variant="huggingface")["sari"]
-    assert found == pytest.approx(case["sari"], rel=1e-12)
+    actual = values(*texts, variant="huggingface")["sari"]
+    assert actual == pytest.approx(case["sari"], rel=1e-12)
 
 
 @pytest.mark.parametrize("variant", ["lasertagger", "tensor2tensor", "huggingface"])
 def test_three_equal_texts_score_100(variant):
     for beta in (0, 1) if sari.VARIANTS[variant].has_betas else (None,):
-        found = values(["a b a"], ["a b a"], [["a b a"]], variant, beta=beta)
-        assert set(found.values()) == {100.0}
+        actual = values(["a b a"], ["a b a"], [["a b a"]], variant, beta=beta)
+        assert set(actual.values()) == {100.0}
 
 
 @pytest.mark.parametrize("variant", sari.VARIANTS)
 def test_empty_texts_have_a_score(variant):
-    nothing = 100 * sari.VARIANTS[variant].nothing
+    nothing = 100 * sari.VARIANTS[variant].empty_quotient
     empty = values([""], [""], [[""]], variant)
-    if variant == "original":  # which finds an empty token, and keeps it
+    if variant == "original":  # an empty text has an empty token, which is kept
         assert empty["sari"] == pytest.approx(100 / 4 / 3)
     else:
         assert set(empty.values()) == {nothing}
@@ -171,7 +171,7 @@ def test_empty_texts_have_a_score(variant):
     assert 0 <= values([""], ["a b"], [["\0", ""]], variant)["sari"] <= 100
 
 
-def test_a_reference_too_short_for_an_order_has_no_say():
+def test_a_reference_too_short_for_an_order_does_not_count():
     alone = values(["a b c"], ["a b"], [["a b c d"]])
     among = sari.operation_counts(
         [list("abc")],
@@ -180,7 +180,7 @@ def test_a_reference_too_short_for_an_order_has_no_say():
         is_multiset=False,
         counting="sums",
     )
-    scores = sari.operation_scores(among, beta=1, nothing=1)[0]
+    scores = sari.operation_scores(among, beta=1, empty_quotient=1)[0]
     only = sari.operation_counts(
         [list("abc")],
         [list("ab")],
@@ -188,7 +188,7 @@ def test_a_reference_too_short_for_an_order_has_no_say():
         is_multiset=False,
         counting="sums",
     )
-    expected = sari.operation_scores(only, beta=1, nothing=1)[0]
+    expected = sari.operation_scores(only, beta=1, empty_quotient=1)[0]
     np.testing.assert_array_equal(scores[1:], expected[1:])
     assert 100 * expected.mean() == pytest.approx(alone["sari"])
 
@@ -200,16 +200,16 @@ def test_a_line_of_ten_megabytes_is_a_text():
 
 def test_sources_are_needed():
     with pytest.raises(DataError, match="SARI compares predictions with their sources"):
-        sari.measure(Outputs.of(["a"], [["a"]]))
+        sari.compute(Outputs.of(["a"], [["a"]]))
 
 
 def test_unknown_choices_are_refused():
     texts = ["a"], ["a"], [["a"]]
     with pytest.raises(ConfigError, match=r"found 'orginal'\. Did you mean 'original'"):
         values(*texts, "orginal")
-    with pytest.raises(ConfigError, match="beta is one of 0, 1; found '2'"):
+    with pytest.raises(ConfigError, match="beta is one of 0, 1; found 2"):
         values(*texts, beta=2)
-    with pytest.raises(ConfigError, match="SARI easse is defined by beta 1 alone"):
+    with pytest.raises(ConfigError, match="SARI easse is defined for beta 1 only"):
         values(*texts, "easse", beta=0)
     with pytest.raises(ConfigError, match="separators is one of removed, kept"):
         values(*texts, separators="stripped")
@@ -217,27 +217,27 @@ def test_unknown_choices_are_refused():
         values(*texts, tokenization="intl")
 
 
-def test_names_and_signatures_tell_the_choices():
+def test_names_and_signatures_state_the_choices():
     texts = ["a", "b"], ["a", "b"], [["a"], ["b", "c"]]
-    found = measured(*texts, beta=0, name="sari-beta0")
-    assert [one.name for one in found] == [
+    metrics = compute(*texts, beta=0, name="sari-beta0")
+    assert [metric.name for metric in metrics] == [
         "sari-beta0",
         "sari-beta0_keep",
         "sari-beta0_add",
         "sari-beta0_delete",
     ]
-    assert {one.signature for one in found} == {
+    assert {metric.signature for metric in metrics} == {
         "variant:lasertagger|nrefs:var|beta:0|case:lc|separators:removed|tok:blanks"
     }
-    (found, *_) = measured(["a"], ["a"], [["a"]], "easse-legacy")
-    assert found.signature == (
+    (metric, *_) = compute(["a"], ["a"], [["a"]], "easse-legacy")
+    assert metric.signature == (
         "variant:easse-legacy|nrefs:1|beta:1|case:mixed|separators:kept"
         "|tok:13a-but-sources"
     )
 
 
 @pytest.mark.parametrize("variant", sari.VARIANTS)
-def test_the_scores_of_a_part_are_those_of_its_texts(variant):
+def test_values_of_subsets_equal_those_of_their_texts(variant):
     texts = [
         ("a b c d e", "a b d", ["a b e", "a c d e"]),
         ("A cat , a dog .", "A cat .", ["a cat .", "A dog ."]),
@@ -246,24 +246,22 @@ def test_the_scores_of_a_part_are_those_of_its_texts(variant):
     sources, predictions, references = (
         list(column) for column in zip(*texts, strict=True)
     )
-    whole = measured(sources, predictions, references, variant)
+    whole = compute(sources, predictions, references, variant)
     for rows in ([0], [2], [1, 2, 2]):
-        part = measured(
+        part = compute(
             [sources[row] for row in rows],
             [predictions[row] for row in rows],
             [references[row] for row in rows],
             variant,
         )
-        for one, other in zip(whole, part, strict=True):
-            assert one.value_of(one.statistics[rows].sum(axis=0)) == pytest.approx(
-                other.value
-            )
-            np.testing.assert_allclose(one.per_example[rows], other.per_example)
+        for metric, of_part in zip(whole, part, strict=True):
+            sums = metric.statistics[rows].sum(axis=0)
+            assert metric.value_of(sums) == pytest.approx(of_part.value)
+            np.testing.assert_allclose(metric.per_example[rows], of_part.per_example)
     resamples = Resamples(len(texts), samples=20)
-    counts = resamples.counts.astype(int)
-    drawn = [np.repeat(np.arange(len(texts)), one) for one in counts]
-    for index, rows in enumerate(drawn):
-        part = measured(
+    for index, sample in enumerate(resamples.counts.astype(int)):
+        rows = np.repeat(np.arange(len(texts)), sample)
+        part = compute(
             [sources[row] for row in rows],
             [predictions[row] for row in rows],
             [references[row] for row in rows],
@@ -272,7 +270,7 @@ def test_the_scores_of_a_part_are_those_of_its_texts(variant):
         assert resamples.values(whole[0])[index] == pytest.approx(part[0].value)
 
 
-# What the goldens of files call a variant, and how it is asked for.
+# The options of each variant of the golden files.
 ASSET_VARIANTS = {
     "sari_easse": {"variant": "easse"},
     "sari_t2t_beta0": {"beta": 0, "tokenization": "13a"},
@@ -298,11 +296,11 @@ def test_fourteen_systems_of_simplification(simplification, corpus):
     sources, references, systems = simplification(corpus)
     for _, predictions, golden in systems:
         for variant, options in ASSET_VARIANTS.items():
-            found = values(sources, predictions, references, **options)
-            assert found["sari"] == pytest.approx(golden[variant], abs=1e-6)
+            actual = values(sources, predictions, references, **options)
+            assert actual["sari"] == pytest.approx(golden[variant], abs=1e-6)
             if variant == "sari_easse":
                 expected = {name: golden[name] for name in PARTS[1:]}
-                parts = {name: found[name] for name in expected}
+                parts = {name: actual[name] for name in expected}
                 assert parts == pytest.approx(expected, abs=1e-6)
 
 
@@ -311,9 +309,9 @@ def test_published_scores_of_asset(simplification, published_on_asset):
     for system, predictions, _ in systems:
         if system in published_on_asset:
             _, expected = published_on_asset[system]
-            found = values(sources, predictions, references, variant="easse")["sari"]
+            actual = values(sources, predictions, references, variant="easse")["sari"]
             # 34.6353 was printed as 34.63.
-            assert found == pytest.approx(expected, abs=0.006)
+            assert actual == pytest.approx(expected, abs=0.006)
 
 
 @pytest.mark.slow
@@ -334,10 +332,10 @@ def test_the_tokenised_files_of_turkcorpus(read_rows, read_json):
             (False, expected),
             (True, expected["lowercased_first"]),
         ):
-            found = values(*texts, "easse-legacy", lowercase=lowercase)
+            actual = values(*texts, "easse-legacy", lowercase=lowercase)
             parts = {name: scores[name] for name in PARTS[1:]}
             parts["sari"] = scores["sari_easse_legacy"]
-            assert found == pytest.approx(parts, abs=1e-6)
+            assert actual == pytest.approx(parts, abs=1e-6)
         if system["system"] in published:
             legacy = values(*texts, "easse-legacy")["sari"]
             assert legacy == pytest.approx(published[system["system"]], abs=0.0101)
@@ -389,9 +387,9 @@ def test_copies_of_other_corpora(read_lines, read_json, data, split):
             check(values(sources, sources, references, **options), golden[variant])
 
 
-def check(found, golden):
-    """Against all four scores, or SARI alone."""
+def check(actual, golden):
+    """Compares all four values, or SARI alone."""
     if isinstance(golden, dict):
-        assert found == pytest.approx(golden, abs=1e-6)
+        assert actual == pytest.approx(golden, abs=1e-6)
     else:
-        assert found["sari"] == pytest.approx(golden, abs=1e-6)
+        assert actual["sari"] == pytest.approx(golden, abs=1e-6)

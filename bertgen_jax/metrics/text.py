@@ -1,10 +1,11 @@
-"""Sentences of a text, and the lead baseline: text in, its first sentences out."""
+"""Splits texts into sentences, and tokens into n-grams."""
 
 import re
+from collections.abc import Hashable, Iterator, Sequence
 
-# Where a sentence may end: its mark, closing quotes or brackets, a blank.
+# Where a sentence may end: end marks, closing quotes or brackets, whitespace.
 _END = re.compile(r"""(?<![.!?…])[.!?…]+["'”’»)\]]*\s+""")
-# What stands before a "." that more often belongs to the word than ends a sentence.
+# Words after which a "." more often marks an abbreviation than the end of a sentence.
 _ABBREVIATION = re.compile(
     r"[^\W\d_](\.[^\W\d_])*"  # single letters: J. or U.S. or e.g.
     r"|al|capt|cf|col|dr|eqs?|figs?|gen|gov|hon|lt|mrs?|ms|pp|prof|rep|rev|sec|sen|sgt"
@@ -13,12 +14,20 @@ _ABBREVIATION = re.compile(
 )
 
 
-def split(text: str) -> list[str]:
-    r"""The sentences of `text`, stripped; empty ones are left out.
+def ngrams(tokens: Sequence[Hashable], order: int) -> Iterator[tuple[Hashable, ...]]:
+    """Yields the n-grams of tokens in their order, repeated ones included.
 
-    A line end is a border. So is ".", "!", "?" or "…" before a blank, unless the next
-    letter is small, in a text that has capitals, or the "." belongs to initials or one
-    of a few abbreviations:
+    ("a", "b", "c") and order 2 -> ("a", "b"), ("b", "c").
+    """
+    return zip(*(tokens[start:] for start in range(order)), strict=False)
+
+
+def split_sentences(text: str) -> list[str]:
+    r"""Returns the sentences of a text, stripped and without empty ones.
+
+    A sentence ends at each line end, and at ".", "!", "?" or "…" before whitespace.
+    There are two exceptions: the next letter is lower-case in a text that has capitals,
+    or the "." belongs to initials or to one of a few abbreviations.
 
       "It is by J. Doe et al. Who? approx. ten.\nGood." ->
       ["It is by J. Doe et al. Who? approx. ten.", "Good."]
@@ -34,11 +43,6 @@ def split(text: str) -> list[str]:
                 start = end.end()
         sentences.append(line[start:].strip())
     return [sentence for sentence in sentences if sentence]
-
-
-def lead(source: str, sentences: int = 1) -> str:
-    """The first `sentences` of `source`, one a line: the baseline called lead."""
-    return "\n".join(split(source)[:sentences])
 
 
 def _is_border(line: str, start: int, end: re.Match[str], is_cased: bool) -> bool:
