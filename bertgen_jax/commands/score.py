@@ -174,7 +174,7 @@ def run(options: argparse.Namespace) -> int:
     own = compute(outputs)
     found = scores(own, resamples)
     others = {
-        name: _compared(own, measured(rival), resamples)
+        name: _compared(own, compute(rival), resamples)
         for name, rival in rivals.items()
     }
     _show(options, len(outputs), found, others)

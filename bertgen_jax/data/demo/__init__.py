@@ -1,1 +1,1 @@
-"""The embedded corpora behind the `:demo` configs."""
+"""Corpora made by code for the `:demo` configs; `corpora.corpus` returns one."""

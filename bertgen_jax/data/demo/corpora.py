@@ -1,7 +1,7 @@
-"""Embedded corpora: names of a corpus and a split in, examples out.
+"""The embedded corpora by name.
 
 They are made by code, so that a first run needs no download, and are the same on every
-machine. No source and no reference of one split stands in another.
+machine. No source and no reference of one split occurs in another.
 """
 
 import functools
@@ -10,18 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bertgen_jax import errors
 from bertgen_jax.data.columns import Example
-from bertgen_jax.data.demo import (
-    fusions,
-    headlines,
-    highlights,
-    news,
-    splits,
-    translations,
-)
+from bertgen_jax.data.demo import fusions, headlines, news, splits, translations
 from bertgen_jax.data.demo.draw import Draw
-from bertgen_jax.errors import nearest
 
-# Made in this order, so that more training examples leave the other splits as they are.
+# Made in this order, so that the other splits do not depend on the size of "train".
 SIZES: Mapping[str, int] = {"test": 200, "validation": 200, "train": 20_000}
 
 CORPORA: Mapping[str, Callable[[Draw], Iterator[tuple[str, str]]]] = {
@@ -29,14 +21,14 @@ CORPORA: Mapping[str, Callable[[Draw], Iterator[tuple[str, str]]]] = {
     "fusions": fusions.fusions,
     "german_english": translations.german_english,
     "headlines": headlines.headlines,
-    "highlights": highlights.highlights,
-    "news": news.articles,
+    "highlights": news.highlights,
+    "news": news.news,
     "splits": splits.splits,
 }
 
 
 def corpus(name: str, split: str) -> Sequence[Example]:
-    """The examples of one split of an embedded corpus.
+    """Returns the examples of one split of an embedded corpus.
 
     Args:
       name: one of `CORPORA`.
@@ -46,17 +38,17 @@ def corpus(name: str, split: str) -> Sequence[Example]:
       Examples with ids such as "news-test-17", counted from 1.
 
     Raises:
-      DataError: there is no such corpus or split.
+      DataError: an unknown corpus or split.
     """
     if name not in CORPORA:
         raise errors.DataError(
-            f"No embedded corpus is called {name!r}.{nearest(name, CORPORA)} "
-            f"There is: {', '.join(CORPORA)}."
+            f"There is no embedded corpus {name!r}.{errors.nearest(name, CORPORA)} "
+            f"Expected one of {', '.join(CORPORA)}."
         )
     if split not in SIZES:
         raise errors.DataError(
             f"The embedded corpus {name!r} has no split {split!r}."
-            f"{nearest(split, SIZES)} Its splits are: train, validation, test."
+            f"{errors.nearest(split, SIZES)} Expected train, validation or test."
         )
     return _splits(name)[split]
 
@@ -74,7 +66,7 @@ def _splits(name: str) -> dict[str, tuple[Example, ...]]:
 
 
 def _distinct(pairs: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Leaves out pairs whose source or target has come before."""
+    """Yields the pairs whose source and target are both new."""
     seen = set()
     for source, target in pairs:
         if source not in seen and target not in seen:

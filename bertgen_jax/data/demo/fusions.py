@@ -1,17 +1,16 @@
-"""Draws in; pairs of sentences with the text that fuses them out.
+"""Pairs of sentences with the text that fuses them, as in DiscoFuse.
 
-The discourse types are those of DiscoFuse. What the sentences say decides which one is
-right: a repeated name before a profession becomes an apposition, a cause behind its
-effect takes "because", an effect behind its cause "as a result".
+The discourse types are those of DiscoFuse. The meaning of the sentences decides on the
+type: a repeated name before a profession becomes an apposition, a cause after its
+effect takes "because", and an effect after its cause takes "as a result".
 """
 
 from collections.abc import Iterator, Mapping
 
-from bertgen_jax.data.demo import lives
-from bertgen_jax.data.demo.draw import Draw
-from bertgen_jax.data.demo.fields import Fields, Tables
+from bertgen_jax.data.demo import biographies
+from bertgen_jax.data.demo.draw import Draw, Fields, Tables
 
-# By discourse type: the first sentence, the second, both fused.
+# By discourse type: the first sentence, the second sentence, and both fused.
 TYPES: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "PAIR_ANAPHORA": (
         (
@@ -127,7 +126,7 @@ TYPES: Mapping[str, tuple[tuple[str, str, str], ...]] = {
 }
 
 TABLES: Tables = {
-    **lives.TABLES,
+    **biographies.TABLES,
     "age": ("sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
     "defeat": ("came second", "finished last", "lost in the final", "withdrew"),
     "fate": (
@@ -143,7 +142,7 @@ TABLES: Tables = {
         ("very generous", "gave {count} houses to the poor of {city}"),
         ("afraid of water", "never crossed the bridge in {city}"),
     ),
-    # A hope, why it failed, and who was luckier.
+    # A hope, why it failed, and who got it instead.
     "hope": (
         (
             "applied for a post at the University of {city}",
@@ -194,8 +193,10 @@ TABLES: Tables = {
 
 def fusions(draw: Draw) -> Iterator[tuple[str, str]]:
     """Yields (two sentences, the fused text) without end; either may come twice."""
-    wordings = tuple(wording for ways in TYPES.values() for wording in ways)
+    wordings = tuple(
+        wording for type_wordings in TYPES.values() for wording in type_wordings
+    )
     while True:
         fields = Fields(draw, TABLES)
-        first, second, fused = map(fields.sentence, draw.one(wordings))
+        first, second, fused = map(fields.sentence, draw.choice(wordings))
         yield f"{first} {second}", fused

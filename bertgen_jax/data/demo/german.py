@@ -1,4 +1,4 @@
-"""German grammar in tables: words and their features in, inflected words out."""
+"""The German grammar that `translations` needs: noun phrases, verbs and word order."""
 
 import dataclasses
 from typing import Literal
@@ -7,7 +7,7 @@ Gender = Literal["m", "f", "n"]
 Case = Literal["nominative", "accusative", "dative"]
 
 _CASES: tuple[Case, ...] = ("nominative", "accusative", "dative")
-# By gender, the forms of the three cases.
+# The forms of the three cases, by gender.
 _THE = {
     "m": ("der", "den", "dem"),
     "f": ("die", "die", "der"),
@@ -22,32 +22,32 @@ _AFTER_A = {"m": ("er", "en", "en"), "f": ("e", "e", "en"), "n": ("es", "es", "e
 def noun_phrase(
     determiner: str, adjective: str, noun: str, gender: Gender, case: Case
 ) -> str:
-    """ "dem alten Lehrer".
+    """Returns an inflected noun phrase in the singular, such as "dem alten Lehrer".
 
     Args:
-      determiner: "der" or "dies", or like "ein": "ein", "mein", "unser", ...
+      determiner: "der" or "dies", or a word inflected like "ein": "mein", "unser", ...
       adjective: its stem; "" for none.
-      noun: of those that have one form in the singular.
+      noun: must have the same form in all cases.
       gender: of the noun.
-      case: of the whole.
+      case: of the phrase.
     """
-    number = _CASES.index(case)
+    index = _CASES.index(case)
     if determiner == "der":
-        first, endings = _THE[gender][number], _AFTER_THE
+        article, endings = _THE[gender][index], _AFTER_THE
     elif determiner == "dies":
-        first, endings = "dies" + _LIKE_THE[gender][number], _AFTER_THE
+        article, endings = "dies" + _LIKE_THE[gender][index], _AFTER_THE
     else:
-        first, endings = determiner + _LIKE_A[gender][number], _AFTER_A
-    inflected = adjective and adjective + endings[gender][number]
-    return " ".join(filter(None, (first, inflected, noun)))
+        article, endings = determiner + _LIKE_A[gender][index], _AFTER_A
+    inflected = adjective and adjective + endings[gender][index]
+    return " ".join(filter(None, (article, inflected, noun)))
 
 
 def relative_pronoun(gender: Gender) -> str:
-    """That of a subject: "der", "die" or "das"."""
+    """Returns the relative pronoun in the nominative: "der", "die" or "das"."""
     return _THE[gender][0]
 
 
-# Whose form a verb takes: I, you (to a friend), he, we; "Sie" takes that of "wir".
+# The person of a verb: I, you (to a friend), he, we. "Sie" takes the form of "wir".
 Form = Literal["ich", "du", "er", "wir"]
 _FORMS: tuple[Form, ...] = ("ich", "du", "er", "wir")
 _HAVE = ("habe", "hast", "hat", "haben")
@@ -56,13 +56,13 @@ _BE = ("bin", "bist", "ist", "sind")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verb:
-    """A verb, its separable prefix apart: "ab" and "holen".
+    """A German verb, such as "abholen".
 
     Attributes:
-      prefix: "" where there is none.
-      forms: of the present: "hole holst holt holen".
+      prefix: its separable prefix, "ab"; "" for none.
+      forms: its present tense without the prefix, "hole holst holt holen".
       participle: "abgeholt".
-      moves: whether its perfect is formed with "sein".
+      moves: whether it is a verb of motion, whose perfect is formed with "sein".
     """
 
     prefix: str
@@ -72,39 +72,45 @@ class Verb:
 
     @property
     def infinitive(self) -> str:
-        """ "abholen"."""
+        """The infinitive, "abholen"."""
         return self.prefix + self.forms.split()[-1]
 
     @property
     def with_zu(self) -> str:
-        """ "abzuholen", "zu kaufen"."""
+        """The infinitive with "zu", "abzuholen" or "zu kaufen"."""
         bare = self.forms.split()[-1]
         return f"{self.prefix}zu{bare}" if self.prefix else f"zu {bare}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Predicate:
-    """The verbs of a clause: the one that is inflected, and what ends the clause."""
+    """The verbs of a clause.
+
+    Attributes:
+      finite: the inflected verb, which is second in a main clause: "hat".
+      end: the words that end a main clause: "abgeholt".
+      last: all verbs, as they end a subordinate clause: "abgeholt hat".
+    """
 
     finite: str
     end: str
-    last: str  # both, as they end a subordinate clause
+    last: str
 
 
 def present(verb: Verb, form: Form) -> Predicate:
-    """ "holt ... ab", "abholt"."""
+    """Returns the present tense: "holt ... ab", "abholt"."""
     finite = _of(verb.forms, form)
     return Predicate(finite, verb.prefix, verb.prefix + finite)
 
 
 def perfect(verb: Verb, form: Form) -> Predicate:
-    """ "hat ... abgeholt", "abgeholt hat"."""
+    """Returns the perfect tense: "hat ... abgeholt", "abgeholt hat"."""
     finite = (_BE if verb.moves else _HAVE)[_FORMS.index(form)]
     return Predicate(finite, verb.participle, f"{verb.participle} {finite}")
 
 
 def modal(forms: str, verb: Verb, form: Form) -> Predicate:
-    """ "will ... abholen", "abholen will"."""
+    """Returns a modal verb with an infinitive: "will ... abholen", "abholen will"."""
     finite = _of(forms, form)
     return Predicate(finite, verb.infinitive, f"{verb.infinitive} {finite}")
 
@@ -114,17 +120,17 @@ def _of(forms: str, form: Form) -> str:
 
 
 def main_clause(first: str, predicate: Predicate, *middle: str) -> str:
-    """The finite verb is second: "gestern hat Anna den Brief gelesen"."""
+    """Puts the finite verb second: "gestern hat Anna den Brief gelesen"."""
     return _join(first, predicate.finite, *middle, predicate.end)
 
 
 def question(predicate: Predicate, *middle: str) -> str:
-    """The finite verb is first: "hat Anna den Brief gelesen"."""
+    """Puts the finite verb first: "hat Anna den Brief gelesen"."""
     return _join(predicate.finite, *middle, predicate.end)
 
 
 def subordinate_clause(first: str, predicate: Predicate, *middle: str) -> str:
-    """The finite verb is last: "weil Anna den Brief gelesen hat"."""
+    """Puts the finite verb last: "(weil) Anna den Brief gelesen hat"."""
     return _join(first, *middle, predicate.last)
 
 

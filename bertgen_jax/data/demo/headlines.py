@@ -1,19 +1,18 @@
-"""Draws in; first sentences of news articles with their headlines out.
+"""First sentences of news articles with their headlines, as in Gigaword.
 
-As in Gigaword text is in lower case, tokenised, and its digits are "#". A headline says
-in few and mostly other words what happened; who said so, and when, is left out.
+Text is lower-case and tokenised, and digits are replaced by "#". A headline says in few
+and mostly different words what happened; it leaves out who said so and when.
 """
 
 import re
 from collections.abc import Iterator
 
-from bertgen_jax.data.demo.draw import Draw
-from bertgen_jax.data.demo.fields import Fields, Tables
-from bertgen_jax.data.demo.lives import person
+from bertgen_jax.data.demo.biographies import person
+from bertgen_jax.data.demo.draw import Draw, Fields, Tables
 from bertgen_jax.data.demo.names import CITIES, COMPANIES, COUNTS, DAYS, MONTHS, TEAMS
 
-# Wordings of what happened, and the headline. Of a field with [0] and [1] the first is
-# what the sentence says, the second what the headline makes of it.
+# Two wordings of an event, and its headline. In fields with [0] and [1] the first text
+# is for the sentence and the second for the headline.
 EVENTS = (
     (
         (
@@ -173,7 +172,7 @@ EVENTS = (
     ),
 )
 
-# What ends the sentence.
+# How the sentence ends.
 ENDS = (
     "{source} said on {day} .",
     "{source} said .",
@@ -323,11 +322,11 @@ TABLES: Tables = {
 def headlines(draw: Draw) -> Iterator[tuple[str, str]]:
     """Yields (first sentence, headline) without end; either may come twice."""
     while True:
-        wordings, headline = draw.one(EVENTS)
+        wordings, headline = draw.choice(EVENTS)
         fields = Fields(draw, TABLES)
-        source = fields.fill(f"{draw.one(wordings)} , {draw.one(ENDS)}")
-        yield _plain(source), _plain(fields.fill(headline))
+        source = fields.fill(f"{draw.choice(wordings)} , {draw.choice(ENDS)}")
+        yield _as_gigaword(source), _as_gigaword(fields.fill(headline))
 
 
-def _plain(text: str) -> str:
+def _as_gigaword(text: str) -> str:
     return re.sub(r"\d", "#", text.lower())

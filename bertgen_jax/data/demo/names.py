@@ -1,4 +1,4 @@
-"""The names that demo corpora draw from: so few that training sees each of them."""
+"""Names for the demo corpora, so few that training examples contain all of them."""
 
 from bertgen_jax.data.demo.draw import Draw
 
@@ -39,12 +39,12 @@ COUNTS = ("two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 def pronoun(name: str) -> str:
-    """ "she" or "he", by the first name."""
+    """Returns "she" or "he" by the first name."""
     return "she" if name.split()[0] in WOMEN else "he"
 
 
 def people(draw: Draw, count: int) -> list[str]:
-    """Full names that share no part."""
-    firsts = draw.several(FIRST_NAMES, count)
-    lasts = draw.several(SURNAMES, count)
+    """Draws full names that have no part in common."""
+    firsts = draw.sample(FIRST_NAMES, count)
+    lasts = draw.sample(SURNAMES, count)
     return [f"{first} {last}" for first, last in zip(firsts, lasts, strict=True)]

@@ -1,9 +1,9 @@
-"""The kinds of news of the demo corpus: draws in, a `Story` out.
+"""Ten kinds of news stories, from which `news` makes articles.
 
-The facts of a story are spread over sentences that may stand in any order. Its openings
-are scenery; its asides name people, places and figures that are beside the point. The
-summary says in other words what follows from the facts: the score decides between
-"edged" and "thrashed", and paintings that turn out to be copies become "forgery".
+The facts of a story are sentences that may stand in any order. Its openings set the
+scene, and its asides name people, places and figures that do not matter. The summary
+says in other words what follows from the facts: the score decides between "edged" and
+"thrashed", and paintings that turn out to be copies become "forgery".
 """
 
 import dataclasses
@@ -26,9 +26,9 @@ class Story:
     """The parts of an article.
 
     Attributes:
-      openings: first sentences to choose one from.
-      facts: what the summary needs, in any order; one wording of each is used.
-      asides: sentences that the summary ignores; two or three are used.
+      openings: possible first sentences; one or none is used.
+      facts: the wordings of each fact that the summary needs; one of each is used.
+      asides: sentences that the summary ignores; some are used.
       summary: one sentence.
     """
 
@@ -40,10 +40,10 @@ class Story:
 
 def match(draw: Draw) -> Story:
     """A football match; the margin chooses the verb of the summary."""
-    winner, loser, third = draw.several(TEAMS, 3)
-    city, elsewhere = draw.several(CITIES, 2)
+    winner, loser, third = draw.sample(TEAMS, 3)
+    city, elsewhere = draw.sample(CITIES, 2)
     scorer, rival, coach = people(draw, 3)
-    goal = draw.one(
+    goal = draw.choice(
         (
             *("an early header", "a late header", "a penalty", "a free kick"),
             *("a long shot", "a volley", "a back-heel", "a solo run"),
@@ -72,7 +72,7 @@ def match(draw: Draw) -> Story:
                 f"It finished {score} in {city}.",
             ),
             (
-                f"The {loser} have now lost {draw.one(COUNTS)} matches in a row.",
+                f"The {loser} have now lost {draw.choice(COUNTS)} matches in a row.",
                 f"It was a bitter evening for the {loser}.",
                 f"The {loser} left the field without a word.",
             ),
@@ -80,7 +80,7 @@ def match(draw: Draw) -> Story:
         asides=(
             f"{rival} had missed a chance in the first minute.",
             f"Last year's match ended {draw.number(0, 3)}-{draw.number(0, 3)}.",
-            f"The {third} are the next opponents on {draw.one(DAYS)}.",
+            f"The {third} are the next opponents on {draw.choice(DAYS)}.",
             f"{rival} limped off with a sore knee.",
         ),
         summary=(
@@ -107,13 +107,13 @@ PROMISES = (
 def election(draw: Draw) -> Story:
     """A mayor is elected; the complaint becomes a promise."""
     winner, loser, third, expert = people(draw, 4)
-    city, elsewhere = draw.several(CITIES, 2)
-    complaint, promise = draw.one(PROMISES)
+    city, elsewhere = draw.sample(CITIES, 2)
+    complaint, promise = draw.choice(PROMISES)
     percent = draw.number(46, 67)
     return Story(
         openings=(
             "The coffee ran out at midnight and the counting went on.",
-            f"Posters still covered every lamp post on {draw.one(DAYS)}.",
+            f"Posters still covered every lamp post on {draw.choice(DAYS)}.",
             f"Nobody in {city} could remember a campaign as bitter as this one.",
             "Queues at the polling stations reached around the block.",
             f"In {elsewhere} the vote had been put off for a week.",
@@ -156,10 +156,10 @@ PRODUCTS = (
 
 def takeover(draw: Draw) -> Story:
     """A company buys another; the factory stays or goes."""
-    buyer, target, rival = draw.several(COMPANIES, 3)
-    city, elsewhere = draw.several(CITIES, 2)
+    buyer, target, rival = draw.sample(COMPANIES, 3)
+    city, elsewhere = draw.sample(CITIES, 2)
     boss, expert = people(draw, 2)
-    products, product = draw.one(PRODUCTS)
+    products, product = draw.choice(PRODUCTS)
     millions = draw.number(20, 95, 5)
     closes = draw.chance(0.5)
     if closes:
@@ -177,7 +177,7 @@ def takeover(draw: Draw) -> Story:
             "Rumours had been going round the trading floors for days.",
             f"It began with a lunch in {elsewhere} two years ago.",
             f'"This is the biggest step in our history," said {boss}.',
-            f"Trading in the shares was halted early on {draw.one(DAYS)}.",
+            f"Trading in the shares was halted early on {draw.choice(DAYS)}.",
             "The lawyers worked through the night and finished at sunrise.",
         ),
         facts=(
@@ -200,7 +200,7 @@ def takeover(draw: Draw) -> Story:
             f"{rival} had also shown interest.",
             f"{rival} once made an offer of {draw.number(2, 18)} million dollars.",
             f"{expert}, an analyst in {elsewhere}, had expected more.",
-            f"{boss} will stay on as chairman until {draw.one(MONTHS)}.",
+            f"{boss} will stay on as chairman until {draw.choice(MONTHS)}.",
         ),
         summary=(
             f"{buyer} is buying {product} maker {target} for {millions} million "
@@ -225,16 +225,16 @@ CLOSED = (
 
 def weather(draw: Draw) -> Story:
     """Bad weather, named in the summary and only described in the article."""
-    kind, signs = draw.one(WEATHER)
-    city, elsewhere = draw.several(CITIES, 2)
+    kind, signs = draw.choice(WEATHER)
+    city, elsewhere = draw.sample(CITIES, 2)
     resident, expert = people(draw, 2)
     homes = draw.number(2, 9) * 1000
-    closed = draw.one(CLOSED)
+    closed = draw.choice(CLOSED)
     return Story(
         openings=(
             f"{resident} had gone to bed early and heard nothing at all.",
             "The first call for help came at four in the morning.",
-            f"Candles were sold out within an hour on {draw.one(DAYS)}.",
+            f"Candles were sold out within an hour on {draw.choice(DAYS)}.",
             f'"I have never seen anything like it," said {resident}.',
             f"The forecast for {city} had promised a quiet night.",
         ),
@@ -252,9 +252,9 @@ def weather(draw: Draw) -> Story:
         ),
         asides=(
             f"{elsewhere} escaped with little damage.",
-            f"{expert}, an engineer, spoke of {draw.one(COUNTS)} days of repairs.",
+            f"{expert}, an engineer, spoke of {draw.choice(COUNTS)} days of repairs.",
             f"Schools in {elsewhere} stayed open.",
-            f"In {draw.one(MONTHS)} the damage had come to "
+            f"In {draw.choice(MONTHS)} the damage had come to "
             f"{draw.number(2, 9)} million dollars.",
         ),
         summary=(
@@ -287,15 +287,15 @@ ANIMALS = (
 def discovery(draw: Draw) -> Story:
     """A study of animals; the experiment is told, the summary names the ability."""
     leader, critic, student = people(draw, 3)
-    city, elsewhere = draw.several(CITIES, 2)
-    animals, others = draw.several(ANIMALS, 2)
-    experiment, ability = draw.one(FINDINGS)
+    city, elsewhere = draw.sample(CITIES, 2)
+    animals, other_animals = draw.sample(ANIMALS, 2)
+    experiment, ability = draw.choice(FINDINGS)
     return Story(
         openings=(
             "The idea was born over a cold cup of tea.",
             f"Farmers around {elsewhere} have told such stories for centuries.",
             f'"At first I thought the camera was broken," said {student}.',
-            f"The paper appeared on {draw.one(DAYS)} and was read around the world.",
+            f"The paper appeared on {draw.choice(DAYS)} and was read around the world.",
             f"Nobody in the laboratory believed {student}, a student, at first.",
         ),
         facts=(
@@ -305,15 +305,15 @@ def discovery(draw: Draw) -> Story:
             ),
             (
                 f"The team watched {draw.number(20, 90, 10)} {animals} for "
-                f"{draw.one(COUNTS)} years.",
+                f"{draw.choice(COUNTS)} years.",
                 f"Cameras followed a group of {animals} day and night.",
             ),
             (experiment,),
         ),
         asides=(
             f"{critic}, a biologist in {elsewhere}, called for more tests.",
-            f"Similar tests with {others} had failed.",
-            f"The group will turn to {others} next.",
+            f"Similar tests with {other_animals} had failed.",
+            f"The group will turn to {other_animals} next.",
             f"The project cost {draw.number(2, 9)} million dollars.",
         ),
         summary=f"A team led by {leader} in {city} found that {animals} {ability}.",
@@ -322,25 +322,25 @@ def discovery(draw: Draw) -> Story:
 
 def festival(draw: Draw) -> Story:
     """A festival that breaks its record, is called off, or moves."""
-    kind, other = draw.several(
+    kind, other_kind = draw.sample(
         (
             *("book", "cheese", "dance", "film", "flower", "food", "jazz", "kite"),
             *("lantern", "light", "poetry", "puppet"),
         ),
         2,
     )
-    city, elsewhere = draw.several(CITIES, 2)
+    city, elsewhere = draw.sample(CITIES, 2)
     organiser, guest = people(draw, 2)
-    trouble = draw.one(
+    trouble = draw.choice(
         (
             *("heavy rain", "a train strike", "a water shortage", "rising costs"),
             *("a lack of volunteers", "a fire in the hall", "a power failure"),
             *("a fuel shortage", "an outbreak of flu"),
         )
     )
-    month = draw.one(MONTHS)
+    month = draw.choice(MONTHS)
     visitors = draw.number(11, 39) * 1000
-    outcome, fact = draw.one(
+    outcome, fact = draw.choice(
         (
             (
                 f"{city} drew a record {visitors} people to its {kind} festival "
@@ -369,7 +369,7 @@ def festival(draw: Draw) -> Story:
     return Story(
         openings=(
             f"{organiser} had not slept for a week.",
-            f"The posters had been up since {draw.one(DAYS)}.",
+            f"The posters had been up since {draw.choice(DAYS)}.",
             f"Hotels in {elsewhere} had been fully booked as well.",
             f'"I could have cried," said {organiser}.',
             "The stage stood ready and the flags were out.",
@@ -387,10 +387,10 @@ def festival(draw: Draw) -> Story:
             ),
         ),
         asides=(
-            f"The {other} festival in {elsewhere} opens next week.",
+            f"The {other_kind} festival in {elsewhere} opens next week.",
             f"{guest} had been announced as guest of honour.",
             f"Last year {draw.number(2, 9) * 1000} people came.",
-            f"{guest} first performed there {draw.one(COUNTS)} years ago.",
+            f"{guest} first performed there {draw.choice(COUNTS)} years ago.",
         ),
         summary=outcome,
     )
@@ -415,10 +415,10 @@ JOBS = (
 def trial(draw: Draw) -> Story:
     """A verdict; what was done is told, the summary names the crime."""
     accused, judge, witness = people(draw, 3)
-    city, elsewhere = draw.several(CITIES, 2)
-    deed, crime = draw.one(CRIMES)
-    job = draw.one(JOBS)
-    years = draw.one(COUNTS)
+    city, elsewhere = draw.sample(CITIES, 2)
+    deed, crime = draw.choice(CRIMES)
+    job = draw.choice(JOBS)
+    years = draw.choice(COUNTS)
     if draw.chance(0.6):
         verdict = (
             f"The sentence was {years} years behind bars.",
@@ -438,7 +438,7 @@ def trial(draw: Draw) -> Story:
         openings=(
             "The public benches were full an hour before the doors closed.",
             f"Judge {judge} asked twice for silence.",
-            f"It was raining when the vans arrived on {draw.one(DAYS)}.",
+            f"It was raining when the vans arrived on {draw.choice(DAYS)}.",
             f'"I only told them what I saw," said {witness}.',
             f"Reporters had come from as far as {elsewhere}.",
         ),
@@ -455,10 +455,10 @@ def trial(draw: Draw) -> Story:
             ),
         ),
         asides=(
-            f"{witness} was questioned for {draw.one(COUNTS)} hours.",
-            f"A similar case in {elsewhere} collapsed in {draw.one(MONTHS)}.",
-            f"{witness} is a {draw.one(JOBS)} in {elsewhere}.",
-            f"Judge {judge} will retire in {draw.one(MONTHS)}.",
+            f"{witness} was questioned for {draw.choice(COUNTS)} hours.",
+            f"A similar case in {elsewhere} collapsed in {draw.choice(MONTHS)}.",
+            f"{witness} is a {draw.choice(JOBS)} in {elsewhere}.",
+            f"Judge {judge} will retire in {draw.choice(MONTHS)}.",
         ),
         summary=summary,
     )
@@ -472,10 +472,10 @@ BUILDINGS = (
 
 def opening(draw: Draw) -> Story:
     """A building opens late and dear, or early and cheap."""
-    building, other = draw.several(BUILDINGS, 2)
-    city, elsewhere = draw.several(CITIES, 2)
+    building, other_building = draw.sample(BUILDINGS, 2)
+    city, elsewhere = draw.sample(CITIES, 2)
     mayor, architect = people(draw, 2)
-    years = draw.one(COUNTS)
+    years = draw.choice(COUNTS)
     millions = draw.number(3, 40)
     if draw.chance(0.6):
         when, how = f"{years} years late", "over"
@@ -500,7 +500,7 @@ def opening(draw: Draw) -> Story:
     return Story(
         openings=(
             "The band had learned three new marches for the day.",
-            f"Children were given the day off on {draw.one(DAYS)}.",
+            f"Children were given the day off on {draw.choice(DAYS)}.",
             f'"My knees were shaking," said architect {architect}.',
             f"The scissors were borrowed from a tailor in {elsewhere}.",
             f"{architect} first drew the plans on a napkin.",
@@ -515,10 +515,11 @@ def opening(draw: Draw) -> Story:
             cost,
         ),
         asides=(
-            f"The {other} in {elsewhere} is still a hole in the ground.",
-            f"{architect} also designed the {other} in {elsewhere}.",
-            f"{elsewhere} spent {draw.number(41, 90)} million dollars on its {other}.",
-            f"Free tours are planned until {draw.one(MONTHS)}.",
+            f"The {other_building} in {elsewhere} is still a hole in the ground.",
+            f"{architect} also designed the {other_building} in {elsewhere}.",
+            f"{elsewhere} spent {draw.number(41, 90)} million dollars on its "
+            f"{other_building}.",
+            f"Free tours are planned until {draw.choice(MONTHS)}.",
         ),
         summary=(
             f"{city} opened its new {building} {when} and {millions} million dollars "
@@ -542,13 +543,13 @@ GRIEVANCES = (
 
 def strike(draw: Draw) -> Story:
     """A strike begins over a grievance, or ends with a pay rise."""
-    workers, others = draw.several(WORKERS, 2)
-    city, elsewhere = draw.several(CITIES, 2)
+    workers, other_workers = draw.sample(WORKERS, 2)
+    city, elsewhere = draw.sample(CITIES, 2)
     leader, boss = people(draw, 2)
-    span = draw.one(COUNTS)
+    span = draw.choice(COUNTS)
     percent = draw.number(3, 12)
     if draw.chance(0.5):
-        grievance, reason = draw.one(GRIEVANCES)
+        grievance, reason = draw.choice(GRIEVANCES)
         facts = (
             (
                 f"The {workers} of {city} will not turn up tomorrow.",
@@ -580,17 +581,18 @@ def strike(draw: Draw) -> Story:
     return Story(
         openings=(
             "A kettle was steaming beside the fire at the gate.",
-            f"The talks broke up long after midnight on {draw.one(DAYS)}.",
+            f"The talks broke up long after midnight on {draw.choice(DAYS)}.",
             f'"We are tired but not beaten," said {leader} of the union.',
             f"{boss} came down from the office to shake hands.",
             "Passing drivers sounded their horns.",
         ),
         facts=facts,
         asides=(
-            f"The {others} of {elsewhere} sent sandwiches.",
+            f"The {other_workers} of {elsewhere} sent sandwiches.",
             f"{boss} spoke of a difficult year for everyone.",
-            f"In {elsewhere} the {others} settled for {draw.number(1, 2)} percent.",
-            f"{leader} was elected head of the union in {draw.one(MONTHS)}.",
+            f"In {elsewhere} the {other_workers} settled for {draw.number(1, 2)} "
+            "percent.",
+            f"{leader} was elected head of the union in {draw.choice(MONTHS)}.",
         ),
         summary=summary[0].upper() + summary[1:],
     )
@@ -611,20 +613,20 @@ TRAPS = (
 
 def rescue(draw: Draw) -> Story:
     """People in danger; where they were stuck has to be inferred."""
-    count, hours, other_count = draw.several(COUNTS, 3)
-    party = draw.one(
+    count, hours, other_count = draw.sample(COUNTS, 3)
+    party = draw.choice(
         (
             *("campers", "climbers", "hikers", "pensioners", "pupils", "scouts"),
             *("students", "tourists"),
         )
     )
-    city, elsewhere = draw.several(CITIES, 2)
+    city, elsewhere = draw.sample(CITIES, 2)
     witness, doctor = people(draw, 2)
-    trouble, place, possible_rescuers = draw.one(TRAPS)
-    rescuers = draw.one(possible_rescuers)
+    trouble, place, possible_rescuers = draw.choice(TRAPS)
+    rescuers = draw.choice(possible_rescuers)
     return Story(
         openings=(
-            f"The day had begun with sunshine and sandwiches on {draw.one(DAYS)}.",
+            f"The day had begun with sunshine and sandwiches on {draw.choice(DAYS)}.",
             f"{witness} was the first to hear the shouts.",
             '"We sang to stay awake," one of them said later.',
             f"Families in {elsewhere} sat by the telephone.",
@@ -643,7 +645,7 @@ def rescue(draw: Draw) -> Story:
         ),
         asides=(
             f"{doctor}, a doctor in {elsewhere}, found nothing worse than cold hands.",
-            f"In {draw.one(MONTHS)} a party of {other_count} was less lucky.",
+            f"In {draw.choice(MONTHS)} a party of {other_count} was less lucky.",
             f"{witness} had been out looking for a lost dog.",
             f"The same thing happened to {other_count} visitors from {elsewhere}.",
         ),

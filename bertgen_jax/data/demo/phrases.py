@@ -1,4 +1,4 @@
-"""An English and German phrase book: draws in; phrases in both languages out."""
+"""Words and phrases in English and German for `translations`."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ PEOPLE_ARE: tuple[Phrase, ...] = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Things:
-    """Nouns of one kind, and adjectives that go with each."""
+    """Nouns of one kind, and adjectives that fit all of them."""
 
     nouns: tuple[Noun, ...]
     adjectives: tuple[Phrase, ...]
@@ -96,17 +96,17 @@ class Action:
     """A verb in both languages.
 
     Attributes:
-      english: "pick picks picked picking".
-      german: the same.
-      particle: "up".
-      things: what its object may be; None for people.
+      english: the four forms of the English verb, "pick picks picked picking".
+      german: the German verb.
+      particle: that follows the English verb, "up".
+      things: the possible objects; () if its objects are people.
       case: of its object.
     """
 
     english: str
     german: Verb
     particle: str = ""
-    things: tuple[Things, ...] | None = None
+    things: tuple[Things, ...] = ()
     case: Case = "accusative"
 
 
@@ -205,7 +205,7 @@ ACTIONS = (
         case="dative",
     ),
 )
-# To somebody, something.
+# Actions with a person as indirect and a thing as direct object.
 GIVING = (
     Action(
         "give gives gave giving",
@@ -223,7 +223,7 @@ GIVING = (
         things=THINGS,
     ),
 )
-# To or from a city.
+# Actions that lead to or from a city, with their prepositions.
 MOVING: tuple[tuple[Action, Phrase], ...] = (
     (
         Action(
@@ -252,14 +252,14 @@ MOVING: tuple[tuple[Action, Phrase], ...] = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Subject:
-    """Who acts.
+    """The subject of a clause.
 
     Attributes:
       phrase: "the old teacher", "der alte Lehrer".
       form: of the German verb.
       is_third: whether the English verb takes an s.
-      own: "her", "ihr"; None if it is nobody in particular.
-      pronoun: what stands for it; None as above.
+      own: its possessive, "her", "ihr"; None for neuter nouns and relative clauses.
+      pronoun: its personal pronoun; None in the same cases.
     """
 
     phrase: Phrase
@@ -269,48 +269,53 @@ class Subject:
     pronoun: Phrase | None = None
 
 
-_HE = {"own": ("his", "sein"), "pronoun": ("he", "er")}
-_SHE = {"own": ("her", "ihr"), "pronoun": ("she", "sie")}
-_OF_GENDER = {"m": _HE, "f": _SHE, "n": {}}
+_POSSESSIVES = {"m": ("his", "sein"), "f": ("her", "ihr"), "n": None}
+_PRONOUNS = {"m": ("he", "er"), "f": ("she", "sie"), "n": None}
+
+
+def _third_person(phrase: Phrase, gender: Gender) -> Subject:
+    return Subject(phrase, own=_POSSESSIVES[gender], pronoun=_PRONOUNS[gender])
+
+
 PRONOUNS = (
     Subject(("I", "ich"), "ich", False, ("my", "mein"), ("I", "ich")),
     Subject(("we", "wir"), "wir", False, ("our", "unser"), ("we", "wir")),
-    Subject(("he", "er"), **_HE),
-    Subject(("she", "sie"), **_SHE),
+    _third_person(("he", "er"), "m"),
+    _third_person(("she", "sie"), "f"),
 )
 YOU = Subject(("you", "du"), "du", False, ("your", "dein"))
 YOU_FORMAL = Subject(("you", "Sie"), "wir", False, ("your", "Ihr"))
 
 
 def subject(draw: Draw) -> Subject:
-    """A pronoun, a name or a noun."""
+    """Draws a pronoun, a name or a noun."""
     if draw.chance(0.25):
-        return draw.one(PRONOUNS)
+        return draw.choice(PRONOUNS)
     if draw.chance(0.4):
         return named(draw)
     phrase, gender = _person(draw, "nominative")
-    return Subject(phrase, **_OF_GENDER[gender])
+    return _third_person(phrase, gender)
 
 
 def named(draw: Draw) -> Subject:
-    """A friend's first name or a stranger's title."""
+    """Draws the first name of a friend, or the title and surname of a stranger."""
     if draw.chance(0.5):
-        name = draw.one(FIRST_NAMES)
-        return Subject((name, name), **(_SHE if name in WOMEN else _HE))
-    name, is_woman = draw.one(SURNAMES), draw.chance(0.5)
+        name = draw.choice(FIRST_NAMES)
+        return _third_person((name, name), "f" if name in WOMEN else "m")
+    name, is_woman = draw.choice(SURNAMES), draw.chance(0.5)
     titles = ("Mrs", "Frau") if is_woman else ("Mr", "Herr")
     english, german = (f"{title} {name}" for title in titles)
-    return Subject((english, german), **(_SHE if is_woman else _HE))
+    return _third_person((english, german), "f" if is_woman else "m")
 
 
 def somebody(draw: Draw, case: Case) -> Phrase:
-    """ "our young aunt" in one of the German cases."""
+    """Draws a person, such as "our young aunt", in a German case."""
     return _person(draw, case)[0]
 
 
 def _person(draw: Draw, case: Case) -> tuple[Phrase, Gender]:
-    determiners, nouns = draw.one(((_OURS, RELATIVES), (_ANY, STRANGERS)))
-    noun = draw.one(nouns)
+    determiners, nouns = draw.choice(((_OURS, RELATIVES), (_ANY, STRANGERS)))
+    noun = draw.choice(nouns)
     return _phrase(draw, determiners, noun, PEOPLE_ARE, case), noun[2]
 
 
@@ -319,11 +324,11 @@ _ANY = (("the", "der"), ("this", "dies"))
 
 
 def something(draw: Draw, things: tuple[Things, ...], owner: Subject) -> Phrase:
-    """ "a red coat", "her red coat", as direct objects."""
-    kind = draw.one(things)
+    """Draws a thing as direct object, such as "a red coat" or "her red coat"."""
+    kind = draw.choice(things)
     determiners = (*_ANY, ("a", "ein"), *filter(None, [owner.own]))
     return _phrase(
-        draw, determiners, draw.one(kind.nouns), kind.adjectives, "accusative"
+        draw, determiners, draw.choice(kind.nouns), kind.adjectives, "accusative"
     )
 
 
@@ -334,15 +339,15 @@ def _phrase(
     adjectives: tuple[Phrase, ...],
     case: Case,
 ) -> Phrase:
-    """Both languages' noun phrases, with or without an adjective."""
+    """Returns a noun phrase in both languages, with or without an adjective."""
     english, german, gender = noun
-    determiner = draw.one(determiners)
-    adjective = draw.one(adjectives) if draw.chance(0.6) else ("", "")
-    words = [word for word in (adjective[0], english) if word]
+    determiner = draw.choice(determiners)
+    adjective = draw.choice(adjectives) if draw.chance(0.6) else ("", "")
+    after_article = " ".join(filter(None, (adjective[0], english)))
     article = determiner[0]
-    if article == "a" and words[0][0] in "aeiou":
+    if article == "a" and after_article[0] in "aeiou":
         article = "an"
     return (
-        " ".join((article, *words)),
+        f"{article} {after_article}",
         german_lib.noun_phrase(determiner[1], adjective[1], german, gender, case),
     )

@@ -1,18 +1,17 @@
-"""Draws in; long sentences with the two sentences that say the same out.
+"""Long sentences with two shorter sentences that say the same, as in WikiSplit.
 
-As in WikiSplit the two are joined by " <::::> ". Each construction asks for rewriting:
-a subject comes back as a pronoun or a name, a participle becomes a finite verb, a
-conjunction an adverb or nothing, and some clauses change places.
+Every construction needs rewriting, not only a cut: the subject is repeated as a pronoun
+or a name, a participle becomes a finite verb, a conjunction becomes an adverb or
+disappears, and some clauses change places.
 """
 
 from collections.abc import Iterator
 
-from bertgen_jax.data.demo import lives
-from bertgen_jax.data.demo.draw import Draw
-from bertgen_jax.data.demo.fields import Fields, Tables
+from bertgen_jax.data.demo import biographies
+from bertgen_jax.data.demo.draw import Draw, Fields, Tables
 from bertgen_jax.normalization import SEPARATOR
 
-# The long sentence, the first of the two, the second.
+# The long sentence, the first part and the second part.
 CONSTRUCTIONS = (
     # Coordination.
     (
@@ -138,7 +137,7 @@ CONSTRUCTIONS = (
 )
 
 TABLES: Tables = {
-    **lives.TABLES,
+    **biographies.TABLES,
     "fate": ("abandoned", "demolished", "enlarged", "repaired", "sold"),
     "product": (
         *("bicycles", "cameras", "carpets", "clocks", "engines", "lamps", "pianos"),
@@ -149,8 +148,8 @@ TABLES: Tables = {
 
 
 def splits(draw: Draw) -> Iterator[tuple[str, str]]:
-    """Yields (sentence, its two parts) without end; either may come twice."""
+    """Yields (sentence, two parts with a separator) without end; either may repeat."""
     while True:
         fields = Fields(draw, TABLES)
-        source, *parts = map(fields.sentence, draw.one(CONSTRUCTIONS))
+        source, *parts = map(fields.sentence, draw.choice(CONSTRUCTIONS))
         yield source, f" {SEPARATOR} ".join(parts)

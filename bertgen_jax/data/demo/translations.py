@@ -1,10 +1,11 @@
-"""Draws in; everyday sentences in English and German out.
+"""Everyday sentences in English and German.
 
-The two differ in more than words: German puts the finite verb second and the rest of
-it last, all of it last in subordinate clauses, splits verbs such as "abholen", inflects
-articles and adjectives by gender and case, and addresses strangers as "Sie". Every
-sentence has one translation: "every day" and "right now" tell tenses apart that German
-does not, and whom a question addresses tells "du" from "Sie".
+The languages differ in more than words. German puts the finite verb second and the
+other verbs last, or all verbs last in subordinate clauses; it splits verbs such as
+"abholen", inflects articles and adjectives by gender and case, and addresses strangers
+as "Sie". Every sentence has one translation: "every day" and "right now" distinguish
+tenses that are the same in German, and the person addressed decides between "du" and
+"Sie".
 """
 
 import dataclasses
@@ -61,7 +62,7 @@ LATER: tuple[Phrase, ...] = (
     ("next week", "nächste Woche"),
     ("this evening", "heute Abend"),
 )
-# As English has it without and with an s, and as a question; the German forms.
+# English without and with the s of the third person, as a question; German forms.
 MODALS = (
     ("want to", "wants to", "do you want to", "will willst will wollen"),
     ("have to", "has to", "do you have to", "muss musst muss müssen"),
@@ -78,12 +79,12 @@ class Clause:
     """What a subject does, did or wants to do.
 
     Attributes:
-      subject: who.
-      verb: in English, "picked up".
-      asks: in English, "did you pick up".
-      predicate: in German.
-      rest: objects or a destination.
-      time: when.
+      subject: the subject.
+      verb: the English verb, "picked up".
+      asks: the English verb in a question, "did you pick up".
+      predicate: the German verbs.
+      rest: the objects, or the companion and the destination.
+      time: the adverb of time.
     """
 
     subject: Subject
@@ -95,68 +96,71 @@ class Clause:
 
 
 def past(draw: Draw, who: Subject) -> Clause:
-    """English past tense, German perfect."""
+    """Draws a clause in the English past tense and the German perfect."""
     action, rest = _action(draw, who)
     base, _, verb, _ = _english(action)
     predicate = german_lib.perfect(action.german, who.form)
-    return Clause(who, verb, f"did you {base}", predicate, rest, draw.one(BEFORE))
+    return Clause(who, verb, f"did you {base}", predicate, rest, draw.choice(BEFORE))
 
 
 def habit(draw: Draw, who: Subject) -> Clause:
-    """English simple present."""
+    """Draws a clause in the English simple present."""
     action, rest = _action(draw, who)
     base, third, _, _ = _english(action)
     verb = third if who.is_third else base
     predicate = german_lib.present(action.german, who.form)
-    return Clause(who, verb, f"do you {base}", predicate, rest, draw.one(ALWAYS))
+    return Clause(who, verb, f"do you {base}", predicate, rest, draw.choice(ALWAYS))
 
 
 def progress(draw: Draw, who: Subject) -> Clause:
-    """English present progressive."""
+    """Draws a clause in the English present progressive."""
     action, rest = _action(draw, who)
     *_, ing = _english(action)
     verb = {"ich": "am", "er": "is"}.get(who.form, "are")
     predicate = german_lib.present(action.german, who.form)
     return Clause(
-        who, f"{verb} {ing}", f"are you {ing}", predicate, rest, draw.one(NOW)
+        who, f"{verb} {ing}", f"are you {ing}", predicate, rest, draw.choice(NOW)
     )
 
 
 def plan(draw: Draw, who: Subject) -> Clause:
-    """Modal verbs."""
+    """Draws a clause with a modal verb."""
     action, rest = _action(draw, who)
     base, *_ = _english(action)
-    plain, third, asks, forms = draw.one(MODALS)
+    plain, third, asks, forms = draw.choice(MODALS)
     verb = third if who.is_third else plain
     predicate = german_lib.modal(forms, action.german, who.form)
     return Clause(
-        who, f"{verb} {base}", f"{asks} {base}", predicate, rest, draw.one(LATER)
+        who, f"{verb} {base}", f"{asks} {base}", predicate, rest, draw.choice(LATER)
     )
 
 
 TENSES = (past, past, habit, progress, plan)
-TIMELESS = (past, plan)  # need no time to be understood
+TIMELESS = (past, plan)  # clear without an adverb of time
 
 
 def _action(draw: Draw, who: Subject) -> tuple[Action, Phrase]:
-    """What is done, and the rest of the clause."""
+    """Draws an action and the rest of its clause."""
     if draw.chance(0.6):
-        action = draw.one(ACTIONS)
-        if action.things is None:
-            return action, somebody(draw, action.case)
-        return action, something(draw, action.things, who)
+        action = draw.choice(ACTIONS)
+        if action.things:
+            return action, something(draw, action.things, who)
+        return action, somebody(draw, action.case)
     if draw.chance(0.5):
-        action = draw.one(GIVING)
+        action = draw.choice(GIVING)
         receiver = somebody(draw, "dative")
         return action, _joined(receiver, something(draw, action.things, who))
-    action, (to, nach) = draw.one(MOVING)
-    city, stadt = draw.one(CITIES)
-    companion, begleiter = somebody(draw, "dative")
-    return action, (f"{to} {city} with {companion}", f"mit {begleiter} {nach} {stadt}")
+    action, (to, to_de) = draw.choice(MOVING)
+    city, city_de = draw.choice(CITIES)
+    companion, companion_de = somebody(draw, "dative")
+    return action, (
+        f"{to} {city} with {companion}",
+        f"mit {companion_de} {to_de} {city_de}",
+    )
 
 
 def _english(action: Action) -> list[str]:
-    """The four forms with their particle."""
+    """Returns the four forms of the English verb with its particle."""
     return [f"{form} {action.particle}".strip() for form in action.english.split()]
 
 
@@ -166,55 +170,52 @@ def _joined(*phrases: Phrase) -> Phrase:
 
 
 def statement(draw: Draw) -> Phrase:
-    """One clause that begins with its subject or its time."""
-    return _statement(draw, draw.one(TENSES)(draw, subject(draw)))
-
-
-def _statement(draw: Draw, clause: Clause) -> Phrase:
-    (who, wer), (rest, rest_de) = clause.subject.phrase, clause.rest
+    """Draws a main clause that begins with its subject or its time."""
+    clause = draw.choice(TENSES)(draw, subject(draw))
+    (who, who_de), (rest, rest_de) = clause.subject.phrase, clause.rest
     time, time_de = clause.time
     if draw.chance(0.4):
         return (
             f"{time} {who} {clause.verb} {rest}.",
-            main_clause(time_de, clause.predicate, wer, rest_de) + ".",
+            main_clause(time_de, clause.predicate, who_de, rest_de) + ".",
         )
     return (
         f"{who} {clause.verb} {rest} {time}.",
-        main_clause(wer, clause.predicate, time_de, rest_de) + ".",
+        main_clause(who_de, clause.predicate, time_de, rest_de) + ".",
     )
 
 
 CONJUNCTIONS: tuple[Phrase, ...] = (("because", "weil"), ("although", "obwohl"))
 
 
-def reason(draw: Draw) -> Phrase:
-    """A main clause with a subordinate one behind or before it."""
-    main = draw.one(TENSES)(draw, subject(draw))
-    who, other = main.subject, subject(draw)
+def complex_sentence(draw: Draw) -> Phrase:
+    """Draws a main clause with a subordinate clause after or before it."""
+    main = draw.choice(TENSES)(draw, subject(draw))
+    who, who_else = main.subject, subject(draw)
     if who.pronoun and draw.chance(0.5):
-        other = dataclasses.replace(who, phrase=who.pronoun)
-    conjunction, konjunktion = draw.one(CONJUNCTIONS)
-    under, under_de = _subordinate(draw.one(TIMELESS)(draw, other))
+        who_else = dataclasses.replace(who, phrase=who.pronoun)
+    conjunction, conjunction_de = draw.choice(CONJUNCTIONS)
+    reason, reason_de = _subordinate(draw.choice(TIMELESS)(draw, who_else))
     (rest, rest_de), (time, time_de) = main.rest, main.time
     if draw.chance(0.6):
         clause_de = main_clause(who.phrase[1], main.predicate, time_de, rest_de)
         return (
-            f"{who.phrase[0]} {main.verb} {rest} {time} {conjunction} {under}.",
-            f"{clause_de}, {konjunktion} {under_de}.",
+            f"{who.phrase[0]} {main.verb} {rest} {time} {conjunction} {reason}.",
+            f"{clause_de}, {conjunction_de} {reason_de}.",
         )
     inverted = main_clause("", main.predicate, who.phrase[1], time_de, rest_de)
     return (
-        f"{conjunction} {under}, {who.phrase[0]} {main.verb} {rest} {time}.",
-        f"{konjunktion} {under_de}, {inverted}.",
+        f"{conjunction} {reason}, {who.phrase[0]} {main.verb} {rest} {time}.",
+        f"{conjunction_de} {reason_de}, {inverted}.",
     )
 
 
 def _subordinate(clause: Clause, subject_phrase: Phrase | None = None) -> Phrase:
-    """A clause without its time, its German verbs last."""
-    who, wer = subject_phrase or clause.subject.phrase
+    """Returns a clause without its time and with the German verbs last."""
+    who, who_de = subject_phrase or clause.subject.phrase
     return (
         f"{who} {clause.verb} {clause.rest[0]}",
-        subordinate_clause(wer, clause.predicate, clause.rest[1]),
+        subordinate_clause(who_de, clause.predicate, clause.rest[1]),
     )
 
 
@@ -224,49 +225,48 @@ REPORTS: tuple[Phrase, ...] = (
 
 
 def report(draw: Draw) -> Phrase:
-    """What somebody says of somebody."""
-    who, wer = named(draw).phrase
-    says, sagt = draw.one(REPORTS)
-    clause = draw.one(TENSES)(draw, subject(draw))
+    """Draws a sentence in which one person speaks of another."""
+    who, who_de = named(draw).phrase
+    says, says_de = draw.choice(REPORTS)
+    clause = draw.choice(TENSES)(draw, subject(draw))
     (rest, rest_de), (time, time_de) = clause.rest, clause.time
-    other, other_de = clause.subject.phrase
-    under = subordinate_clause(other_de, clause.predicate, time_de, rest_de)
+    subject_en, subject_de = clause.subject.phrase
+    reported_de = subordinate_clause(subject_de, clause.predicate, time_de, rest_de)
     return (
-        f"{who} {says} that {other} {clause.verb} {rest} {time}.",
-        f"{wer} {sagt}, dass {under}.",
+        f"{who} {says} that {subject_en} {clause.verb} {rest} {time}.",
+        f"{who_de} {says_de}, dass {reported_de}.",
     )
 
 
 def request(draw: Draw) -> Phrase:
-    """A question to a friend or to a stranger."""
+    """Draws a question to a friend or to a stranger."""
     addressed = named(draw).phrase
     is_stranger = addressed[1].startswith(("Frau ", "Herr "))
     you = YOU_FORMAL if is_stranger else YOU
-    clause = draw.one(TENSES)(draw, you)
+    clause = draw.choice(TENSES)(draw, you)
     (rest, rest_de), (time, time_de) = clause.rest, clause.time
-    asked = question(clause.predicate, you.phrase[1], time_de, rest_de)
+    question_de = question(clause.predicate, you.phrase[1], time_de, rest_de)
     return (
         f"{addressed[0]}, {clause.asks} {rest} {time}?",
-        f"{addressed[1]}, {asked}?",
+        f"{addressed[1]}, {question_de}?",
     )
 
 
 def description(draw: Draw) -> Phrase:
-    """A subject that a relative clause tells apart."""
-    noun, nomen, gender = draw.one(STRANGERS)
-    who = Subject(
-        (f"the {noun}", german_lib.noun_phrase("der", "", nomen, gender, "nominative"))
-    )
+    """Draws a sentence whose subject has a relative clause."""
+    noun, noun_de, gender = draw.choice(STRANGERS)
+    phrase_de = german_lib.noun_phrase("der", "", noun_de, gender, "nominative")
+    who = Subject((f"the {noun}", phrase_de))
     pronoun = german_lib.relative_pronoun(gender)
-    under, under_de = _subordinate(
-        draw.one(TIMELESS)(draw, who), subject_phrase=("who", pronoun)
+    relative, relative_de = _subordinate(
+        draw.choice(TIMELESS)(draw, who), subject_phrase=("who", pronoun)
     )
-    clause = draw.one(TENSES)(draw, who)
+    clause = draw.choice(TENSES)(draw, who)
     (rest, rest_de), (time, time_de) = clause.rest, clause.time
-    main = main_clause("", clause.predicate, time_de, rest_de)
+    main_de = main_clause("", clause.predicate, time_de, rest_de)
     return (
-        f"{who.phrase[0]} {under} {clause.verb} {rest} {time}.",
-        f"{who.phrase[1]}, {under_de}, {main}.",
+        f"{who.phrase[0]} {relative} {clause.verb} {rest} {time}.",
+        f"{who.phrase[1]}, {relative_de}, {main_de}.",
     )
 
 
@@ -276,22 +276,22 @@ ATTEMPTS: tuple[Phrase, ...] = (
 
 
 def attempt(draw: Draw) -> Phrase:
-    """An infinitive with "zu"."""
+    """Draws a sentence with an infinitive with "zu"."""
     who = subject(draw)
-    (tried, versucht), (time, time_de) = draw.one(ATTEMPTS), draw.one(BEFORE)
+    (tried, tried_de), (time, time_de) = draw.choice(ATTEMPTS), draw.choice(BEFORE)
     action, (rest, rest_de) = _action(draw, who)
-    verb = german_lib.Verb("", "", versucht)
-    main = main_clause(time_de, german_lib.perfect(verb, who.form), who.phrase[1])
+    verb = german_lib.Verb("", "", tried_de)
+    main_de = main_clause(time_de, german_lib.perfect(verb, who.form), who.phrase[1])
     return (
         f"{time} {who.phrase[0]} {tried} to {_english(action)[0]} {rest}.",
-        f"{main}, {rest_de} {action.german.with_zu}.",
+        f"{main_de}, {rest_de} {action.german.with_zu}.",
     )
 
 
 KINDS: tuple[Callable[[Draw], Phrase], ...] = (
     statement,
     statement,
-    reason,
+    complex_sentence,
     report,
     request,
     description,
@@ -302,7 +302,7 @@ KINDS: tuple[Callable[[Draw], Phrase], ...] = (
 def english_german(draw: Draw) -> Iterator[Phrase]:
     """Yields (English, German) without end; either may come twice."""
     while True:
-        english, german = draw.one(KINDS)(draw)
+        english, german = draw.choice(KINDS)(draw)
         yield english[0].upper() + english[1:], german[0].upper() + german[1:]
 
 

@@ -1,13 +1,11 @@
-"""What an encyclopedia tells of people and places: draws in, fields of templates out.
+"""People, deeds and places as in an encyclopedia: the fields of splits and fusions.
 
-The sentences that `demo_splits` takes apart and `demo_fusions` puts together are made
-of these. Text is tokenised as WikiSplit and DiscoFuse have it: "in 1950 , and".
+Text is tokenised as in WikiSplit and DiscoFuse: "in 1950 , and".
 """
 
 import dataclasses
 
-from bertgen_jax.data.demo.draw import Draw
-from bertgen_jax.data.demo.fields import Fields, Tables
+from bertgen_jax.data.demo.draw import Draw, Fields, Tables
 from bertgen_jax.data.demo.names import (
     CITIES,
     COMPANIES,
@@ -20,7 +18,7 @@ from bertgen_jax.data.demo.names import (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody; two people of one text differ in their surnames."""
+    """A person; two people of one text have different surnames."""
 
     name: str = dataclasses.field(compare=False)
     surname: str
@@ -28,14 +26,14 @@ class Person:
 
 
 def person(draw: Draw) -> Person:
-    """Any of them."""
+    """Draws a person."""
     (name,) = people(draw, 1)
     return Person(name, name.split()[-1], pronoun(name))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Deed:
-    """What somebody did: "moved to Oakham", "moving to Oakham"."""
+    """What a person did: "moved to Oakham", "moving to Oakham"."""
 
     past: str
     gerund: str
@@ -61,8 +59,8 @@ DEEDS = (
 
 
 def deed(draw: Draw) -> Deed:
-    """One of them, with fields of its own."""
-    past, gerund, rest = draw.one(DEEDS)
+    """Draws a deed, which has fields of its own."""
+    past, gerund, rest = draw.choice(DEEDS)
     rest = Fields(draw, TABLES).fill(rest)
     return Deed(f"{past} {rest}", f"{gerund} {rest}")
 
@@ -77,12 +75,12 @@ class Years:
 
 
 def years(draw: Draw) -> Years:
-    """Two to nine years of the last century."""
+    """Draws a span of two to nine years of the last century."""
     start, gap = draw.number(1921, 1969), draw.number(2, 9)
     return Years(start, start + gap, COUNTS[gap - 2])
 
 
-# A cause, to which a year is added, and its effect.
+# A cause, to which templates add a year, and its effect.
 CAUSES = (
     ("the harbour of {city} silted up", "trade moved to {city2}"),
     ("the bridge near {city} collapsed", "the road to {city2} was closed"),
