@@ -1,1 +1,15 @@
-"""Texts and their references in, batches of token ids out."""
+"""Reads texts and their references, and makes batches of token ids.
+
+To read how a batch is made, follow these modules:
+
+    locations    the name of a data set -> its files
+    formats/     a file -> rows of named columns, one format in each module
+    columns      a row -> Example(id, source, references)
+    examples     all of these, with random access; record_index notes where rows are
+    encoding     examples, tokenizer -> token ids in the cache, cut to length
+    batching     lengths -> the buckets and the examples of batch n; ids -> arrays
+    loading      batches, made in threads -> the devices
+
+`texts` reads the inputs of `bertgen generate` and the files of `bertgen score`; `demo`
+has small embedded corpora.
+"""

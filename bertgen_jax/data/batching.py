@@ -1,7 +1,8 @@
-"""Lengths and a seed in; the bucket, the examples and the arrays of batch n out.
+"""Plans which examples make up each batch, and pads them to arrays.
 
-A batch is a function of its number: nothing is carried from one to the next, so the
-position in the data is the step itself, and a run resumes by asking for the next one.
+A batch is a function of its number: nothing is carried from one batch to the next. So
+the position in the data is the training step itself, and a resumed run only asks for
+the next number.
 """
 
 import dataclasses
@@ -16,14 +17,14 @@ import numpy as np
 from bertgen_jax import errors
 from bertgen_jax.data import encoding
 
-Batch = dict[str, np.ndarray]  # what `collate` returns
+Batch = dict[str, np.ndarray]  # see `collate`
 
-_ORDER = 1  # part of the fingerprint: raise it when a seed comes to mean another order
+_ORDER = 1  # part of the fingerprint: raise it when a seed gives another order
 
 
 @dataclasses.dataclass(frozen=True)
 class Bucket:
-    """The padded lengths of a batch: one compiled shape.
+    """The padded lengths of a batch; each bucket is one compiled shape.
 
     Attributes:
       source: S, tokens.
@@ -48,23 +49,24 @@ def choose_buckets(
 ) -> tuple[Bucket, ...]:
     """Finds the buckets that pad a corpus to the fewest tokens.
 
-    Each bucket contains the one before, and an example goes to the first that it fits.
-    The best such chain is found exactly, by a dynamic programme over its last bucket:
-    with fit(b) the number of examples that fit b, and size(b) = S + T,
+    Each bucket is at least as large as the one before in both lengths, and an example
+    goes to the first bucket that it fits. The best such sequence is found exactly, by
+    dynamic programming over its last bucket: with fit(b) the number of examples that
+    fit bucket b, and size(b) = S + T,
 
         cost[k](b) = min over a in b of cost[k-1](a) + (fit(b) - fit(a)) * size(b)
 
     Args:
       source_lengths: i32[N], each at most `max_source`.
       target_lengths: i32[N], each at most `max_target`.
-      num_buckets: how many shapes may be compiled.
+      num_buckets: the largest number of buckets.
       multiple: lengths are rounded up to multiples of this many tokens.
-      max_source: the largest S, whether it is such a multiple or not.
-      max_target: the largest T, likewise.
+      max_source: the largest S, which need not be such a multiple.
+      max_target: the largest T, which need not be such a multiple.
 
     Returns:
-      The buckets, growing; the last one fits every example. They are fewer than
-      `num_buckets` where more would save nothing.
+      The buckets, the smallest first; the last one fits every example. There are fewer
+      than `num_buckets` if more would save nothing.
     """
 
     def candidates(lengths: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
@@ -78,23 +80,25 @@ def choose_buckets(
     np.add.at(fit, (row, column), 1)
     fit = fit.cumsum(axis=0).cumsum(axis=1)
 
-    costs = [fit * size]  # of the best chain of 1, 2, ... buckets that ends here
-    befores = []  # flat index of the bucket before the last of 2, 3, ... buckets
+    costs = [fit * size]  # of the best 1, 2, ... buckets of which this is the last
+    previous = []  # flat index of the bucket before the last of 2, 3, ... buckets
     for _ in range(num_buckets - 1):
-        cost, before = np.zeros_like(fit), np.zeros_like(fit)
+        cost, choice = np.zeros_like(fit), np.zeros_like(fit)
         for i, j in np.ndindex(fit.shape):
             inner = np.s_[: i + 1, : j + 1]
             change = costs[-1][inner] - fit[inner] * size[i, j]
             best = np.unravel_index(change.argmin(), change.shape)
             cost[i, j] = change[best] + fit[i, j] * size[i, j]
-            before[i, j] = np.ravel_multi_index(best, fit.shape)
+            choice[i, j] = np.ravel_multi_index(best, fit.shape)
         costs.append(cost)
-        befores.append(before)
+        previous.append(choice)
 
-    more = int(np.argmin([cost[-1, -1] for cost in costs]))  # the fewest of equals
+    # The first minimum: the fewest buckets of equal cost.
+    added = int(np.argmin([cost[-1, -1] for cost in costs]))
     chain = [(len(sources) - 1, len(targets) - 1)]
-    for before in reversed(befores[:more]):
-        chain.append(np.unravel_index(before[chain[-1]], fit.shape))
+    for choice in reversed(previous[:added]):
+        i, j = np.unravel_index(choice[chain[-1]], fit.shape)
+        chain.append((int(i), int(j)))
     return tuple(Bucket(int(sources[i]), int(targets[j])) for i, j in reversed(chain))
 
 
@@ -102,26 +106,23 @@ def parse_buckets(pairs: Sequence[Sequence[int]]) -> tuple[Bucket, ...]:
     """Reads the buckets of a config.
 
     Args:
-      pairs: (source tokens, target tokens) of each bucket, growing.
-
-    Returns:
-      The buckets.
+      pairs: (source tokens, target tokens) of each bucket, the smallest first.
 
     Raises:
-      ConfigError: there are none, one is no pair of lengths, or one does not contain
-        the one before.
+      ConfigError: there is no pair, one is not a pair of lengths, or one is not larger
+        than the one before.
     """
     if not pairs:
         raise errors.ConfigError(
-            "The tuple of buckets is empty; it needs at least one pair (source tokens, "
+            "The tuple of buckets is empty; expected at least one pair (source tokens, "
             "target tokens), as in ((512, 64),)."
         )
     for pair in pairs:
         is_pair = isinstance(pair, Sequence) and len(pair) == 2
         if not is_pair or not all(isinstance(n, int) and n > 0 for n in pair):
             raise errors.ConfigError(
-                f"A bucket is given as {pair!r}; a pair (source tokens, target tokens) "
-                "of positive numbers was expected, as in ((128, 32), (512, 64))."
+                f"The bucket {pair!r} is invalid; expected a pair (source tokens, "
+                "target tokens) of positive numbers, as in ((128, 32), (512, 64))."
             )
     buckets = tuple(Bucket(*pair) for pair in pairs)
     for small, large in itertools.pairwise(buckets):
@@ -138,19 +139,15 @@ def parse_buckets(pairs: Sequence[Sequence[int]]) -> tuple[Bucket, ...]:
 def _assign(
     encoded: encoding.EncodedExamples, buckets: tuple[Bucket, ...]
 ) -> np.ndarray:
-    """The number of the first bucket that each example fits, i64[N].
-
-    Raises:
-      ConfigError: an example fits none.
-    """
+    """Returns the index of the first bucket that each example fits, i64[N]."""
     by_source = np.searchsorted([b.source for b in buckets], encoded.source_lengths)
     by_target = np.searchsorted([b.target for b in buckets], encoded.target_lengths)
     assigned = np.maximum(by_source, by_target)
-    misfits = int((assigned == len(buckets)).sum())
-    if misfits:
+    too_long = int((assigned == len(buckets)).sum())
+    if too_long:
         longest = Bucket(encoded.source_lengths.max(), encoded.target_lengths.max())
         raise errors.ConfigError(
-            f"{misfits:,} of {len(encoded):,} examples do not fit the largest bucket, "
+            f"{too_long:,} of {len(encoded):,} examples do not fit the largest bucket, "
             f"{buckets[-1]} (source tokens, target tokens): the longest source has "
             f"{longest.source} tokens and the longest target {longest.target}. Add the "
             f"bucket {longest}, or lower max_source_tokens or max_target_tokens."
@@ -160,26 +157,31 @@ def _assign(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Epoch:
-    """One epoch's batches: bucket numbers i64[batches], indices i64[batches, B]."""
+    """The batches of one epoch.
+
+    Attributes:
+      buckets: i64[batches], the index of each batch's bucket.
+      indices: i64[batches, B], the examples of each batch.
+    """
 
     buckets: np.ndarray
     indices: np.ndarray
 
 
 class TrainPlan:
-    """Which examples make up training batch n: a pure function of (seed, n).
+    """States which examples make up training batch n, as a pure function of (seed, n).
 
-    An epoch is the shuffled corpus less its last N mod B examples, which are others
-    each time. Batches are filled bucket by bucket; the examples of a bucket that are
-    too few for another batch move up to the next one, first in line. Then the batches
-    are shuffled.
+    An epoch is the shuffled corpus without its last N mod B examples, which differ from
+    epoch to epoch. Batches are filled bucket by bucket. Examples of a bucket that are
+    too few for another batch move to the front of the next larger bucket. Then the
+    batches are shuffled.
 
     Attributes:
-      buckets: the shapes, growing.
+      buckets: the buckets, the smallest first.
       batch_size: B, over all hosts.
       batches_per_epoch: N // B.
-      fingerprint: digest of all that decides the batches; a run resumed under another
-        one would go on with other data.
+      fingerprint: digest of everything that decides the batches; a run that is resumed
+        under another fingerprint would continue with other data.
     """
 
     def __init__(
@@ -194,13 +196,13 @@ class TrainPlan:
 
         Args:
           encoded: the corpus.
-          buckets: the shapes, growing.
+          buckets: the buckets, the smallest first.
           batch_size: B, over all hosts.
           seed: decides the order; not negative.
 
         Raises:
-          ConfigError: a batch of more examples than there are, an example that fits no
-            bucket, or a negative seed.
+          ConfigError: a batch has more examples than the corpus, an example fits no
+            bucket, or the seed is negative.
         """
         if not 1 <= batch_size <= len(encoded):
             raise errors.ConfigError(
@@ -209,7 +211,7 @@ class TrainPlan:
                 "all of them. Lower the batch size or add data."
             )
         if seed < 0:
-            raise errors.ConfigError(f"The seed is {seed}; it must not be negative.")
+            raise errors.ConfigError(f"The seed is {seed}; expected 0 or more.")
         self.buckets = buckets
         self.batch_size = batch_size
         self.batches_per_epoch = len(encoded) // batch_size
@@ -224,13 +226,13 @@ class TrainPlan:
         self.fingerprint = hashlib.blake2b(text, digest_size=16).hexdigest()
 
     def __getitem__(self, number: int) -> tuple[Bucket, np.ndarray]:
-        """The bucket and the examples, i64[B], of batch 0, 1, ... without end."""
+        """Returns bucket and examples, i64[B], of batch 0, 1, ... without end."""
         epoch, position = divmod(number, self.batches_per_epoch)
         planned = self._planned(epoch)
         return self.buckets[planned.buckets[position]], planned.indices[position]
 
     def padding_share(self, epoch: int = 0) -> float:
-        """The share of an epoch's source and target tokens that are padding."""
+        """Returns the share of an epoch's source and target tokens that is padding."""
         planned = self._planned(epoch)
         sizes = np.array([bucket.source + bucket.target for bucket in self.buckets])
         computed = self.batch_size * int(sizes[planned.buckets].sum())
@@ -239,15 +241,15 @@ class TrainPlan:
     def _planned(self, epoch: int) -> _Epoch:
         with self._lock:
             if epoch not in self._epochs:
-                # Threads that read ahead are in two epochs at a time, never in three.
+                # Threads that read ahead need two epochs at a time, never three.
                 for old in sorted(self._epochs)[:-1]:
                     del self._epochs[old]
                 self._epochs[epoch] = self._plan(epoch)
             return self._epochs[epoch]
 
     def _plan(self, epoch: int) -> _Epoch:
-        # NumPy promises that the stream of a bit generator never changes; it does not
-        # promise it of Generator.permutation, and a run outlives a version.
+        # Sort random bits instead of calling Generator.permutation: NumPy guarantees
+        # only the stream of a bit generator, and a run may outlive a NumPy version.
         bits = np.random.Philox(np.random.SeedSequence([self._seed, epoch]))
         order = np.argsort(bits.random_raw(len(self._bucket_of)), kind="stable")
         batch_order = np.argsort(bits.random_raw(self.batches_per_epoch), kind="stable")
@@ -267,13 +269,13 @@ class TrainPlan:
 
 
 class EvalPlan:
-    """Every example once, in batches of equal size.
+    """Puts every example into one batch; all batches have the same number of rows.
 
     Large buckets and long examples come first, so that a lack of memory shows at once
-    and the last batch, the only one with filler rows, is a cheap one.
+    and the last batch, the only one with filler rows, is a small one.
 
     Attributes:
-      buckets: the shapes, growing.
+      buckets: the buckets, the smallest first.
       batch_size: B, over all hosts.
     """
 
@@ -288,21 +290,21 @@ class EvalPlan:
 
         Args:
           encoded: the split.
-          buckets: the shapes, growing.
+          buckets: the buckets, the smallest first.
           batch_size: B, over all hosts.
 
         Raises:
-          ConfigError: a batch size below 1, or an example that fits no bucket.
+          ConfigError: the batch size is below 1, or an example fits no bucket.
         """
         if batch_size < 1:
             raise errors.ConfigError(
-                f"The evaluation batch size is {batch_size}; it must be at least 1."
+                f"The evaluation batch size is {batch_size}; expected at least 1."
             )
         self.buckets = buckets
         self.batch_size = batch_size
         bucket_of = _assign(encoded, buckets)
-        by = (encoded.target_lengths, encoded.source_lengths, bucket_of)
-        order = np.lexsort(by)[::-1]
+        sort_keys = (encoded.target_lengths, encoded.source_lengths, bucket_of)
+        order = np.lexsort(sort_keys)[::-1]
         filler = np.full(-len(order) % batch_size, -1)
         self._indices = np.concatenate([order, filler]).reshape(-1, batch_size)
         self._buckets = bucket_of[self._indices[:, 0]]  # the first needs the largest
@@ -311,18 +313,18 @@ class EvalPlan:
         return len(self._indices)
 
     def __getitem__(self, number: int) -> tuple[Bucket, np.ndarray]:
-        """The bucket and the examples, i64[B], of a batch; -1 where a row is filler."""
+        """Returns bucket and examples, i64[B], of a batch; -1 for a filler row."""
         return self.buckets[self._buckets[number]], self._indices[number]
 
 
 @dataclasses.dataclass(frozen=True)
 class FillIds:
-    """Ids that stand where a sequence has none.
+    """The ids that a batch has where its sequences have none.
 
     Attributes:
-      source: the padding of sources.
-      target: that of targets, which may have another vocabulary.
-      start: what the decoder reads before the first label.
+      source: the padding id of sources.
+      target: the padding id of targets, which may have another vocabulary.
+      start: the id that the decoder reads before the first label.
     """
 
     source: int
@@ -338,8 +340,8 @@ def collate(
 ) -> Batch:
     """Pads examples to the arrays of one batch.
 
-    Masks and weights are made here, where lengths are known, and travel with the
-    batch: an id does not say that it is padding (RoBERTa pads with 1, GPT-2 never).
+    Masks and weights are made here, where lengths are known, and travel with the batch,
+    because ids do not tell what is padding (RoBERTa pads with 1; GPT-2 has no pad id).
 
     With S = 4, T = 3, pad 0, start 2 and end 1; example 4 is [7 8 9] -> [6 1], example
     2 is [5] -> [3 4 1], and the third row is filler:
@@ -353,10 +355,10 @@ def collate(
         example_index      4         2         -1
 
     Args:
-      encoded: where the ids are.
+      encoded: the ids of the corpus.
       bucket: S and T; every example fits.
-      indices: i64[B], which examples; -1 for a row that only fills the batch.
-      fill: ids where there is no token, and before the first one.
+      indices: i64[B], the examples; -1 for a filler row.
+      fill: the ids of padding and of the decoder's start.
 
     Returns:
       `input_ids` i32[B,S], `attention_mask` bool[B,S], `decoder_input_ids` i32[B,T],

@@ -1,4 +1,4 @@
-"""The columns of one row in, one `Example` out, by the mapping of the config."""
+"""Maps the columns of a row to an `Example`, as the config says."""
 
 import dataclasses
 import re
@@ -8,12 +8,13 @@ from bertgen_jax import errors
 from bertgen_jax.data.formats import table
 
 _FIELDS = ("source", "target", "id")
-_JOIN = "+"  # always: a column with it in its name is no source or target by name
+_LISTED = 20  # columns that a message names
+_JOIN = "+"  # so no column with this sign in its name can be a source or a target
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Example:
-    """A source text and the texts that are right answers to it.
+    """A source text and its references.
 
     Attributes:
       id: unique within its split; from the data, else "file-name:row" counted from 1.
@@ -28,11 +29,11 @@ class Example:
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-    """Which columns the fields of an example come from.
+    """The columns that the fields of an example come from.
 
     Attributes:
-      source: the column of the input text; "a+b" joins two.
-      target: the columns of the references, in order; each may join several too.
+      source: the column of the input text; "a+b" joins two columns.
+      target: the columns of the references, in order; each may join several columns.
       id: the column of the id; None numbers the rows.
     """
 
@@ -42,59 +43,59 @@ class Columns:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, str]) -> "Columns":
-        """Columns from {"source": "document", "target": "summary1,summary2"}.
+        """Parses a mapping: {"source": "document", "target": "summary1,summary2"}.
 
-        "+" joins columns to one text, and "," parts references: "a+b,c" are two. Blanks
-        beside these signs do not count. The id is one column, whatever its name.
+        "+" joins columns to one text, and "," separates references: "a+b,c" are two
+        references. Blanks around these signs are ignored. The id is always one column,
+        whatever its name.
 
         Raises:
-          ConfigError: an unknown field, a missing one, or a name that is no text.
+          ConfigError: a field is unknown or missing, or a name is not a text.
         """
         for field in mapping:
-            if field not in _FIELDS:
-                raise errors.ConfigError(
-                    f"columns maps {field!r}, which an example does not have; it has "
-                    f"{', '.join(_FIELDS)}.{errors.nearest(field, _FIELDS)}"
-                )
-        for field, name in mapping.items():
-            text = name if isinstance(name, str) else ""
+            errors.check_choice("the field that columns maps", field, _FIELDS)
+        for field, column in mapping.items():
+            text = column if isinstance(column, str) else ""
             names = [text] if field == "id" else re.split("[,+]", text)
-            if not all(one.strip() for one in names):
+            if not all(name.strip() for name in names):
                 raise errors.ConfigError(
-                    f"columns maps {field} to {name!r}; the name of a column is "
-                    "expected, or its position from '0' where a file has no header."
+                    f"columns maps {field} to {column!r}; expected the name of a "
+                    "column, or its position from '0' if the file has no header."
                 )
         for field in ("source", "target"):
             if field not in mapping:
                 raise errors.ConfigError(
-                    f"columns maps {' and '.join(mapping) or 'nothing'}; {field} is "
-                    'needed too, as in {"source": "document", "target": "summary"}.'
+                    f"columns maps {' and '.join(mapping) or 'nothing'}; expected "
+                    f"{field} too, as in "
+                    '{"source": "document", "target": "summary"}.'
                 )
-        source = _JOIN.join(joined(mapping["source"]))
+        source = _JOIN.join(split_joined(mapping["source"]))
         target = tuple(
-            _JOIN.join(joined(name.strip())) for name in mapping["target"].split(",")
+            _JOIN.join(split_joined(name.strip()))
+            for name in mapping["target"].split(",")
         )
         return cls(source, target, mapping.get("id"))
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every mapped column, once."""
-        texts = [name for one in (self.source, *self.target) for name in joined(one)]
-        return tuple(dict.fromkeys([*texts, *([self.id] if self.id else [])]))
+        columns = (self.source, *self.target)
+        names = [name for column in columns for name in split_joined(column)]
+        return tuple(dict.fromkeys([*names, *([self.id] if self.id else [])]))
 
-    def to_example(self, values: Mapping[str, object], numbered: str) -> Example:
-        """The example of one row.
+    def to_example(self, values: Mapping[str, object], default_id: str) -> Example:
+        """Makes the example of one row.
 
-        A list of texts is joined by blanks in the source; in the target each text is a
-        reference. Empty references and those that are null are left out. Joined columns
-        are one text: all that is in them and not empty, joined by blanks and stripped.
+        A list of texts in the source is joined by blanks; in the target each text is a
+        reference. Empty and null references are left out. Joined columns are one text:
+        their texts that are not empty, joined by blanks and stripped.
 
         Args:
-          values: the row's columns.
-          numbered: the id, where no column gives one.
+          values: the columns of the row.
+          default_id: the id if no column gives one.
 
         Raises:
-          BadRow: a column is missing, something in it is no text, or it is empty.
+          BadRow: a column is missing or empty, or a value is not a text.
         """
         source = " ".join(texts(values, self.source))
         if not source.strip():
@@ -110,36 +111,37 @@ class Columns:
                 "empty target",
                 f"column {named} is empty; at least one reference is needed.",
             )
-        own = numbered if self.id is None else _identifier(values, self.id)
-        return Example(own, source, references)
+        identifier = default_id if self.id is None else _identifier(values, self.id)
+        return Example(identifier, source, references)
 
 
-def joined(name: str) -> tuple[str, ...]:
-    """The columns that are joined to one text: "a + b" -> ("a", "b")."""
-    names = name.split(_JOIN)
-    return (name,) if len(names) == 1 else tuple(one.strip() for one in names)
+def split_joined(column: str) -> tuple[str, ...]:
+    """Returns the columns that are joined to one text: "a + b" -> ("a", "b")."""
+    names = column.split(_JOIN)
+    return (column,) if len(names) == 1 else tuple(name.strip() for name in names)
 
 
-def no_such_column(name: str, found: Iterable[str]) -> str:
-    """What to say of a table or a row that lacks a mapped column."""
-    found = list(found)
-    listed = ", ".join(repr(one) for one in found[:20]) or "none"
-    more = f" and {len(found) - 20} more" if len(found) > 20 else ""
-    hint = errors.nearest(name, found)
+def no_such_column(name: str, available: Iterable[str]) -> str:
+    """Returns a message for a table or a row without a mapped column."""
+    available = list(available)
+    listed = ", ".join(map(repr, available[:_LISTED])) or "none"
+    rest = len(available) - _LISTED
+    more = f" and {rest} more" if rest > 0 else ""
+    hint = errors.nearest(name, available)
     return f"there is no column {name!r}; found: {listed}{more}.{hint}"
 
 
-def texts(values: Mapping[str, object], name: str) -> list[str]:
-    """The texts of a column, none, one or a list; of joined columns the one text.
+def texts(values: Mapping[str, object], column: str) -> list[str]:
+    """Returns the texts in a column: none, one or several; of joined columns, one.
 
     Raises:
-      BadRow: there is no such column, or something in it is no text.
+      BadRow: there is no such column, or a value is not a text.
     """
-    names = joined(name)
+    names = split_joined(column)
     if len(names) == 1:
-        return _column(values, name)
-    parts = [text for one in names for text in _column(values, one)]
-    return [" ".join(text for text in parts if text.strip()).strip()]
+        return _column(values, column)
+    pieces = [text for name in names for text in _column(values, name)]
+    return [" ".join(text for text in pieces if text.strip()).strip()]
 
 
 def _column(values: Mapping[str, object], name: str) -> list[str]:
@@ -160,8 +162,8 @@ def _identifier(values: Mapping[str, object], name: str) -> str:
         return _text(value, name)
     raise table.BadRow(
         "no id",
-        f"column {name!r} gives the id and holds {table.excerpt(str(value))}; a text "
-        "or a number is expected.",
+        f"column {name!r} gives the id and holds {table.excerpt(str(value))}; expected "
+        "a text or a number.",
     )
 
 
@@ -179,14 +181,14 @@ def _text(value: object, name: str) -> str:
         raise table.BadRow(
             "no text",
             f"column {name!r} holds {table.excerpt(str(value))} of type "
-            f"{type(value).__name__}; text or a list of texts is expected.",
+            f"{type(value).__name__}; expected a text or a list of texts.",
         )
     try:
         value.encode()
     except UnicodeEncodeError as error:
         raise table.BadRow(
             "invalid Unicode",
-            f"column {name!r} has U+{ord(value[error.start]):X}, half a surrogate "
-            "pair, which is no character.",
+            f"column {name!r} has U+{ord(value[error.start]):X}, half of a surrogate "
+            "pair, which is not a character.",
         ) from None
     return value

@@ -1,7 +1,7 @@
-"""Examples and a tokenizer in; token ids, cut to length and mapped from one file, out.
+"""Tokenizes a corpus once, into files of token ids that are cut to length.
 
-A corpus is encoded once. Its entry in the cache is named after everything that decides
-the content, so another text, tokenizer or length makes another entry:
+The entry in the cache is named after everything that decides its content, so another
+text, tokenizer or length makes another entry:
 
     CACHE/encoded/KEY/tokens.bin    source, target, source, target, ... without gaps
                       offsets.npy   i64[2N+1], where each of them begins
@@ -10,7 +10,6 @@ the content, so another text, tokenizer or length makes another entry:
 
 import dataclasses
 import functools
-import json
 import logging
 import pathlib
 import shutil
@@ -22,17 +21,21 @@ import numpy as np
 from bertgen_jax import errors
 from bertgen_jax.data import cache
 from bertgen_jax.data.columns import Example
+from bertgen_jax.files import json_files
 
 _FORMAT = 2  # part of the key: raise it when the files or the cutting change
-_CHUNK = 1024  # examples tokenized at once: a few megabytes of text
+_CHUNK = 1024  # examples tokenized at once, a few megabytes of text
 
 _log = logging.getLogger(__name__)
 
 
-class Examples(Protocol):
-    """Random access to a corpus, as the readers give it."""
+class Corpus(Protocol):
+    """Random access to examples."""
 
-    fingerprint: str
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the examples."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -47,7 +50,7 @@ class SpecialIds(Protocol):
 
 
 class Tokenizer(Protocol):
-    """What encoding needs of a tokenizer."""
+    """The part of a tokenizer that encoding uses."""
 
     fingerprint: str
     vocab_size: int
@@ -56,18 +59,18 @@ class Tokenizer(Protocol):
     source_suffix: tuple[int, ...]
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
-        """The ids of the pieces of each text, without special ids."""
+        """Returns the ids of the pieces of each text, without special ids."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
 class EncodingSpec:
-    """Lengths of the sequences.
+    """The lengths that sequences are cut to.
 
     Attributes:
-      max_source_tokens: what sources are cut to, the tokenizer's prefix and suffix
-        included.
-      max_target_tokens: what targets are cut to after the end symbol was added, so that
-        a target that is too long loses it (as in the code of the paper's lineage).
+      max_source_tokens: of sources, with the tokenizer's prefix and suffix.
+      max_target_tokens: of targets. They are cut after the end symbol is added, so a
+        target that is too long loses it (as in the code that the paper builds on).
     """
 
     max_source_tokens: int
@@ -76,32 +79,32 @@ class EncodingSpec:
     def __post_init__(self) -> None:
         if self.max_target_tokens < 1:
             raise errors.ConfigError(
-                f"max_target_tokens is {self.max_target_tokens}, but a target has at "
-                "least one token, its end symbol. The paper uses 32 to 128."
+                f"max_target_tokens is {self.max_target_tokens}; expected at least 1, "
+                "because a target has an end symbol. The paper uses 32 to 128."
             )
 
-    def source_room(self, tokenizer: Tokenizer) -> int:
-        """How many tokens of a source may come from its text.
+    def source_capacity(self, tokenizer: Tokenizer) -> int:
+        """Returns how many tokens of a source may come from its text, at least one.
 
         Raises:
-          ConfigError: none.
+          ConfigError: the special ids leave none.
         """
         specials = len(tokenizer.source_prefix) + len(tokenizer.source_suffix)
-        room = self.max_source_tokens - specials
-        if room < 1:
+        capacity = self.max_source_tokens - specials
+        if capacity < 1:
             raise errors.ConfigError(
                 f"max_source_tokens is {self.max_source_tokens} and special ids take "
-                f"{specials} of them, which leaves no room for the text. The paper "
-                "uses 128 to 512."
+                f"{specials} of them, which leaves none for the text. The paper uses "
+                "128 to 512."
             )
-        return room
+        return capacity
 
 
 @dataclasses.dataclass(frozen=True)
 class EncodingReport:
-    """How long a corpus is in tokens, and what the cut took away.
+    """The length of a corpus in tokens, and how much of it was cut.
 
-    Tokens are counted before the cut, special ids included.
+    Tokens are counted before the cut, with special ids.
     """
 
     examples: int
@@ -116,7 +119,7 @@ class EncodingReport:
     unknown_share: float  # of all tokens
 
     def __str__(self) -> str:
-        """One paragraph for the log."""
+        """Returns a paragraph for the log."""
 
         def side(tokens: int, longest: int, truncated: int, limit: int) -> str:
             return (
@@ -173,11 +176,11 @@ class EncodedExamples:
         return (self.offsets[2::2] - self.offsets[1::2]).astype(np.int32)
 
     def source(self, index: int) -> np.ndarray:
-        """The ids of one source, i32[its length]."""
+        """Returns the ids of one source, i32[its length]."""
         return self._sequence(2 * index)
 
     def target(self, index: int) -> np.ndarray:
-        """The ids of the first reference and the end symbol, i32[its length]."""
+        """Returns the ids of the first reference and the end symbol, i32[length]."""
         return self._sequence(2 * index + 1)
 
     def _sequence(self, number: int) -> np.ndarray:
@@ -186,28 +189,25 @@ class EncodedExamples:
 
 
 def encode(
-    examples: Examples,
+    examples: Corpus,
     tokenizer: Tokenizer,
     spec: EncodingSpec,
     progress: Callable[[int, int], None] | None = None,
     *,
     target: Tokenizer | None = None,
 ) -> EncodedExamples:
-    """Encodes a corpus, or opens what an earlier call has cached.
+    """Tokenizes a corpus, or opens the result of an earlier call from the cache.
 
     Args:
       examples: the corpus; the first reference of an example is its target.
-      tokenizer: makes the ids, of sources with its prefix and suffix around them.
-      spec: maximal lengths.
-      progress: called with (examples done, examples in all) after each chunk, and not
-        at all when the corpus is in the cache.
-      target: makes the ids of the targets, if their vocabulary is another.
-
-    Returns:
-      The token ids.
+      tokenizer: makes the ids; sources get its prefix and suffix.
+      spec: the lengths to cut to.
+      progress: called with (examples done, examples in all) after each chunk; not
+        called for a corpus in the cache.
+      target: makes the ids of targets, if they have another vocabulary.
 
     Raises:
-      ConfigError: no room for the text of a source.
+      ConfigError: the special ids leave no token for the text of a source.
       DataError: there are no examples, or the cache cannot be written.
       TokenizerError: an id is not in the vocabulary.
     """
@@ -217,7 +217,7 @@ def encode(
             "data files and, with on_bad_row='skip', how many rows were left out."
         )
     target = target or tokenizer
-    spec.source_room(tokenizer)
+    spec.source_capacity(tokenizer)
     key = [
         _FORMAT,
         examples.fingerprint,
@@ -228,14 +228,15 @@ def encode(
     folder = cache.folder_of("encoded", key)
     encoded = _cached(folder)
     if encoded is None:
-        with cache.new_entry(folder) as built:
-            _write(built, examples, tokenizer, target, spec, progress)
-            encoded = _open(built)  # mapped files outlive the folder's name
+        with cache.new_entry(folder) as building:
+            _write(building, examples, tokenizer, target, spec, progress)
+            # The mapped files stay valid when the folder is renamed.
+            encoded = _open(building)
     return encoded
 
 
 def _cached(folder: pathlib.Path) -> EncodedExamples | None:
-    """The entry if it is there and whole; a damaged one is removed."""
+    """Opens an entry of the cache; removes a damaged one and returns None."""
     if not folder.exists():
         return None
     try:
@@ -247,8 +248,8 @@ def _cached(folder: pathlib.Path) -> EncodedExamples | None:
 
 
 def _open(folder: pathlib.Path) -> EncodedExamples:
-    """Maps the tokens of an entry and checks that its files fit one another."""
-    saved = json.loads((folder / "report.json").read_text())
+    """Maps the tokens of an entry and checks that its files fit together."""
+    saved = json_files.read_object(folder / "report.json", error=errors.DataError)
     report = EncodingReport(**saved["report"])
     offsets = np.load(folder / "offsets.npy")
     mapped = np.memmap(folder / "tokens.bin", dtype=saved["dtype"], mode="r")
@@ -256,57 +257,57 @@ def _open(folder: pathlib.Path) -> EncodedExamples:
         raise ValueError(f"offsets.npy does not describe {report.examples} examples")
     if mapped.shape != (offsets[-1],):
         raise ValueError(f"tokens.bin has {mapped.size} of {offsets[-1]} tokens")
-    # A plain array over the same memory: slices of an np.memmap are many times slower.
+    # A plain array over the same memory: slices of an np.memmap are much slower.
     return EncodedExamples(np.asarray(mapped), offsets, report, folder.name)
 
 
 def _write(
     folder: pathlib.Path,
-    examples: Examples,
+    examples: Corpus,
     tokenizer: Tokenizer,
     target: Tokenizer,
     spec: EncodingSpec,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Writes the three files of an entry, with one chunk of the corpus in memory."""
+    """Writes the three files of an entry, one chunk of the corpus at a time."""
     largest = max(tokenizer.vocab_size, target.vocab_size)
     dtype = np.dtype("<u2" if largest <= np.iinfo(np.uint16).max + 1 else "<i4")
     total = len(examples)
-    whole, kept = [], []  # i64[2 * chunk] each: lengths before and after the cut
+    full_lengths, lengths = [], []  # before and after the cut, i64[2 * chunk] each
     unknown = 0
     with (folder / "tokens.bin").open("wb") as file:
         for begin in range(0, total, _CHUNK):
             end = min(begin + _CHUNK, total)
             chunk = [examples[index] for index in range(begin, end)]
-            sources = tokenizer.encode_batch([one.source for one in chunk])
-            targets = target.encode_batch([one.references[0] for one in chunk])
-            # Before special ids are added: GPT-2 has one id for end and unknown.
-            for maker, rows in ((tokenizer, sources), (target, targets)):
-                _check_ids(rows, maker)
-                unknown += sum(ids.count(maker.special_ids.unk) for ids in rows)
+            sources = tokenizer.encode_batch([example.source for example in chunk])
+            targets = target.encode_batch([example.references[0] for example in chunk])
+            # Count before special ids are added: GPT-2 has one id for end and unknown.
+            for encoder, rows in ((tokenizer, sources), (target, targets)):
+                _check_ids(rows, encoder)
+                unknown += sum(ids.count(encoder.special_ids.unk) for ids in rows)
             pairs = list(_sequences(sources, targets, tokenizer, target, spec))
-            whole.append(np.array([len(ids) for ids, _ in pairs]))
-            kept.append(np.array([len(cut) for _, cut in pairs]))
+            full_lengths.append(np.array([len(ids) for ids, _ in pairs]))
+            lengths.append(np.array([len(cut) for _, cut in pairs]))
             tokens = np.array([token for _, cut in pairs for token in cut])
             file.write(tokens.astype(dtype).tobytes())
             if progress is not None:
                 progress(end, total)
-    whole, kept = np.concatenate(whole), np.concatenate(kept)
+    full, cut = np.concatenate(full_lengths), np.concatenate(lengths)
     report = EncodingReport(
         examples=total,
-        source_tokens=int(whole[::2].sum()),
-        target_tokens=int(whole[1::2].sum()),
-        longest_source=int(whole[::2].max()),
-        longest_target=int(whole[1::2].max()),
+        source_tokens=int(full[::2].sum()),
+        target_tokens=int(full[1::2].sum()),
+        longest_source=int(full[::2].max()),
+        longest_target=int(full[1::2].max()),
         max_source_tokens=spec.max_source_tokens,
         max_target_tokens=spec.max_target_tokens,
-        source_truncated=int((kept < whole)[::2].sum()),
-        target_truncated=int((kept < whole)[1::2].sum()),
-        unknown_share=unknown / int(whole.sum()),
+        source_truncated=int((cut < full)[::2].sum()),
+        target_truncated=int((cut < full)[1::2].sum()),
+        unknown_share=unknown / int(full.sum()),
     )
-    np.save(folder / "offsets.npy", np.concatenate([[0], np.cumsum(kept)]))
+    np.save(folder / "offsets.npy", np.concatenate([[0], np.cumsum(cut)]))
     saved = {"dtype": dtype.str, "report": dataclasses.asdict(report)}
-    (folder / "report.json").write_text(json.dumps(saved, indent=2) + "\n")
+    json_files.write_object(folder / "report.json", saved)
 
 
 def _sequences(
@@ -316,27 +317,27 @@ def _sequences(
     target_tokenizer: Tokenizer,
     spec: EncodingSpec,
 ) -> Iterator[tuple[list[int], list[int]]]:
-    """Yields (whole, cut) of the first source, its target, the second source, ..."""
+    """Yields (all ids, ids after the cut) of source 0, target 0, source 1, ..."""
     prefix, suffix = tokenizer.source_prefix, tokenizer.source_suffix
-    room, eos = spec.source_room(tokenizer), target_tokenizer.special_ids.eos
+    capacity, eos = spec.source_capacity(tokenizer), target_tokenizer.special_ids.eos
     for source, target in zip(sources, targets, strict=True):
-        yield [*prefix, *source, *suffix], [*prefix, *source[:room], *suffix]
+        yield [*prefix, *source, *suffix], [*prefix, *source[:capacity], *suffix]
         ended = [*target, eos]
         yield ended, ended[: spec.max_target_tokens]
 
 
 def _check_ids(rows: list[list[int]], tokenizer: Tokenizer) -> None:
-    """Refuses ids that an embedding table would clamp without a word."""
+    """Rejects ids beyond the vocabulary, which JAX would silently clamp."""
     specials = [
         tokenizer.special_ids.eos,
         *tokenizer.source_prefix,
         *tokenizer.source_suffix,
     ]
     tokens = np.array([*specials, *(token for row in rows for token in row)])
-    wrong = tokens[(tokens < 0) | (tokens >= tokenizer.vocab_size)]
-    if wrong.size:
+    invalid = tokens[(tokens < 0) | (tokens >= tokenizer.vocab_size)]
+    if invalid.size:
         raise errors.TokenizerError(
-            f"The id {wrong[0]} occurs in the encoded corpus, but the vocabulary ends "
-            f"at {tokenizer.vocab_size - 1}. Check that the special ids belong to this "
-            "tokenizer."
+            f"The id {invalid[0]} occurs in the encoded corpus, but the vocabulary "
+            f"ends at {tokenizer.vocab_size - 1}. Check that the special ids belong to "
+            "this tokenizer."
         )

@@ -1,7 +1,7 @@
-"""Plans in; batches on the host and then on the devices out.
+"""Makes the batches of a plan in background threads and puts them on the devices.
 
-grain works through a plan in threads and reads ahead. The order does not depend on the
-threads, because a batch is a function of its number.
+grain runs the threads and reads ahead. The order does not depend on the threads,
+because a batch is a function of its number.
 """
 
 import collections
@@ -20,7 +20,7 @@ from bertgen_jax.data import batching, encoding
 
 @dataclasses.dataclass(frozen=True)
 class _Batches:
-    """Random access to one host's batches by their number, as grain wants a source."""
+    """Random access to the batches of one host by their number, for grain."""
 
     encoded: encoding.EncodedExamples
     plan: batching.TrainPlan | batching.EvalPlan
@@ -33,14 +33,14 @@ class _Batches:
         if self.plan.batch_size % self.hosts:
             raise errors.ConfigError(
                 f"The global batch size is {self.plan.batch_size}, which {self.hosts} "
-                f"hosts cannot share evenly; make it a multiple of {self.hosts}."
+                f"hosts cannot share evenly; expected a multiple of {self.hosts}."
             )
 
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, number: int) -> batching.Batch:
-        bucket, indices = self.plan[number]
+    def __getitem__(self, index: int) -> batching.Batch:
+        bucket, indices = self.plan[index]
         return batching.collate(
             self.encoded,
             bucket,
@@ -66,17 +66,17 @@ def train_batches(
       encoded: the corpus.
       plan: its batches.
       fill: see `batching.collate`.
-      start: the number of the first batch: how many were trained on before.
-      host: which process this is, from 0; it makes its share of each batch's rows.
-      hosts: how many processes share a batch.
-      threads: how many threads make batches; with 0 the consumer makes them.
-      prefetch: how many batches are made ahead.
+      start: the number of the first batch: the number of training steps done before.
+      host: the number of this process, from 0; it makes its share of each batch's rows.
+      hosts: the number of processes that share a batch.
+      threads: the number of threads that make batches; with 0 the consumer makes them.
+      prefetch: the number of batches made ahead.
 
     Returns:
       A generator of batches; closing it ends its threads.
 
     Raises:
-      ConfigError: the hosts do not divide the batch size.
+      ConfigError: the batch size is not a multiple of the number of hosts.
     """
     without_end = sys.maxsize
     batches = _Batches(encoded, plan, without_end, fill, host, hosts)
@@ -95,22 +95,19 @@ def eval_batches(
 ) -> Generator[batching.Batch, None, None]:
     """Makes every batch of an evaluation once.
 
-    The order is the plan's; `example_index` says where a row's results belong.
+    Batches come in the order of the plan; `example_index` names the example of a row.
 
     Args:
       encoded: the split.
       plan: its batches.
       fill: see `batching.collate`.
-      host: see `train_batches`, as for all that follow.
-      hosts: how many processes share a batch.
-      threads: how many threads make batches.
-      prefetch: how many batches are made ahead.
+      host, hosts, threads, prefetch: see `train_batches`.
 
     Returns:
       A generator of batches; closing it ends its threads.
 
     Raises:
-      ConfigError: the hosts do not divide the batch size.
+      ConfigError: the batch size is not a multiple of the number of hosts.
     """
     batches = _Batches(encoded, plan, len(plan), fill, host, hosts)
     return _read(batches, 0, threads, prefetch)
@@ -121,7 +118,7 @@ def _read(
 ) -> Generator[batching.Batch, None, None]:
     options = grain.ReadOptions(
         num_threads=threads,
-        # A thread without a place in the buffer would never run.
+        # A thread without a slot in the buffer would never run.
         prefetch_buffer_size=max(prefetch, threads),
     )
     dataset = grain.MapDataset.source(batches).to_iter_dataset(options)
@@ -137,13 +134,13 @@ def to_device(
 ) -> Generator[tuple[batching.Batch, dict[str, jax.Array]], None, None]:
     """Puts batches on the devices ahead of their use.
 
-    JAX starts a copy and does not wait for it, so looking ahead in the consumer's
-    thread overlaps copies with steps, and an error of the data keeps its type.
+    JAX starts a copy without waiting for it, so reading ahead in the consumer's thread
+    overlaps copies with steps. An error in the data keeps its type.
 
     Args:
       batches: this host's batches; closed together with the result.
-      sharding: of the batch axis over the devices of all hosts.
-      depth: how many batches are on the devices at a time, the yielded one included.
+      sharding: how the batch axis is split over the devices of all hosts.
+      depth: the number of batches on the devices at a time, the yielded one included.
 
     Yields:
       (host batch, device batch). The device batch has global shapes and no
@@ -164,8 +161,8 @@ def _put(
     batch: batching.Batch, sharding: jax.sharding.NamedSharding
 ) -> dict[str, jax.Array]:
     def put(rows: np.ndarray) -> jax.Array:
-        # With the global shape left to inference, a sharding that repeats a batch on
-        # each host would pass the different rows of the hosts off as copies.
+        # State the global shape: JAX would take the hosts' different rows for copies if
+        # the sharding repeats the batch on each host.
         shape = (rows.shape[0] * jax.process_count(), *rows.shape[1:])
         return jax.make_array_from_process_local_data(sharding, rows, shape)
 

@@ -1,4 +1,4 @@
-"""The name of some data in, the files that it stands for out."""
+"""Finds the files that the name of a data set stands for: paths, globs and braces."""
 
 import collections
 import dataclasses
@@ -17,18 +17,18 @@ _THREE_WAYS = (
     "':demo' behind its name every config runs on one)."
 )
 
-# Braces that hold no comma are part of a name.
+# Braces without a comma are part of a name.
 _BRACES = re.compile(r"\{(?P<names>[^{}]*,[^{}]*)\}")
 _WILDCARDS = re.compile(r"(\*\*/?|\*|\?|\[!?[^/][^\]/]*\])")
 
 
 @dataclasses.dataclass(frozen=True)
-class Parallel:
-    """Files that belong together.
+class FileGroup:
+    """Files that belong together, line by line or segment by segment.
 
     Attributes:
-      name: of all of them, with braces.
-      files: by what stands for each in the braces, in that order.
+      name: their common name, with braces.
+      files: by their names in the braces, in that order.
     """
 
     name: str
@@ -36,22 +36,22 @@ class Parallel:
 
 
 def find(name: str, data_dir: pathlib.Path | None = None) -> list[pathlib.Path]:
-    """The files of a path or a glob, in the order of their names.
+    """Finds the files of a path or a glob, in the order of their names.
 
     Args:
-      name: absolute, or relative to `data_dir`, else to the working directory. The
-        first of the two where anything is found gives all of it.
-      data_dir: where to look; None means `paths.data_dir()`.
+      name: absolute, or relative to `data_dir`, else to the working directory. All
+        files come from the first of the two that has any.
+      data_dir: where to look first; None means `paths.data_dir()`.
 
     Raises:
       DataError: there is no such file, or it is a folder.
     """
-    tried = _candidates(name, data_dir or paths.data_dir())
-    for path in tried:
+    candidates = _candidates(name, data_dir or paths.data_dir())
+    for path in candidates:
         if path.is_dir():
             inside = sorted(entry.name for entry in path.iterdir())
             raise errors.DataError(
-                f"{path} is a folder, and files are expected, as in "
+                f"{path} is a folder; expected files, as in "
                 f"'{name.rstrip('/')}/*.jsonl'. It holds {_listed(inside)}."
             )
         if path.is_file():
@@ -62,113 +62,118 @@ def find(name: str, data_dir: pathlib.Path | None = None) -> list[pathlib.Path]:
         files = [match for match in matches if match.is_file()]
         if files:
             return files
-    raise _missing(name, tried, tried)
+    raise _missing(name, candidates, candidates)
 
 
-def is_parallel(name: str) -> bool:
-    """Whether braces name several files that belong together."""
+def has_braces(name: str) -> bool:
+    """Whether a name has braces, for several files that belong together."""
     return _BRACES.search(name) is not None
 
 
-def find_parallel(name: str, data_dir: pathlib.Path | None = None) -> list[Parallel]:
-    """The files of a name with braces, such as "wmt14/shard-*.{en,de}.gz".
+def find_groups(name: str, data_dir: pathlib.Path | None = None) -> list[FileGroup]:
+    """Finds the files of a name with braces, such as "wmt14/shard-*.{en,de}.gz".
 
     Args:
-      name: as in `find`, with a pair of braces. What is in them is taken as it stands;
-        signs of a glob outside of them may match several groups of files, each with
-        the same text in place of the signs. They come in the order of their names.
+      name: as in `find`, with a pair of braces. The text in the braces is taken
+        literally; wildcards outside of them may match several groups of files, each
+        with the same text in place of the wildcards. Groups come in the order of their
+        names.
       data_dir: as in `find`.
 
     Raises:
-      ConfigError: braces that cannot be meant.
+      ConfigError: the braces are invalid.
       DataError: there are no such files, or one of a group is missing.
     """
     names = _names_in_braces(name)
-    tried = _candidates(name, data_dir or paths.data_dir())
-    for path in tried:
+    candidates = _candidates(name, data_dir or paths.data_dir())
+    for path in candidates:
         groups = _groups(str(path), names)
         if groups:
             return sorted(groups, key=lambda group: next(iter(group.files.values())))
-    spelled = [
-        pathlib.Path(_BRACES.sub(lambda _, one=one: one, str(path)))
-        for path in tried
-        for one in names
+    expanded = [
+        pathlib.Path(_BRACES.sub(lambda _, part=part: part, str(path)))
+        for path in candidates
+        for part in names
     ]
-    raise _missing(name, tried, spelled)
+    raise _missing(name, candidates, expanded)
 
 
 def _names_in_braces(name: str) -> list[str]:
-    found = _BRACES.findall(name)
-    if len(found) > 1:
+    braces = _BRACES.findall(name)
+    if len(braces) > 1:
         raise errors.ConfigError(
-            f"{name!r} has {len(found)} pairs of braces; one is expected, as in "
+            f"{name!r} has {len(braces)} pairs of braces; expected one, as in "
             "'wmt14/train.{en,de}'."
         )
-    names = found[0].split(",")
-    repeated = [one for one, n in collections.Counter(names).items() if n > 1]
-    if repeated or not all(one.strip() for one in names):
-        wrong = f"{repeated[0]!r} twice" if repeated else "an empty name"
+    names = braces[0].split(",")
+    repeated = [part for part, n in collections.Counter(names).items() if n > 1]
+    if repeated or not all(part.strip() for part in names):
+        fault = f"{repeated[0]!r} twice" if repeated else "an empty name"
         raise errors.ConfigError(
-            f"The braces of {name!r} hold {wrong}; the different endings of files that "
-            "belong together are expected, as in 'wmt14/train.{en,de}'."
+            f"The braces of {name!r} hold {fault}; expected the different endings of "
+            "files that belong together, as in 'wmt14/train.{en,de}'."
         )
     return names
 
 
-def _groups(path: str, names: Sequence[str]) -> list[Parallel]:
-    """Everything that fits a path with braces."""
+def _groups(path: str, names: Sequence[str]) -> list[FileGroup]:
+    """Finds all groups of files that match a path with braces."""
     *_, braces = _BRACES.finditer(path)
-    before, behind = path[: braces.start()], path[braces.end() :]
-    found: dict[tuple[str, str], dict[str, pathlib.Path]] = {}
-    for one in names:
-        for around, file in _matches(before, one, behind):
-            found.setdefault(around, {})[one] = file
-    for (head, tail), files in found.items():
-        missing = [one for one in names if one not in files]
+    before, after = path[: braces.start()], path[braces.end() :]
+    groups: dict[tuple[str, str], dict[str, pathlib.Path]] = {}
+    for name in names:
+        for context, file in _matches(before, name, after):
+            groups.setdefault(context, {})[name] = file
+    for (head, tail), files in groups.items():
+        missing = [name for name in names if name not in files]
         if missing:
             absent = pathlib.Path(f"{head}{missing[0]}{tail}")
-            there = " and ".join(str(file) for file in files.values())
+            present = " and ".join(str(file) for file in files.values())
             raise errors.DataError(
-                f"There is {there}, and no {absent.name} that belongs to it."
-                f"{_near(absent)}"
+                f"There is {present}, and no {absent.name} that belongs to it."
+                f"{_nearest(absent)}"
             )
     return [
-        Parallel(f"{head}{braces[0]}{tail}", files)
-        for (head, tail), files in found.items()
+        FileGroup(f"{head}{braces[0]}{tail}", files)
+        for (head, tail), files in groups.items()
     ]
 
 
 def _matches(
-    before: str, one: str, behind: str
+    before: str, name: str, after: str
 ) -> list[tuple[tuple[str, str], pathlib.Path]]:
-    """The files of one name in the braces, each with what stands around that name."""
-    exact = pathlib.Path(before + one + behind)
+    """Finds the files of one name in the braces, each with the text around the name."""
+    exact = pathlib.Path(before + name + after)
     if exact.is_file():
-        return [((before, behind), exact)]
-    pattern = f"({_regex(before)}){re.escape(one)}({_regex(behind)})"
+        return [((before, after), exact)]
+    pattern = re.compile(
+        f"(?P<head>{_regex(before)}){re.escape(name)}(?P<tail>{_regex(after)})",
+        re.DOTALL,
+    )
+    files = glob.glob(before + glob.escape(name) + after, recursive=True)
     return [
-        (re.fullmatch(pattern, match, re.DOTALL).groups(), pathlib.Path(match))
-        for match in glob.glob(before + glob.escape(one) + behind, recursive=True)
-        if os.path.isfile(match)
+        ((match["head"], match["tail"]), pathlib.Path(file))
+        for file in files
+        if os.path.isfile(file) and (match := pattern.fullmatch(file))
     ]
 
 
 def _regex(pattern: str) -> str:
-    """Matches what a glob matches, and perhaps more."""
+    """Returns a regular expression for everything that a glob matches, or more."""
     pieces = _WILDCARDS.split(pattern)
-    meant = {"*": "[^/]*", "**": ".*", "**/": "(?:.*/)?"}
+    wildcards = {"*": "[^/]*", "**": ".*", "**/": "(?:.*/)?"}
     pieces[::2] = map(re.escape, pieces[::2])
-    pieces[1::2] = [meant.get(sign, "[^/]") for sign in pieces[1::2]]
+    pieces[1::2] = [wildcards.get(piece, "[^/]") for piece in pieces[1::2]]
     return "".join(pieces)
 
 
 def _missing(
-    name: str, tried: Sequence[pathlib.Path], spelled: Sequence[pathlib.Path]
+    name: str, candidates: Sequence[pathlib.Path], expanded: Sequence[pathlib.Path]
 ) -> errors.DataError:
-    looked = " and ".join(str(path) for path in tried)
-    hints = dict.fromkeys(filter(None, map(_near, spelled)))
+    places = " and ".join(str(path) for path in candidates)
+    hints = dict.fromkeys(filter(None, map(_nearest, expanded)))
     return errors.DataError(
-        f"There is no file {name!r}: looked for {looked}.{''.join(hints)} {_THREE_WAYS}"
+        f"There is no file {name!r}: looked for {places}.{''.join(hints)} {_THREE_WAYS}"
     )
 
 
@@ -180,8 +185,8 @@ def _candidates(name: str, data_dir: pathlib.Path | None) -> list[pathlib.Path]:
     return [here] if data_dir is None else list(dict.fromkeys([data_dir / path, here]))
 
 
-def _near(path: pathlib.Path) -> str:
-    """A sentence on the names where the path leaves what exists."""
+def _nearest(path: pathlib.Path) -> str:
+    """Suggests the name most like the first part of the path that does not exist."""
     missing = path
     while not missing.parent.exists():
         missing = missing.parent

@@ -1,8 +1,8 @@
-"""A table in; the addresses of its good rows and an account of its bad ones out.
+"""Indexes the rows of a table: where the good ones are, and which ones are bad.
 
-A table is read once, row by row: every row is parsed, so that a malformed one surfaces
-before any training, and its address is kept, so that later reads go straight to it. The
-result is cached on disk:
+A table is read once. Every row is parsed, so that a malformed one is reported before
+any training, and its address is kept, so that later reads go straight to it. The result
+is cached on disk:
 
     CACHE/indexes/KEY/rows.npy      i64[N, A + 2], see `RecordIndex`
                       report.json   the digest of the content, what was skipped, and a
@@ -24,7 +24,8 @@ import numpy as np
 from bertgen_jax import errors
 from bertgen_jax.data import cache
 from bertgen_jax.data.columns import Columns
-from bertgen_jax.data.formats import table
+from bertgen_jax.data.formats.table import BadRow, Table
+from bertgen_jax.files import json_files
 
 _log = logging.getLogger(__name__)
 
@@ -34,12 +35,12 @@ _MESSAGES_KEPT = 5
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
-    """The rows that were left out because they are no examples.
+    """The rows that were left out because they are not valid examples.
 
     Attributes:
-      count: how many.
-      reasons: how many for each reason.
-      messages: the first few, in full.
+      count: the number of rows.
+      reasons: the number of rows for each reason.
+      messages: the first few messages, in full.
     """
 
     count: int = 0
@@ -54,21 +55,22 @@ class Skipped:
         )
 
     def __str__(self) -> str:
-        """As in "3 rows skipped (2 empty source, 1 malformed JSON)"."""
-        reasons = ", ".join(f"{n:,} {why}" for why, n in sorted(self.reasons.items()))
+        """Returns, for example, "3 rows skipped (2 empty source, 1 malformed JSON)"."""
+        counts = sorted(self.reasons.items())
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts)
         return f"{self.count:,} rows skipped ({reasons})"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RecordIndex:
-    """Where the rows of a table are.
+    """The positions of the good rows of a table.
 
     Attributes:
-      rows: i64[N, A + 2], mapped from disk where it is cached. A row has the A numbers
-        of its address (mostly 2), its number in the table from 1, and a digest of its
-        id (of no meaning where no column gives the id).
-      content_digest: of the whole content of the table.
-      skipped: what is not in `rows`.
+      rows: i64[N, A + 2], mapped from disk if it is cached. A row has the A numbers of
+        its address (mostly 2), its number in the table from 1, and a digest of its id
+        (without meaning if no column gives the id).
+      content_digest: digest of the whole content of the table.
+      skipped: the bad rows, which are not in `rows`.
     """
 
     rows: np.ndarray
@@ -76,43 +78,43 @@ class RecordIndex:
     skipped: Skipped
 
 
-def build(one: table.Table, columns: Columns, on_bad_row: str) -> RecordIndex:
-    """The index of a table, from the cache if it is there and sound.
+def build(table: Table, columns: Columns, on_bad_row: str) -> RecordIndex:
+    """Builds the index of a table, or loads it from the cache.
 
     Args:
-      one: the table.
-      columns: which columns make an example.
+      table: the rows; its `identity` is part of the key in the cache.
+      columns: the columns that make an example.
       on_bad_row: "raise", or "skip" to leave bad rows out and count them.
 
     Raises:
-      DataError: a bad row, or no good one.
+      DataError: a row is bad, or no row is good.
     """
-    if one.identity is None:
-        return _scan(one, columns, on_bad_row)
-    key = [_FORMAT, one.identity, dataclasses.astuple(columns), on_bad_row]
+    if table.identity is None:
+        return _scan(table, columns, on_bad_row)
+    key = [_FORMAT, table.identity, dataclasses.astuple(columns), on_bad_row]
     folder = cache.folder_of("indexes", key)
     index = _load(folder)
     if index is None:
-        index = _scan(one, columns, on_bad_row)
-        with cache.new_entry(folder) as built:
-            _save(index, built)
+        index = _scan(table, columns, on_bad_row)
+        with cache.new_entry(folder) as building:
+            _save(index, building)
     return index
 
 
-def _scan(one: table.Table, columns: Columns, on_bad_row: str) -> RecordIndex:
-    _log.info("Indexing %s (%s bytes).", one.name, f"{one.size:,}")
+def _scan(table: Table, columns: Columns, on_bad_row: str) -> RecordIndex:
+    _log.info("Indexing %s (%s bytes).", table.name, f"{table.size:,}")
     content = hashlib.blake2b(digest_size=16)
     rows = array.array("q")
     reasons: collections.Counter[str] = collections.Counter()
     messages: list[str] = []
     number = good = 0
-    for number, record in enumerate(one.scan(content.update), start=1):
+    for number, record in enumerate(table.scan(content.update), start=1):
         try:
-            if isinstance(record.values, table.BadRow):
+            if isinstance(record.values, BadRow):
                 raise record.values
-            found = columns.to_example(record.values, "")
-        except table.BadRow as bad:
-            message = f"{one.name}, {one.unit} {record.number}: {bad.detail}"
+            example = columns.to_example(record.values, "")
+        except BadRow as bad:
+            message = f"{table.name}, {table.unit} {record.number}: {bad.detail}"
             if on_bad_row == "raise":
                 raise errors.DataError(
                     f"{message} Correct the row, or leave such rows out and count them "
@@ -123,15 +125,15 @@ def _scan(one: table.Table, columns: Columns, on_bad_row: str) -> RecordIndex:
                 messages.append(message)
             continue
         good += 1
-        identifier = hashlib.blake2b(found.id.encode(), digest_size=8).digest()
+        identifier = hashlib.blake2b(example.id.encode(), digest_size=8).digest()
         rows.extend(
             (*record.address, number, int.from_bytes(identifier, "little", signed=True))
         )
     if not good:
         raise errors.DataError(
-            f"{one.name} has no rows; at least one is expected."
+            f"{table.name} has no rows; at least one is expected."
             if not messages
-            else f"{one.name}: not one of {number:,} rows is good. {messages[0]}"
+            else f"{table.name}: not one of {number:,} rows is good. {messages[0]}"
         )
     return RecordIndex(
         np.frombuffer(rows, np.int64).reshape(good, -1),
@@ -147,15 +149,15 @@ def _save(index: RecordIndex, folder: pathlib.Path) -> None:
         "skipped": dataclasses.asdict(index.skipped),
     }
     saved = {"report": report, "checksum": _checksum(index.rows, report)}
-    (folder / "report.json").write_text(json.dumps(saved, indent=2) + "\n")
+    json_files.write_object(folder / "report.json", saved)
 
 
 def _load(folder: pathlib.Path) -> RecordIndex | None:
-    """Maps an entry of the cache; removes it and gives None when it is damaged."""
+    """Maps an entry of the cache; removes a damaged one and returns None."""
     if not folder.exists():
         return None
     try:
-        saved = json.loads((folder / "report.json").read_text())
+        saved = json_files.read_object(folder / "report.json", error=errors.DataError)
         report = saved["report"]
         # A plain view of the mapped file: slicing an np.memmap is ten times slower.
         rows = np.asarray(np.load(folder / "rows.npy", mmap_mode="r"))
@@ -176,6 +178,6 @@ def _load(folder: pathlib.Path) -> RecordIndex | None:
 
 
 def _checksum(rows: np.ndarray, report: Mapping[str, object]) -> str:
-    digest = hashlib.blake2b(np.ascontiguousarray(rows), digest_size=16)
+    digest = hashlib.blake2b(np.ascontiguousarray(rows).data, digest_size=16)
     digest.update(json.dumps(report, sort_keys=True).encode())
     return digest.hexdigest()

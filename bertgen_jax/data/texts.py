@@ -305,7 +305,7 @@ def _source(values: Mapping[str, object], column: str) -> str:
 
     Other than in training, an empty source is a text too.
     """
-    names = columns.joined(column)
+    names = columns.split_joined(column)
     for name in names:
         if name not in values:
             missing = columns.no_such_column(name, values)
@@ -328,4 +328,4 @@ def _first(names: Sequence[str], available: Iterable[str]) -> str:
 
 
 def _has_all(values: Mapping[str, object], column: str) -> bool:
-    return all(name in values for name in columns.joined(column))
+    return all(name in values for name in columns.split_joined(column))

@@ -10,7 +10,7 @@ from rouge_score import rouge_scorer
 
 @pytest.fixture(autouse=True)
 def _private_cache(tmp_path_factory, monkeypatch):
-    """What one test caches, no other sees."""
+    """Gives every test its own cache."""
     monkeypatch.setenv("BERTGEN_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
 
 

@@ -1,3 +1,5 @@
+"""Batches: which examples are in them, and how these are padded."""
+
 import functools
 import itertools
 import math
@@ -44,7 +46,7 @@ def random_corpus(examples, seed=0):
 
 
 def padded_tokens(chain, pairs):
-    """What a corpus is padded to; infinite when an example fits nowhere."""
+    """The size of a corpus with its padding; infinite if an example fits no bucket."""
     return sum(
         next((s + t for s, t in chain if s >= source and t >= target), math.inf)
         for source, target in pairs
@@ -68,7 +70,7 @@ def grows(chain):
     ),
     num_buckets=st.integers(1, 4),
 )
-def test_chosen_buckets_cost_as_little_as_any_chain(pairs, num_buckets):
+def test_no_other_buckets_pad_a_corpus_to_fewer_tokens(pairs, num_buckets):
     source_lengths, target_lengths = np.array(pairs).T
     buckets = batching.choose_buckets(
         source_lengths,
@@ -87,7 +89,7 @@ def test_chosen_buckets_cost_as_little_as_any_chain(pairs, num_buckets):
     assert padded_tokens(chain, pairs) == least
 
 
-def test_the_length_limit_is_a_bucket_even_if_it_is_no_multiple():
+def test_the_length_limit_is_a_bucket_even_if_it_is_not_a_multiple():
     (bucket,) = batching.choose_buckets(
         np.array([97]),
         np.array([3]),
@@ -99,7 +101,7 @@ def test_the_length_limit_is_a_bucket_even_if_it_is_no_multiple():
     assert bucket == batching.Bucket(100, 60)
 
 
-def test_no_more_buckets_are_chosen_than_save_something():
+def test_buckets_that_save_nothing_are_not_chosen():
     buckets = batching.choose_buckets(
         np.array([8, 8, 16]),
         np.array([8, 8, 8]),
@@ -112,7 +114,7 @@ def test_no_more_buckets_are_chosen_than_save_something():
 
 
 @pytest.mark.parametrize(
-    ("pairs", "found"),
+    ("pairs", "message"),
     [
         ((), "empty"),
         ((512, 64), "512"),
@@ -123,8 +125,8 @@ def test_no_more_buckets_are_chosen_than_save_something():
         (((512, 64), (512, 64)), r"\(512, 64\) is followed by \(512, 64\)"),
     ],
 )
-def test_buckets_that_cannot_be_meant_are_errors(pairs, found):
-    with pytest.raises(errors.ConfigError, match=found):
+def test_invalid_buckets_are_errors(pairs, message):
+    with pytest.raises(errors.ConfigError, match=message):
         batching.parse_buckets(pairs)
 
 
@@ -136,8 +138,8 @@ def test_buckets_that_cannot_be_meant_are_errors(pairs, found):
     ],
 )
 def test_an_example_that_fits_no_bucket_is_an_error_with_the_longest(plan):
-    found = r"2 of 3 .* \(32, 8\) .* 40 tokens .* target 9\. .* \(40, 9\)"
-    with pytest.raises(errors.ConfigError, match=found):
+    message = r"2 of 3 .* \(32, 8\) .* 40 tokens .* target 9\. .* \(40, 9\)"
+    with pytest.raises(errors.ConfigError, match=message):
         plan(encoded_of([5, 40, 3], [9, 2, 3]), BUCKETS)
 
 
@@ -171,7 +173,7 @@ def test_an_epoch_has_each_example_once_in_a_bucket_that_fits():
     batch_size=st.integers(1, 60),
     seed=st.integers(0, 2**40),
 )
-def test_any_corpus_gives_n_over_b_batches(examples, batch_size, seed):
+def test_an_epoch_of_any_corpus_has_n_over_b_batches(examples, batch_size, seed):
     hypothesis.assume(batch_size <= examples)
     encoded = random_corpus(examples, seed)
     plan = batching.TrainPlan(encoded, BUCKETS, batch_size=batch_size, seed=seed)
@@ -181,7 +183,7 @@ def test_any_corpus_gives_n_over_b_batches(examples, batch_size, seed):
     assert len(np.unique(indices)) == len(batches) * batch_size
 
 
-def test_fewer_examples_than_a_batch_move_up_to_each_bucket():
+def test_examples_too_few_for_a_batch_move_to_the_next_bucket():
     encoded = random_corpus(1000)
     plan = batching.TrainPlan(encoded, BUCKETS, batch_size=10, seed=0)
     moved = dict.fromkeys(BUCKETS, 0)
@@ -206,7 +208,7 @@ def test_epochs_differ_and_leave_out_other_examples():
         for epoch in range(20)
     ]
     assert len({epoch.tobytes() for epoch in epochs}) == 20
-    # Also the examples of the largest bucket, which is filled last, get their turns.
+    # Even the examples of the largest bucket, which is filled last, are used in time.
     assert all(any(example in epoch for epoch in epochs) for example in range(11))
     assert len({frozenset(epoch.tolist()) for epoch in epochs}) > 5
 
@@ -227,8 +229,8 @@ def test_a_batch_depends_on_seed_and_number_only():
 
 
 def test_the_order_of_a_seed_never_changes():
-    # A run that goes on under another version of NumPy or of this file has to see the
-    # same batches. Whoever changes these numbers on purpose raises batching._ORDER.
+    # A run that is resumed under another version of NumPy or of this file must see the
+    # same batches. To change these numbers on purpose, raise batching._ORDER.
     encoded = encoded_of(np.arange(1, 13), np.full(12, 2))
     plan = batching.TrainPlan(encoded, BUCKETS, batch_size=3, seed=5)
     batches = [
@@ -266,13 +268,13 @@ def test_threads_that_share_a_plan_compute_an_epoch_once(monkeypatch):
     assert computed == [0]
 
 
-def test_padding_is_what_the_batches_have_beyond_their_tokens():
+def test_the_padding_share_counts_tokens_that_batches_add():
     encoded = encoded_of([8, 6, 16, 16], [4, 2, 4, 4])
     plan = batching.TrainPlan(encoded, BUCKETS, batch_size=2, seed=0)
     assert plan.padding_share(epoch=3) == pytest.approx(4 / (2 * 12 + 2 * 20))
 
 
-def test_the_fingerprint_is_of_all_that_decides_the_batches():
+def test_everything_that_decides_the_batches_changes_the_fingerprint():
     def fingerprint(data="a", buckets=BUCKETS, batch_size=2, seed=0):
         encoded = encoded_of([1, 2, 3, 4], [1, 1, 1, 1], fingerprint=data)
         return batching.TrainPlan(
@@ -334,7 +336,7 @@ def test_an_evaluation_starts_with_its_largest_batches():
     assert set(sources) == {8, 16, 32}
 
 
-def test_an_evaluation_batch_of_nothing_is_an_error():
+def test_an_evaluation_batch_size_of_0_is_an_error():
     with pytest.raises(errors.ConfigError, match="batch size is 0"):
         batching.EvalPlan(random_corpus(5), BUCKETS, batch_size=0)
 
@@ -352,7 +354,7 @@ def corpus_of_the_docstring():
     )
 
 
-def test_collate_does_what_its_docstring_shows():
+def test_collate_makes_the_arrays_of_its_docstring():
     batch = batching.collate(
         corpus_of_the_docstring(),
         batching.Bucket(source=4, target=3),
@@ -375,7 +377,7 @@ def test_collate_does_what_its_docstring_shows():
         np.testing.assert_array_equal(batch[name], array, err_msg=name)
 
 
-def test_masks_come_from_lengths_where_the_padding_id_is_a_token():
+def test_masks_come_from_lengths_even_if_the_padding_id_is_a_token():
     batch = batching.collate(
         corpus_of_the_docstring(),
         batching.Bucket(source=4, target=3),

@@ -1,4 +1,4 @@
-"""Columns and the rules that make an example of a row."""
+"""Columns are parsed from a config and make an example of a row."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from bertgen_jax.data.columns import Columns, Example, no_such_column
 from bertgen_jax.data.formats import table
 
 
-def test_the_mapping_of_a_config():
+def test_a_mapping_is_parsed():
     columns = Columns.from_mapping({"target": "a, b", "source": "d", "id": "a"})
     assert columns == Columns("d", ("a", "b"), "a")
     assert columns.names == ("d", "a", "b")
@@ -16,21 +16,30 @@ def test_the_mapping_of_a_config():
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"source": "s"}, "columns maps source; target is needed too"),
-        ({}, "columns maps nothing; source is needed too"),
-        ({"source": "s", "targets": "t"}, r"maps 'targets'.*Did you mean 'target'\?"),
-        ({"source": "s", "target": ""}, "maps target to ''; the name of a column"),
-        ({"source": 0, "target": "t"}, "maps source to 0; the name of a column"),
-        ({"source": "s", "target": "a,,b"}, "maps target to 'a,,b'; the name of a col"),
-        ({"source": "s+", "target": "t"}, r"maps source to 's\+'; the name of a col"),
-        ({"source": "s", "target": "a,+b"}, r"maps target to 'a,\+b'; the name of a"),
+        ({"source": "s"}, "columns maps source; expected target too"),
+        ({}, "columns maps nothing; expected source too"),
+        ({"source": "s", "targets": "t"}, r"found 'targets'.*Did you mean 'target'\?"),
+        ({"source": "s", "target": ""}, "maps target to ''; expected the name"),
+        ({"source": 0, "target": "t"}, "maps source to 0; expected the name"),
+        (
+            {"source": "s", "target": "a,,b"},
+            "maps target to 'a,,b'; expected the name",
+        ),
+        (
+            {"source": "s+", "target": "t"},
+            r"maps source to 's\+'; expected the name",
+        ),
+        (
+            {"source": "s", "target": "a,+b"},
+            r"maps target to 'a,\+b'; expected the name",
+        ),
         (
             {"source": "s", "target": "t", "id": " "},
-            "maps id to ' '; the name of a col",
+            "maps id to ' '; expected the name",
         ),
     ],
 )
-def test_a_mapping_that_cannot_be_meant(columns, message):
+def test_an_invalid_mapping_is_an_error(columns, message):
     with pytest.raises(errors.ConfigError, match=message):
         Columns.from_mapping(columns)
 
@@ -63,7 +72,7 @@ def test_an_id_is_one_column_whatever_its_name():
         ({"a": "x", "b": 3, "c": "y"}, "column 'b' holds '3' of type int"),
     ],
 )
-def test_joined_columns_that_are_no_text(row, message):
+def test_joined_columns_without_a_text_are_a_bad_row(row, message):
     columns = Columns.from_mapping({"source": "a+b", "target": "c, a2"})
     with pytest.raises(table.BadRow, match=message):
         columns.to_example({"a2": None, **row}, "unused")
@@ -73,7 +82,8 @@ def test_joined_columns_that_are_no_text(row, message):
 def test_an_id_is_a_text_or_a_number(value):
     columns = Columns("s", ("t",), "n")
     with pytest.raises(
-        table.BadRow, match=r"'n' gives the id and holds .*; a text or a number is"
+        table.BadRow,
+        match=r"'n' gives the id and holds .*; expected a text or a number",
     ):
         columns.to_example({"s": "a", "t": "b", "n": value}, "unused")
 

@@ -1,3 +1,5 @@
+"""Tokenized corpora: special ids, lengths, the cache and its damages."""
+
 import dataclasses
 import json
 import logging
@@ -87,7 +89,7 @@ def test_special_ids_around_a_source_survive_the_cut():
     assert encoded.report.source_truncated == 1
 
 
-def test_targets_may_have_a_tokenizer_of_their_own():
+def test_targets_may_have_their_own_tokenizer():
     target = Letters()
     target.fingerprint = "capitals"
     target.encode_batch = lambda texts: [[50 + len(text)] for text in texts]
@@ -101,7 +103,7 @@ def test_targets_may_have_a_tokenizer_of_their_own():
     assert encoded.fingerprint != plain.fingerprint
 
 
-def test_the_report_counts_what_was_there_before_the_cut():
+def test_the_report_counts_tokens_before_the_cut():
     report = encoding.encode(CORPUS, Letters(), SPEC).report
     assert report == encoding.EncodingReport(
         examples=3,
@@ -121,7 +123,7 @@ def test_the_report_counts_what_was_there_before_the_cut():
     )
 
 
-def test_an_end_symbol_is_not_unknown_where_both_have_one_id():
+def test_an_end_symbol_is_not_unknown_even_if_both_share_an_id():
     tokenizer = Letters()
     tokenizer.special_ids.unk = tokenizer.special_ids.eos = UNK  # as GPT-2 has it
     report = encoding.encode(CORPUS, tokenizer, SPEC).report
@@ -163,7 +165,7 @@ def test_the_second_time_comes_from_the_cache():
     ],
     ids=["data", "tokenizer", "length"],
 )
-def test_whatever_decides_the_tokens_changes_the_fingerprint(corpus, tokenizer, spec):
+def test_data_tokenizer_and_lengths_decide_the_fingerprint(corpus, tokenizer, spec):
     first = encoding.encode(CORPUS, Letters(), SPEC)
     other = encoding.encode(corpus, tokenizer, spec)
     assert other.fingerprint != first.fingerprint
@@ -173,7 +175,7 @@ def test_whatever_decides_the_tokens_changes_the_fingerprint(corpus, tokenizer, 
 @pytest.mark.parametrize(
     ("vocab_size", "dtype"), [(2**16, np.uint16), (2**16 + 1, np.int32)]
 )
-def test_tokens_take_two_bytes_where_the_vocabulary_allows(vocab_size, dtype):
+def test_tokens_take_two_bytes_if_the_vocabulary_allows(vocab_size, dtype):
     tokenizer = Letters(vocab_size)
     tokenizer.special_ids.eos = vocab_size - 1
     encoded = encoding.encode(CORPUS, tokenizer, SPEC)
@@ -241,15 +243,15 @@ def test_an_interrupted_encoding_leaves_nothing_behind(cache):
     assert not list(cache.iterdir())
 
 
-def test_a_killed_encoding_is_no_entry(cache):
-    # What a SIGKILL leaves: the private folder, whatever is in it.
+def test_the_remains_of_a_killed_encoding_are_ignored(cache):
+    # SIGKILL leaves the hidden folder with any content.
     (cache / ".k1ll3d").mkdir(parents=True)
     tokenizer = Letters()
     assert len(encoding.encode(CORPUS, tokenizer, SPEC)) == 3
     assert tokenizer.calls
 
 
-def test_encoders_that_race_all_get_the_corpus(cache):
+def test_concurrent_encodings_all_get_the_corpus(cache):
     everyone_builds = threading.Barrier(4)
 
     class Racing(Letters):
@@ -288,7 +290,7 @@ def test_an_id_beyond_the_vocabulary_is_an_error():
         )
 
 
-def test_lengths_without_room_are_errors():
+def test_lengths_too_small_for_a_text_are_errors():
     tokenizer = Letters()
     tokenizer.source_prefix, tokenizer.source_suffix = (2,), (1,)
     with pytest.raises(errors.ConfigError, match="max_source_tokens is 2"):

@@ -1,4 +1,4 @@
-"""`open_examples`: every format and location gives the same examples, at random."""
+"""`open_examples` reads every format and location, in any order."""
 
 import concurrent.futures
 import csv
@@ -112,7 +112,7 @@ def test_examples_are_read_in_any_order_and_from_the_end(tmp_path):
 def test_a_glob_is_read_in_the_order_of_names(tmp_path):
     for name in ("b.jsonl", "a.jsonl", "c.jsonl", "notes.txt"):
         (tmp_path / name).write_bytes(jsonl([(f"from {name}", "t")]))
-    sources = [one.source for one in read(tmp_path / "*.jsonl")]
+    sources = [row.source for row in read(tmp_path / "*.jsonl")]
     assert sources == ["from a.jsonl", "from b.jsonl", "from c.jsonl"]
 
 
@@ -120,35 +120,35 @@ def test_a_list_is_read_in_its_own_order_whatever_the_formats(tmp_path):
     (tmp_path / "b.jsonl").write_bytes(jsonl(ROWS[:1]))
     (tmp_path / "a.csv").write_bytes(csv_text(ROWS[1:3]))
     examples = open_examples(["b.jsonl", "a.csv"], COLUMNS, data_dir=tmp_path)
-    assert [(one.source, one.references[0]) for one in examples] == ROWS[:3]
-    assert [one.id for one in examples] == ["b.jsonl:1", "a.csv:1", "a.csv:2"]
+    assert [(row.source, row.references[0]) for row in examples] == ROWS[:3]
+    assert [row.id for row in examples] == ["b.jsonl:1", "a.csv:1", "a.csv:2"]
 
 
-def test_ids_stay_unique_where_files_have_the_same_name(tmp_path):
+def test_ids_are_unique_even_if_files_have_the_same_name(tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "x.jsonl").write_bytes(jsonl(ROWS[:1]))
-    assert [one.id for one in read(tmp_path / "*" / "x.jsonl")] == [
+    assert [row.id for row in read(tmp_path / "*" / "x.jsonl")] == [
         "one/x.jsonl:1",
         "two/x.jsonl:1",
     ]
 
 
-def test_the_same_file_twice_is_refused(tmp_path):
+def test_naming_a_file_twice_is_an_error(tmp_path):
     (tmp_path / "x.jsonl").write_bytes(jsonl(ROWS))
     with pytest.raises(errors.ConfigError, match=r"x\.jsonl is named twice"):
         open_examples(["x.jsonl", "*.jsonl"], COLUMNS, data_dir=tmp_path)
 
 
-def test_an_id_column_gives_the_ids_numbers_too(tmp_path):
+def test_ids_come_from_the_id_column_even_if_they_are_numbers(tmp_path):
     rows = [{"document": "a", "summary": "b", "n": n} for n in ("x", 7, 2.5)]
     (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    found = read(tmp_path / "x.jsonl", {**COLUMNS, "id": "n"})
-    assert [one.id for one in found] == ["x", "7", "2.5"]
+    examples = read(tmp_path / "x.jsonl", {**COLUMNS, "id": "n"})
+    assert [row.id for row in examples] == ["x", "7", "2.5"]
 
 
 @pytest.mark.parametrize("on_bad_row", ["raise", "skip"])
-def test_an_id_that_is_given_twice_is_refused(on_bad_row, tmp_path):
+def test_a_repeated_id_is_an_error(on_bad_row, tmp_path):
     rows = [{"document": "a", "summary": "b", "n": n} for n in ("x", "y", "z")]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (tmp_path / "b.jsonl").write_text(json.dumps(rows[1]))
@@ -170,8 +170,8 @@ def test_lists_of_texts_are_one_source_and_several_references(tmp_path):
 
 def test_several_target_columns_are_several_references(tmp_path):
     (tmp_path / "x.tsv").write_text("d\ts1\ts2\ts3\nsource\ta\t\tc\n")
-    (found,) = read(tmp_path / "x.tsv", {"source": "d", "target": "s3, s1,s2"})
-    assert found.references == ("c", "a")
+    (row,) = read(tmp_path / "x.tsv", {"source": "d", "target": "s3, s1,s2"})
+    assert row.references == ("c", "a")
 
 
 def test_skipped_rows_keep_the_numbers_of_the_others(tmp_path):
@@ -180,7 +180,7 @@ def test_skipped_rows_keep_the_numbers_of_the_others(tmp_path):
     lines[2] = b'{"document": " ", "summary": "t"}\n'
     (tmp_path / "x.jsonl").write_bytes(b"".join(lines))
     examples = open_examples(str(tmp_path / "x.jsonl"), COLUMNS, on_bad_row="skip")
-    assert [one.id for one in examples] == ["x.jsonl:1", "x.jsonl:4"]
+    assert [row.id for row in examples] == ["x.jsonl:1", "x.jsonl:4"]
     assert examples.skipped.count == 2
     assert examples.skipped.reasons == {"malformed JSON": 1, "empty source": 1}
     assert "line 2: Expecting property name" in examples.skipped.messages[0]
@@ -204,7 +204,7 @@ def test_skipped_rows_are_counted_over_files_and_from_the_cache(tmp_path):
         assert len(examples.skipped.messages) == 5
 
 
-def test_without_good_rows_skipping_is_an_error(tmp_path):
+def test_a_file_without_good_rows_is_an_error(tmp_path):
     (tmp_path / "x.jsonl").write_bytes(jsonl(ROWS))
     with pytest.raises(
         errors.DataError, match=r"not one of 6 rows is good.*no column 'text'; found"
@@ -216,17 +216,17 @@ def test_without_good_rows_skipping_is_an_error(tmp_path):
 def test_columns_of_every_format_are_joined(name, tmp_path, tfrecord_writer):
     (tmp_path / name).write_bytes(WRITERS[name](ROWS[:2], writer=tfrecord_writer))
     columns = {"source": "document+summary", "target": "summary+document, document"}
-    (found, _) = read(tmp_path / name, columns)
-    assert found.source == "a plain text short"
-    assert found.references == ("short a plain text", "a plain text")
+    (row, _) = read(tmp_path / name, columns)
+    assert row.source == "a plain text short"
+    assert row.references == ("short a plain text", "a plain text")
     with pytest.raises(errors.DataError, match=r"no column 'sumary'.*'summary'"):
         read(tmp_path / name, {**columns, "source": "document+sumary"})
 
 
 def test_a_file_without_a_header_has_its_columns_joined_by_position(tmp_path):
     (tmp_path / "x.tsv").write_text("a\tb\tc\n\td\te\n")
-    found = read(tmp_path / "x.tsv", {"source": "0+1", "target": "2+0,1"})
-    assert [(one.source, one.references) for one in found] == [
+    examples = read(tmp_path / "x.tsv", {"source": "0+1", "target": "2+0,1"})
+    assert [(row.source, row.references) for row in examples] == [
         ("a b", ("c a", "b")),
         ("d", ("e", "d")),
     ]
@@ -242,7 +242,7 @@ def test_an_empty_file_is_an_error(name, tmp_path):
         read(tmp_path / name)
 
 
-def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path):
+def test_an_unknown_suffix_is_an_error_that_lists_the_known_ones(tmp_path):
     (tmp_path / "x.txt").write_text("text")
     with pytest.raises(
         errors.DataError,
@@ -257,12 +257,12 @@ def test_a_location_must_name_something(location):
         open_examples(location, COLUMNS)
 
 
-def test_on_bad_row_is_one_of_two_words(tmp_path):
+def test_an_invalid_on_bad_row_is_an_error(tmp_path):
     with pytest.raises(errors.ConfigError, match=r"'skpi'.*Did you mean 'skip'\?"):
         open_examples("x.jsonl", COLUMNS, on_bad_row="skpi")
 
 
-def test_the_fingerprint_is_that_of_content_columns_and_on_bad_row(tmp_path):
+def test_content_columns_and_on_bad_row_decide_the_fingerprint(tmp_path):
     def fingerprint(name, content, columns=COLUMNS, on_bad_row="raise"):
         (tmp_path / name).write_bytes(content)
         return open_examples(
@@ -314,8 +314,8 @@ def test_several_threads_read_the_same_rows(tmp_path, tfrecord_writer):
     order = list(range(len(examples))) * 3
     random.Random(0).shuffle(order)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda i: examples[i].source, order))
-    assert found == [rows[i % 200][0] for i in order]
+        sources = list(pool.map(lambda i: examples[i].source, order))
+    assert sources == [rows[i % 200][0] for i in order]
 
 
 def test_a_file_that_changes_while_it_is_used_is_noticed(tmp_path):
@@ -331,7 +331,7 @@ def test_a_file_that_changes_while_it_is_used_is_noticed(tmp_path):
         examples[0]
 
 
-def test_a_row_that_is_no_longer_good_is_told(tmp_path):
+def test_a_row_that_is_no_longer_valid_is_an_error(tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_bytes(jsonl(ROWS))
     before = path.stat()
@@ -354,7 +354,7 @@ def test_a_demo_corpus_is_read_by_its_name():
 
 
 @pytest.mark.parametrize("name", ["demo:nows", "demo:news/tset"])
-def test_a_demo_corpus_that_does_not_exist_is_told_with_a_suggestion(name):
+def test_an_unknown_demo_corpus_is_an_error_with_a_suggestion(name):
     with pytest.raises(errors.DataError, match=r"Did you mean '(news|test)'\?"):
         open_examples(name, COLUMNS)
 
@@ -368,4 +368,4 @@ texts = st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip)
 def test_whatever_the_standard_writers_write_is_read_back(name, rows, tmp_path_factory):
     path = tmp_path_factory.mktemp("rows") / name
     path.write_bytes(WRITERS[name](rows))
-    assert [(one.source, *one.references) for one in read(path)] == rows
+    assert [(row.source, *row.references) for row in read(path)] == rows

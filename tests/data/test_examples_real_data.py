@@ -1,4 +1,4 @@
-"""The readers on published files, against the counts and rows of their description."""
+"""Published files are read with the number of rows that their description states."""
 
 import gzip
 
@@ -204,13 +204,12 @@ def test_published_files(name, columns, rows, first, last, references, data_dir)
     assert len(examples) == rows
     assert examples[0].source.startswith(first)
     assert examples[-1].references[-1].startswith(last)
-    found = list(examples)
-    assert len({one.id for one in found}) == rows
-    assert {len(one.references) for one in found} == references
+    assert len({row.id for row in examples}) == rows
+    assert {len(row.references) for row in examples} == references
     assert examples.skipped.count == 0
 
 
-def test_the_lines_of_a_pair_are_each_others(data_dir):
+def test_lines_of_parallel_files_belong_together(data_dir):
     examples = open_examples("multi30k/validation.{en,de}.gz", EN_DE, data_dir=data_dir)
     names = ("validation.en.gz", "validation.de.gz")
     lines = [
@@ -227,15 +226,15 @@ def test_the_lines_of_a_pair_are_each_others(data_dir):
         )
 
 
-def test_scitldr_has_its_sentences_joined_and_its_targets_apart(data_dir):
+def test_scitldr_joins_sentences_of_a_source_and_separates_references(data_dir):
     examples = open_examples(
         "scitldr/test.jsonl.gz",
         {"source": "source", "target": "target"},
         data_dir=data_dir,
     )
-    counts = {len(one.references) for one in examples}
+    counts = {len(row.references) for row in examples}
     assert counts == {2, 3, 4}
-    words = [len(one.source.split()) for one in examples]
+    words = [len(row.source.split()) for row in examples]
     assert 150 < sum(words) / len(words) < 170
 
 
@@ -243,9 +242,9 @@ def test_wikisplit_rows_have_one_separator_in_the_target_only(data_dir):
     examples = open_examples(
         "wikisplit/tune.tsv.gz", {"source": "0", "target": "1"}, data_dir=data_dir
     )
-    for one in examples:
-        assert one.references[0].count(" <::::> ") == 1
-        assert "<::::>" not in one.source
+    for row in examples:
+        assert row.references[0].count(" <::::> ") == 1
+        assert "<::::>" not in row.source
 
 
 def test_sentences_of_discofuse_are_joined_and_an_empty_one_is_left_out(data_dir):
@@ -269,7 +268,7 @@ def test_sentences_of_discofuse_are_joined_and_an_empty_one_is_left_out(data_dir
     )
 
 
-def test_discofuse_as_tfrecords_is_the_same(data_dir, tfrecord_writer, tmp_path):
+def test_discofuse_is_the_same_from_tfrecords(data_dir, tfrecord_writer, tmp_path):
     """As its authors published it: a feature of one text for each column."""
     table = (data_dir / "discofuse" / "examples.tsv").read_text(encoding="utf-8")
     names, *rows = [line.split("\t") for line in table.removesuffix("\n").split("\n")]
@@ -284,8 +283,8 @@ def test_discofuse_as_tfrecords_is_the_same(data_dir, tfrecord_writer, tmp_path)
         )
     )
     columns = {**FUSION, "id": "discourse_type"}
-    found = open_examples(str(tmp_path / "discofuse.tfrecord"), columns)
-    assert list(found) == list(
+    examples = open_examples(str(tmp_path / "discofuse.tfrecord"), columns)
+    assert list(examples) == list(
         open_examples("discofuse/examples.tsv", columns, data_dir=data_dir)
     )
 
@@ -300,7 +299,7 @@ def test_the_eight_columns_of_discofuse(data_dir):
         },
         data_dir=data_dir,
     )
-    assert [(one.id, len(one.references)) for one in examples] == [
+    assert [(row.id, len(row.references)) for row in examples] == [
         ("SINGLE_S_COORD", 1),
         ("SINGLE_RELATIVE", 1),
         ("PAIR_CONN_ANAPHORA", 2),

@@ -1,3 +1,5 @@
+"""Batches are made in threads, in the order of the plan, and put on the devices."""
+
 import itertools
 import subprocess
 import sys
@@ -56,10 +58,10 @@ def take(number, **options):
 
 def assert_equal(batches, expected):
     assert len(batches) == len(expected)
-    for one, other in zip(batches, expected, strict=True):
-        assert one.keys() == other.keys()
-        for name in one:
-            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+    for batch, wanted in zip(batches, expected, strict=True):
+        assert batch.keys() == wanted.keys()
+        for name in batch:
+            np.testing.assert_array_equal(batch[name], wanted[name], err_msg=name)
 
 
 def prefetch_threads():
@@ -73,7 +75,7 @@ def wait_until(condition, timeout_s=10):
     return condition()
 
 
-def test_batches_are_those_of_the_plan():
+def test_batches_follow_the_plan():
     expected = [batching.collate(CORPUS, *PLAN[n], **IDS) for n in range(14)]
     assert_equal(take(14), expected)
 
@@ -87,7 +89,7 @@ def test_a_stream_that_starts_later_is_the_rest_of_the_same_stream():
     assert_equal(take(13, start=7), take(20)[7:])
 
 
-def test_the_shares_of_the_hosts_make_up_the_global_batch():
+def test_the_batches_of_the_hosts_make_up_the_global_batch():
     expected = take(14)
     shares = [take(14, host=host, hosts=4) for host in range(4)]
     assert all(len(batch["labels"]) == 2 for share in shares for batch in share)
@@ -132,7 +134,7 @@ def test_closing_a_stream_ends_its_threads():
     assert next(stream, None) is None
 
 
-def test_a_stream_left_open_does_not_hold_up_the_exit_of_python():
+def test_an_open_stream_does_not_block_the_exit_of_python():
     script = f"""
 import sys
 sys.path[:0] = {sys.path!r}

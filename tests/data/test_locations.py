@@ -1,4 +1,4 @@
-"""Names of data: where they are looked up, and what is said when nothing is there."""
+"""Names of data sets: where files are searched, and errors for missing ones."""
 
 import os
 
@@ -30,7 +30,7 @@ def test_a_relative_name_is_looked_up_in_the_data_folder_and_then_here(folders):
     assert locations.find(str(work / "x.tsv")) == [work / "x.tsv"]
 
 
-def test_without_a_data_folder_the_working_directory_is_left(folders, monkeypatch):
+def test_without_a_data_folder_the_working_directory_is_searched(folders, monkeypatch):
     _, work = folders
     monkeypatch.delenv("BERTGEN_DATA_DIR")
     (work / "x.tsv").touch()
@@ -60,14 +60,14 @@ def test_globs_are_sorted_go_deep_and_leave_folders_out(folders):
     assert locations.find("z*") == [work / "z.tsv"]
 
 
-def test_a_file_may_have_the_signs_of_a_glob_in_its_name(folders):
+def test_a_file_may_have_wildcards_in_its_name(folders):
     data, _ = folders
     (data / "x[1].tsv").touch()
     (data / "x1.tsv").touch()
     assert locations.find("x[1].tsv") == [data / "x[1].tsv"]
 
 
-def test_what_is_missing_is_told_with_places_suggestion_and_ways_out(folders):
+def test_a_missing_file_is_an_error_with_places_suggestion_and_alternatives(folders):
     data, work = folders
     (data / "set" / "train.jsonl.gz").touch()
     with pytest.raises(errors.DataError) as caught:
@@ -81,17 +81,17 @@ def test_what_is_missing_is_told_with_places_suggestion_and_ways_out(folders):
         assert way in message
 
 
-def test_a_folder_that_is_missing_is_told_with_a_suggestion(folders):
+def test_a_missing_folder_is_an_error_with_a_suggestion(folders):
     with pytest.raises(errors.DataError, match=r"Did you mean 'set'\?"):
         locations.find("sets/train.jsonl")
 
 
-def test_a_glob_without_files_is_told(folders):
+def test_a_glob_without_files_is_an_error(folders):
     with pytest.raises(errors.DataError, match=r"There is no file '\*\.tsv'"):
         locations.find("*.tsv")
 
 
-def test_a_folder_is_no_file_and_its_content_is_told(folders):
+def test_a_folder_is_an_error_that_lists_its_files(folders):
     data, _ = folders
     for number in range(12):
         (data / "set" / f"{number:02}.tsv").touch()
@@ -102,11 +102,11 @@ def test_a_folder_is_no_file_and_its_content_is_told(folders):
         locations.find("set/")
 
 
-def found(name, data):
+def groups(name, data):
     """The groups of a name with braces: their names and files, within a folder."""
     return [
         (group.name.removeprefix(f"{data}/"), list(group.files), paths(group, data))
-        for group in locations.find_parallel(name)
+        for group in locations.find_groups(name)
     ]
 
 
@@ -118,23 +118,23 @@ def test_braces_name_files_that_belong_together(folders):
     data, work = folders
     for name in ("x.en.gz", "x.de.gz", "set/a", "b", "x{1}.tsv"):
         (data / name).touch()
-    assert found("x.{en,de}.gz", data) == [
+    assert groups("x.{en,de}.gz", data) == [
         ("x.{en,de}.gz", ["en", "de"], ["x.en.gz", "x.de.gz"])
     ]
-    assert found("{b,set/a}", data) == [("{b,set/a}", ["b", "set/a"], ["b", "set/a"])]
+    assert groups("{b,set/a}", data) == [("{b,set/a}", ["b", "set/a"], ["b", "set/a"])]
     (work / "x.en").touch()
     (work / "x.de").touch()
-    assert found("x.{de,en}", work) == [("x.{de,en}", ["de", "en"], ["x.de", "x.en"])]
+    assert groups("x.{de,en}", work) == [("x.{de,en}", ["de", "en"], ["x.de", "x.en"])]
     (data / "[1").mkdir()
     for name in ("[1/y].en", "[1/y].de"):
         (data / name).touch()
-    assert found("[1/*].{en,de}", data)[0][0] == "[1/y].{en,de}"
-    assert not locations.is_parallel("x{1}.tsv")
+    assert groups("[1/*].{en,de}", data)[0][0] == "[1/y].{en,de}"
+    assert not locations.has_braces("x{1}.tsv")
     assert locations.find("x{1}.tsv") == [data / "x{1}.tsv"]
 
 
 @pytest.mark.parametrize(
-    ("name", "groups"),
+    ("name", "names"),
     [
         ("x-*.{en,de}", ["x-10.{en,de}", "x-9.{en,de}", "x-en.{en,de}"]),
         ("x-?.{en,de}", ["x-9.{en,de}"]),
@@ -144,7 +144,7 @@ def test_braces_name_files_that_belong_together(folders):
         ("{en,de}/*.te[x]t", ["{en,de}/x.text"]),
     ],
 )
-def test_a_glob_beside_braces_pairs_what_it_matched(name, groups, folders):
+def test_a_glob_with_braces_groups_files_by_the_matched_text(name, names, folders):
     data, _ = folders
     for path in (
         *("x-10.en", "x-10.de", "x-9.en", "x-9.de", "x-en.en", "x-en.de"),
@@ -153,10 +153,10 @@ def test_a_glob_beside_braces_pairs_what_it_matched(name, groups, folders):
     ):
         (data / path).parent.mkdir(exist_ok=True)
         (data / path).touch()
-    assert [one for one, *_ in found(name, data)] == groups
+    assert [group for group, *_ in groups(name, data)] == names
 
 
-def test_a_file_that_lacks_its_counterpart_is_told(folders):
+def test_a_file_without_its_counterpart_is_an_error(folders):
     data, _ = folders
     for name in ("x-1.en", "x-1.de", "x-2.en", "x-2.den"):
         (data / name).touch()
@@ -166,14 +166,14 @@ def test_a_file_that_lacks_its_counterpart_is_told(folders):
     )
     for name in ("x-2.{en,de}", "x-2.{de,en}", "x-*.{en,de}"):
         with pytest.raises(errors.DataError, match=message):
-            locations.find_parallel(name)
+            locations.find_groups(name)
 
 
-def test_files_with_braces_that_are_missing_are_told(folders):
+def test_missing_files_with_braces_are_an_error(folders):
     data, work = folders
     (data / "train.en").touch()
     with pytest.raises(errors.DataError) as caught:
-        locations.find_parallel("trian.{en,de}")
+        locations.find_groups("trian.{en,de}")
     assert str(caught.value).startswith(
         f"There is no file 'trian.{{en,de}}': looked for {data}/trian.{{en,de}} and "
         f"{work}/trian.{{en,de}}. Did you mean 'train.en'? Data can be "
@@ -183,17 +183,17 @@ def test_files_with_braces_that_are_missing_are_told(folders):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("{a,b}/x.{en,de}", "has 2 pairs of braces; one is expected"),
-        ("x{,.en}", "hold an empty name; the different endings"),
-        ("x.{en,de,en}", "hold 'en' twice; the different endings"),
+        ("{a,b}/x.{en,de}", "has 2 pairs of braces; expected one"),
+        ("x{,.en}", "hold an empty name; expected the different"),
+        ("x.{en,de,en}", "hold 'en' twice; expected the different"),
     ],
 )
-def test_braces_that_cannot_be_meant(name, message, folders):
+def test_invalid_braces_are_an_error(name, message, folders):
     with pytest.raises(errors.ConfigError, match=message):
-        locations.find_parallel(name)
+        locations.find_groups(name)
 
 
-def test_a_file_that_cannot_be_opened_is_told(tmp_path):
+def test_a_file_that_cannot_be_opened_is_an_error(tmp_path):
     with pytest.raises(
         errors.DataError, match=r"^x cannot be read: No such file or dir"
     ):

@@ -1,4 +1,4 @@
-"""The index of a table: cached, verified, and built again when it is not sound."""
+"""The index of a table is cached, verified, and built again when it is damaged."""
 
 import json
 import shutil
@@ -71,7 +71,7 @@ def test_the_second_time_it_comes_from_the_cache(path):
     )
 
 
-def test_other_columns_and_other_rules_are_other_entries(path):
+def test_columns_and_on_bad_row_are_part_of_the_key(path):
     build(path)
     assert build(path, Columns("t", ("s",)))[1]
     with pytest.raises(errors.DataError, match="line 3: found"):
@@ -184,7 +184,7 @@ def test_a_bad_row_leaves_no_entry(path):
     assert not list(paths.cache_dir().glob("indexes/*"))
 
 
-def test_a_file_that_changes_during_the_pass_is_refused(path):
+def test_a_file_that_changes_during_the_pass_is_an_error(path):
     class Growing(json_lines.JsonLines):
         def scan(self, feed):
             with path.open("a") as file:

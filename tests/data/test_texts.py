@@ -165,7 +165,7 @@ def test_a_stream_of_any_length_takes_little_memory():
     ("name", "content", "column", "message"),
     [
         ("x.csv", b"", None, "is empty"),
-        ("x.tsv", b"\n", None, "is empty; rows of text"),
+        ("x.tsv", b"\n", None, "is empty; expected rows of text"),
         ("x.csv", b"a,b\n", None, "no column 'source'; found: 'a', 'b'. --column"),
         ("x.csv", b"texts\n1\n", "text", "Did you mean 'texts'"),
         ("x.tsv", b"a\tb\n", "2", "no column '2'; found: '0', '1'"),

@@ -1,1 +1,1 @@
-"""Readers of file formats, one a file."""
+"""Reads the file formats of training data, one format in each module."""

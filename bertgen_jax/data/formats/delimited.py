@@ -131,14 +131,14 @@ def select(
         raise _empty(name)
     if isinstance(first.values, table.BadRow):
         raise errors.DataError(f"{name}, line {first.number}: {first.values.detail}")
-    if column and all(map(str.isdecimal, columns_lib.joined(column))):
+    if column and all(map(str.isdecimal, columns_lib.split_joined(column))):
         header = list(first.values)
         rows = itertools.chain([first], rows)
     else:
         header = [str(field) for field in first.values.values()]
         column = column or default(header)
-    for joined_name in columns_lib.joined(column):
-        _check_column(name, joined_name, header, hint)
+    for part in columns_lib.split_joined(column):
+        _check_column(name, part, header, hint)
     return column, (_rename(record, header) for record in rows)
 
 
@@ -249,4 +249,4 @@ def _check_column(file: str, name: str, header: Sequence[str], hint: str) -> Non
 
 
 def _empty(name: str) -> errors.DataError:
-    return errors.DataError(f"{name} is empty; rows of text are expected.")
+    return errors.DataError(f"{name} is empty; expected rows of text.")

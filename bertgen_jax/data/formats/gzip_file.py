@@ -1,4 +1,4 @@
-"""A .gz file in, its content out: a file in the cache that gives random access."""
+"""Decompresses .gz files into the cache, because their rows are read in any order."""
 
 import gzip
 import logging
@@ -17,28 +17,31 @@ _CHUNK_BYTES = 1 << 20
 
 
 def decompressed(compressed: byte_file.ByteFile) -> byte_file.ByteFile:
-    """The content of a gzip file, decompressed and verified when it is asked for first.
+    """Returns the content of a gzip file; the first time, decompresses and verifies it.
 
-    Entries are named after path, size and time of the last change, and hold
+    The key of an entry is made of path, size and time of the last change:
 
-        CACHE/decompressed/KEY/SIZE    the content, with its size in bytes as its name
+        CACHE/decompressed/KEY/SIZE    the content; its name is its size in bytes
 
-    so that an entry that was cut off later is noticed and made again.
+    By its name, an entry that was cut off later is noticed and made again.
 
     Raises:
-      DataError: the file is no gzip file, damaged or cut off.
+      DataError: the file is not a gzip file, or it is damaged or cut off.
     """
     folder = cache.folder_of("decompressed", [_FORMAT, *compressed.identity])
     content = _find(folder)
     if content is None:
         shutil.rmtree(folder, ignore_errors=True)
-        with cache.new_entry(folder) as built:
-            _decompress(compressed, built)
+        with cache.new_entry(folder) as building:
+            _decompress(compressed, building)
         content = _find(folder)
+    if content is None:
+        raise errors.DataError(f"The cache entry {folder} was removed while in use.")
     return byte_file.ByteFile(content, compressed.name)
 
 
 def _find(folder: pathlib.Path) -> pathlib.Path | None:
+    """Returns the file of an entry; None if there is no undamaged one."""
     if not folder.exists():
         return None
     files = list(folder.iterdir())
@@ -53,12 +56,12 @@ def _decompress(compressed: byte_file.ByteFile, folder: pathlib.Path) -> None:
     part = folder / "part"
     try:
         # The gzip module verifies the length and the CRC-32 of every member.
-        with gzip.open(compressed.path) as source, part.open("wb") as target:
-            shutil.copyfileobj(source, target, _CHUNK_BYTES)
+        with gzip.open(compressed.path) as content, part.open("wb") as file:
+            shutil.copyfileobj(content, file, _CHUNK_BYTES)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise errors.DataError(
             f"{compressed.name} cannot be decompressed: {error}. It is damaged, cut "
-            "off or no gzip file; get it again."
+            "off or not a gzip file; get it again."
         ) from error
     compressed.check_unchanged()
     part.rename(folder / str(part.stat().st_size))

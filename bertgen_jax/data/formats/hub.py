@@ -1,13 +1,14 @@
-"""Datasets of the Hugging Face hub in, rows of named columns out.
+"""Reads datasets of the Hugging Face hub.
 
-The optional `datasets` library finds, downloads and caches them; with HF_HUB_OFFLINE=1
-it uses its cache alone.
+The optional library `datasets` finds, downloads and caches them; with HF_HUB_OFFLINE=1
+it uses only its cache.
 """
 
 import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from bertgen_jax import errors
 from bertgen_jax.data.columns import Columns, no_such_column
@@ -38,35 +39,29 @@ class HubTable:
         paths = [cached["filename"] for cached in rows.cache_files]
         statuses = [os.stat(path) for path in paths]
         self.size = sum(status.st_size for status in statuses)
-        self.identity = None
-        if paths:  # a dataset that was made in memory has no files
+        self.identity: list[str | int] | None = None
+        if paths:  # a dataset in memory has no files
             changed = [status.st_mtime_ns for status in statuses]
             self.identity = ["hub", location, self.size, *paths, *changed]
 
     def scan(self, feed: Callable[[bytes], object]) -> Iterator[table.Record]:
-        """See `table.Table`. An address is the numbers of the row and of the next."""
+        """See `table.Table`. An address is the indices of the row and of the next."""
         for row, values in enumerate(self._rows):
             feed(json.dumps(values, sort_keys=True, default=str).encode())
             yield table.Record((row, row + 1), row + 1, values)
 
-    def read(self, first: int, second: int) -> Mapping[str, object]:
+    def read(self, *address: int) -> Mapping[str, object]:
         """See `table.Table`."""
-        del second
-        return self._rows[first]
+        return self._rows[address[0]]
 
 
-def _load(location: str):
-    """The `datasets.Dataset` that a location names.
-
-    Raises:
-      ConfigError: the location is misspelt.
-      DataError: the library or the dataset cannot be had.
-    """
+def _load(location: str) -> Any:
+    """Loads the `datasets.Dataset` that a location names."""
     match = _LOCATION.fullmatch(location)
     if match is None:
         raise errors.ConfigError(
-            f"{location!r} names no dataset of the hub; {_SPELLING} is expected, as in "
-            "'hf:EdinburghNLP/xsum#validation'. Where no split is named it is 'train'."
+            f"{location!r} names no dataset of the hub; expected {_SPELLING}, as in "
+            "'hf:EdinburghNLP/xsum#validation'. The default split is 'train'."
         )
     try:
         import datasets  # an optional dependency
@@ -82,10 +77,10 @@ def _load(location: str):
             revision=match["revision"],
             split=match["split"] or "train",
         )
-    except Exception as error:  # two dozen packages raise; nothing of ours runs inside
+    except Exception as error:  # from any of two dozen packages, not from ours
         offline = os.environ.get("HF_HUB_OFFLINE")
         hint = f" with HF_HUB_OFFLINE={offline}" if offline else ""
         raise errors.DataError(
-            f"{location} cannot be loaded{hint}: {error}. Expected is "
-            f"{_SPELLING}, and a revision that holds data files: scripts are not run."
+            f"{location} cannot be loaded{hint}: {error}. Expected {_SPELLING}, and a "
+            "revision that holds data files, because scripts are not run."
         ) from error

@@ -1,15 +1,15 @@
-"""Files that belong together in, line by line or segment by segment; rows of them out.
+"""Reads parallel texts: files whose lines or SGML segments belong together by number.
 
-Each file is a column. Which row is where is noted for each file, so a row is read with
-as many reads as there are columns.
+Each file is a column. The position of every row is noted for each file, so a row is
+read with one read a column.
 """
 
 import contextlib
 import dataclasses
 import hashlib
-import io
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import IO
 
 from bertgen_jax import errors
 from bertgen_jax.data.columns import Columns, no_such_column
@@ -19,33 +19,29 @@ _Piece = lines.Line | sgml.Segment
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
-    """How the files are divided.
+class Division:
+    """How the files are divided into pieces.
 
     Attributes:
-      unit: what a row is in each of them.
-      split: a file and its name -> its pieces in order. Pieces that are blank in all
-        files are no row at the end of these.
+      unit: the name of a piece.
+      split: file, name -> the pieces in order. Pieces at the end that are blank in all
+        files are no row.
       parse: the bytes of a piece -> its text.
-      label: what a piece is called in its file, and its counterparts in the others.
     """
 
     unit: str
-    split: Callable[[io.BufferedReader, str], Iterator[_Piece]]
+    split: Callable[[IO[bytes], str], Iterator[_Piece]]
     parse: Callable[[bytes], str]
-    label: Callable[[_Piece], str]
 
 
-LINES = Layout("line", lines.lines, lines.line_text, lambda line: "")
-SEGMENTS = Layout(
-    "segment", sgml.segments, sgml.segment_text, lambda segment: segment.label
-)
+LINES = Division("line", lines.lines, lines.line_text)
+SEGMENTS = Division("segment", sgml.segments, sgml.segment_text)
 
 
-class ParallelFiles:
+class ParallelText:
     """Several files of which the first pieces make a row, the second ones, and so on.
 
-    An address is where the piece of the first file begins and ends, then that of the
+    An address is the start and the end of the piece in the first file, then in the
     second, and so on.
     """
 
@@ -54,18 +50,18 @@ class ParallelFiles:
         name: str,
         files: Mapping[str, byte_file.ByteFile],
         columns: Columns,
-        layout: Layout,
+        division: Division,
     ):
         for column in columns.names:
             if column not in files:
                 raise errors.DataError(
-                    f"{name}: {no_such_column(column, files)} What stands in "
-                    "the braces names the columns."
+                    f"{name}: {no_such_column(column, files)} The names in the braces "
+                    "are the columns."
                 )
-        self._files, self._layout = dict(files), layout
-        self.name, self.unit = name, layout.unit
+        self._files, self._division = dict(files), division
+        self.name, self.unit = name, division.unit
         self.size = sum(file.size for file in files.values())
-        self.identity = [layout.unit]
+        self.identity: list[str | int] | None = [division.unit]
         for column, file in files.items():
             self.identity += [column, *file.identity]
 
@@ -73,34 +69,33 @@ class ParallelFiles:
         """See `table.Table`.
 
         Raises:
-          DataError: the files have not as many rows, or these have other names; one of
-            them is malformed.
+          DataError: the files differ in the number or the names of their pieces, or one
+            of them is malformed.
         """
         digests = {column: hashlib.blake2b() for column in self._files}
         with contextlib.ExitStack() as opened:
-            pieces = [
-                self._layout.split(
+            files = [
+                self._division.split(
                     opened.enter_context(file.stream(digests[column].update)), file.name
                 )
                 for column, file in self._files.items()
             ]
-            rows = enumerate(itertools.zip_longest(*pieces), start=1)
-            for number, row in _without_blank_end(rows):
-                self._check_together(row, number)
-                address = [place for one in row for place in (one.start, one.end)]
-                yield table.Record(
-                    tuple(address), number, self._try([one.content for one in row])
-                )
-        # Which text is which column must tell, and the order in the braces need not.
+            rows = enumerate(itertools.zip_longest(*files), start=1)
+            for number, pieces in _without_blank_end(rows):
+                row = self._check_row(pieces, number)
+                address = [position for piece in row for position in piece[:2]]
+                contents = [piece.content for piece in row]
+                yield table.Record(tuple(address), number, self._try(contents))
+        # The digest depends on which text is which column, not on the order of columns.
         for column in sorted(digests):
             feed(f"{column}\n".encode() + digests[column].digest())
 
     def read(self, *address: int) -> Mapping[str, object]:
         """See `table.Table`."""
-        places = zip(address[::2], address[1::2], strict=True)
+        positions = zip(address[::2], address[1::2], strict=True)
         return self._parse(
-            file.read(*place)
-            for file, place in zip(self._files.values(), places, strict=True)
+            file.read(start, end)
+            for file, (start, end) in zip(self._files.values(), positions, strict=True)
         )
 
     def _try(self, contents: Iterable[bytes]) -> Mapping[str, object] | table.BadRow:
@@ -113,35 +108,44 @@ class ParallelFiles:
         values = {}
         for column, content in zip(self._files, contents, strict=True):
             try:
-                values[column] = self._layout.parse(content)
+                values[column] = self._division.parse(content)
             except table.BadRow as bad:
                 detail = f"in column {column!r}, {bad.detail}"
                 raise table.BadRow(bad.reason, detail) from None
         return values
 
-    def _check_together(self, row: Iterable[_Piece | None], number: int) -> None:
-        """Refuses a row of which a file has nothing, or something of another name."""
-        if None in row:
+    def _check_row(
+        self, pieces: Sequence[_Piece | None], number: int
+    ) -> Sequence[_Piece]:
+        """Checks that every file has this row, under the same name if it has one."""
+        row = [piece for piece in pieces if piece is not None]
+        if len(row) < len(pieces):
             counts = [
                 f"{self._count(file):,} in {file.name}" for file in self._files.values()
             ]
             raise errors.DataError(
                 f"{self.name}: files that belong together have as many {self.unit}s; "
-                f"found {' and '.join(counts)}. One of them is cut off, or another's."
+                f"found {' and '.join(counts)}. One of them is cut off, or belongs to "
+                "other files."
             )
-        labels = [self._layout.label(one) for one in row]
-        for file, label in zip(self._files.values(), labels, strict=True):
-            if label != labels[0]:
-                first = next(iter(self._files.values()))
+        first, *others = self._files.values()
+        for file, piece in zip(others, row[1:], strict=True):
+            if _label(piece) != _label(row[0]):
                 raise errors.DataError(
-                    f"{self.name}: {self.unit} {number} is {labels[0]} of {first.name} "
-                    f"and {label} of {file.name}; files that belong together have the "
-                    "same ones in the same order."
+                    f"{self.name}: {self.unit} {number} is {_label(row[0])} of "
+                    f"{first.name} and {_label(piece)} of {file.name}; files that "
+                    "belong together have the same ones in the same order."
                 )
+        return row
 
     def _count(self, file: byte_file.ByteFile) -> int:
         with file.stream() as stream:
-            return sum(1 for _ in self._layout.split(stream, file.name))
+            return sum(1 for _ in self._division.split(stream, file.name))
+
+
+def _label(piece: _Piece) -> str | None:
+    """Returns the name of a segment in its file; lines have none."""
+    return piece.label if isinstance(piece, sgml.Segment) else None
 
 
 def _without_blank_end(
@@ -149,8 +153,8 @@ def _without_blank_end(
 ) -> Iterator[tuple[int, tuple[_Piece | None, ...]]]:
     """Leaves out the last rows, as long as no file has a text in them."""
     blank = []
-    for number, row in rows:
-        blank.append((number, row))
-        if any(one is not None and one.content.strip() for one in row):
+    for number, pieces in rows:
+        blank.append((number, pieces))
+        if any(piece is not None and piece.content.strip() for piece in pieces):
             yield from blank
             blank.clear()

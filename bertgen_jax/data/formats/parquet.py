@@ -1,4 +1,4 @@
-"""Parquet files in, rows of named columns out, a few row groups in memory at a time."""
+"""Reads Parquet files, with a few row groups in memory at a time."""
 
 import contextlib
 import functools
@@ -16,7 +16,7 @@ _READ_BYTES = 1 << 20
 
 
 class ParquetTable:
-    """A Parquet file, of which only the mapped columns are ever decoded."""
+    """A Parquet file, of which only the mapped columns are decoded."""
 
     unit = "row"
 
@@ -24,17 +24,17 @@ class ParquetTable:
         self._file = file
         self._names = list(columns.names)
         self.name, self.size = file.name, file.size
-        self.identity = ["parquet", *file.identity]
+        self.identity: list[str | int] | None = ["parquet", *file.identity]
         self._lock = threading.Lock()
         self._group = functools.lru_cache(_GROUPS_KEPT)(self._read_group)
         with self._opened() as opened:
-            found = opened.schema_arrow.names
+            header = opened.schema_arrow.names
         for name in columns.names:
-            if name not in found:
-                raise errors.DataError(f"{file.name}: {no_such_column(name, found)}")
+            if name not in header:
+                raise errors.DataError(f"{file.name}: {no_such_column(name, header)}")
 
     def scan(self, feed: Callable[[bytes], object]) -> Iterator[table.Record]:
-        """See `table.Table`. An address is a row group and a row of it."""
+        """See `table.Table`. An address is a row group and a row in it."""
         with self._file.stream(feed) as stream:
             while stream.read(_READ_BYTES):
                 pass
@@ -50,21 +50,22 @@ class ParquetTable:
                         number += 1
                         yield table.Record(address, number, values)
 
-    def read(self, first: int, second: int) -> Mapping[str, object]:
+    def read(self, *address: int) -> Mapping[str, object]:
         """See `table.Table`."""
-        with self._lock:  # threads that want neighbouring rows: decode their group once
-            group = self._group(first)
-        return group.slice(second, 1).to_pylist()[0]
+        group, row = address
+        with self._lock:  # so that threads decode a group that they share only once
+            rows = self._group(group)
+        return rows.slice(row, 1).to_pylist()[0]
 
     def _read_group(self, group: int) -> Any:
-        """A pyarrow.Table of the mapped columns."""
+        """Returns the mapped columns as a pyarrow.Table."""
         self._file.check_unchanged()
         with self._opened() as opened:
             return opened.read_row_group(group, columns=self._names)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Any]:
-        """The file as a pyarrow.parquet.ParquetFile, with its faults in our words."""
+        """Opens the file as a pyarrow.parquet.ParquetFile; its errors become ours."""
         try:
             import pyarrow  # an optional dependency
             from pyarrow import parquet
@@ -80,6 +81,6 @@ class ParquetTable:
                 yield opened
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise errors.DataError(
-                f"{self.name} cannot be read as Parquet: {error}. It is damaged or of "
-                "another kind; get it again."
+                f"{self.name} cannot be read as Parquet: {error}. It is damaged or has "
+                "another format; get it again."
             ) from error

@@ -1,15 +1,14 @@
-"""The SGML of the WMT test sets in, the segments of its documents out.
+"""Reads the segments of the SGML files of the WMT test sets.
 
 <doc docid="..."> holds <seg id="...">, which holds a text, as mteval reads them
-(github.com/moses-smt/mosesdecoder, scripts/generic/mteval-v13a.pl). Tags are of any
-case, and other tags say nothing.
+(github.com/moses-smt/mosesdecoder, scripts/generic/mteval-v13a.pl). Tags may be in any
+case, and other tags are ignored.
 """
 
 import html
-import io
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from bertgen_jax import errors
 from bertgen_jax.data.formats import byte_file, lines, table
@@ -18,17 +17,17 @@ _TAG = re.compile(
     rb"<(?P<closes>/?)(?P<kind>doc|seg)(?=[\s>])(?P<attributes>[^<>]*)>", re.IGNORECASE
 )
 _ATTRIBUTE = re.compile(rb"""([\w.:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"']+))""")
-_NAMED_BY = {"doc": "docid", "seg": "id"}
-# What may come within what, and how that is told.
+_NAME_ATTRIBUTE = {"doc": "docid", "seg": "id"}
+# The tags that may stand within a tag, and how messages say so.
 _OPENS = {None: "doc", "doc": "seg"}
 _EXPECTED = {None: "<doc>", "doc": "<seg> or </doc>", "seg": "</seg>"}
-# No others: texts have a bare & with a word behind it that happens to name one.
+# Only these: in texts, a bare & may stand before a word that is the name of another.
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|#\d+|#[xX][0-9a-fA-F]+);")
 _LINE_END = re.compile(r"[ \t]*[\r\n][ \t\r\n]*")
 
 
 class Segment(NamedTuple):
-    """A segment with its tags, and where in the file they begin and end."""
+    """A segment with its tags, and its position in the file."""
 
     start: int
     end: int
@@ -36,18 +35,18 @@ class Segment(NamedTuple):
     content: bytes
 
 
-class _Open(NamedTuple):
+class _OpenTag(NamedTuple):
     kind: str
     name: str
     start: int
 
 
-def segments(stream: io.BufferedReader, name: str) -> Iterator[Segment]:
-    """Finds the segments of a file, which is held in memory meanwhile.
+def segments(stream: IO[bytes], name: str) -> Iterator[Segment]:
+    """Finds the segments of a file, which is read into memory.
 
     Raises:
-      DataError: a tag that is not closed, not named, or where it cannot be; a file that
-        is too long, or in UTF-16.
+      DataError: a tag is not closed, has no name or stands in the wrong place; the file
+        is too long or in UTF-16.
     """
     whole = stream.read(byte_file.MAX_RECORD_BYTES + 1)
     content = lines.remove_byte_order_mark(whole, name)
@@ -55,37 +54,37 @@ def segments(stream: io.BufferedReader, name: str) -> Iterator[Segment]:
     if len(content) > byte_file.MAX_RECORD_BYTES:
         raise errors.DataError(
             f"{name} is longer than {byte_file.MAX_RECORD_BYTES:,} bytes; SGML is for "
-            "test sets, and much text is expected in files of lines."
+            "test sets; expected large texts in files of lines."
         )
 
-    def line(where: int) -> int:
-        return content.count(b"\n", 0, where) + 1
+    def line(position: int) -> int:
+        return content.count(b"\n", 0, position) + 1
 
-    def misplaced(found: str, where: int) -> errors.DataError:
+    def misplaced(tag: str, position: int) -> errors.DataError:
         expected = _EXPECTED[None]
         if opened:
-            kind, called, start = opened[-1]
+            kind, tag_name, start = opened[-1]
             expected = (
-                f"{_EXPECTED[kind]} within <{kind}> {called!r} of line {line(start)}"
+                f"{_EXPECTED[kind]} within <{kind}> {tag_name!r} of line {line(start)}"
             )
         return errors.DataError(
-            f"{name}, line {line(where)}: found {found}; expected {expected}."
+            f"{name}, line {line(position)}: found {tag}; expected {expected}."
         )
 
-    opened: list[_Open] = []
+    opened: list[_OpenTag] = []
     for tag in _TAG.finditer(content):
         kind = tag["kind"].lower().decode()
         inside = opened[-1].kind if opened else None
         if kind != (inside if tag["closes"] else _OPENS.get(inside)):
             raise misplaced(table.excerpt(tag[0]), tag.start())
         if not tag["closes"]:
-            named = _attribute(tag["attributes"], _NAMED_BY[kind])
-            if named is None:
+            tag_name = _attribute(tag["attributes"], _NAME_ATTRIBUTE[kind])
+            if tag_name is None:
                 raise errors.DataError(
                     f"{name}, line {line(tag.start())}: found {table.excerpt(tag[0])}; "
-                    f'expected a name, as in <{kind} {_NAMED_BY[kind]}="1">.'
+                    f'expected a name, as in <{kind} {_NAME_ATTRIBUTE[kind]}="1">.'
                 )
-            opened.append(_Open(kind, named, tag.start()))
+            opened.append(_OpenTag(kind, tag_name, tag.start()))
             continue
         closed = opened.pop()
         if kind == "seg":
@@ -100,12 +99,12 @@ def segments(stream: io.BufferedReader, name: str) -> Iterator[Segment]:
 
 
 def segment_text(content: bytes) -> str:
-    """The text of a segment on one line, its entities as what they stand for.
+    """Returns the text of a segment on one line, with its entities replaced.
 
     <seg id="1"> Q&amp;A </seg> -> Q&A
 
     Raises:
-      BadRow: it is no UTF-8.
+      BadRow: the content is not UTF-8.
     """
     text = table.decode(content[content.index(b">") + 1 : content.rindex(b"<")])
     line = _LINE_END.sub(" ", text).strip(" \t")

@@ -1,4 +1,4 @@
-"""What the readers share: a table is something whose rows are found by an address."""
+"""The interface of all readers: a table whose rows are found by their addresses."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
@@ -7,11 +7,11 @@ EXCERPT_CHARACTERS = 80
 
 
 class BadRow(Exception):
-    """A row that is no example.
+    """A row that is not a valid example.
 
     Attributes:
-      reason: a few words that rows with the same fault share, for counting.
-      detail: what was found and what was expected, in a sentence.
+      reason: a few words that are equal for rows with the same fault, for counting.
+      detail: a sentence that says what was found and what was expected.
     """
 
     def __init__(self, reason: str, detail: str):
@@ -24,9 +24,9 @@ class Record(NamedTuple):
     """One row of a table, as the pass over the whole table yields it.
 
     Attributes:
-      address: the numbers that `Table.read` finds the row by, such as the bytes where
-        it begins and ends; in one table each row has as many.
-      number: where users find it: the line of a text file, else the row; from 1.
+      address: the arguments of `Table.read` for this row, such as the bytes where it
+        begins and ends; all rows of a table have the same number of them.
+      number: where users find the row: the line of a text file, else the row; from 1.
       values: the columns by name, or why there are none.
     """
 
@@ -39,11 +39,11 @@ class Table(Protocol):
     """A data file, files that belong together, or a dataset of the hub.
 
     Attributes:
-      name: as the user wrote it, for messages.
-      unit: what `Record.number` counts, such as "line", "record" or "row".
-      size: the bytes that it takes on disk.
-      identity: cheap and JSON-like; while it stays the same, so does the content. None
-        when there is no such thing.
+      name: the name for messages.
+      unit: the unit of `Record.number`, such as "line", "record" or "row".
+      size: the size on disk in bytes.
+      identity: a JSON-like value that is cheap to get and changes with the content;
+        None if the table has no such value.
     """
 
     name: str
@@ -55,17 +55,17 @@ class Table(Protocol):
         """Yields every row in one pass and feeds the content to a digest.
 
         Raises:
-          DataError: it cannot be told where rows begin and end.
+          DataError: the rows cannot be told apart.
         """
         ...
 
     def read(self, *address: int) -> Mapping[str, object]:
-        """The columns of the row at an address; safe to call from several threads."""
+        """Returns the columns of the row at an address; safe in several threads."""
         ...
 
 
 def excerpt(content: str | bytes) -> str:
-    """The beginning of something in quotes, on one line, for a message."""
+    """Quotes the beginning of a text on one line, for a message."""
     if isinstance(content, bytes):
         content = content[: 4 * EXCERPT_CHARACTERS].decode("utf-8", "replace")
     if len(content) <= EXCERPT_CHARACTERS:
@@ -74,10 +74,10 @@ def excerpt(content: str | bytes) -> str:
 
 
 def decode(content: bytes) -> str:
-    """Text from UTF-8.
+    """Decodes UTF-8.
 
     Raises:
-      BadRow: it is something else.
+      BadRow: the content is not UTF-8.
     """
     try:
         return content.decode()

@@ -1,10 +1,10 @@
-"""TFRecord files of tf.Example messages in, rows of named columns out; no TensorFlow.
+"""Reads TFRecord files of tf.Example messages, without TensorFlow.
 
 A file is a sequence of frames (tensorflow.org/tutorials/load_data/tfrecord):
 
     u64 length   u32 masked crc32c(length)   length bytes   u32 masked crc32c(bytes)
 
-all little-endian, and the bytes of each are one protobuf message, tf.train.Example:
+all little-endian. The bytes of a frame are a protobuf message, tf.train.Example:
 
     Example    1: Features
     Features   1: map<string, Feature>, that is repeated {1: key, 2: Feature}
@@ -29,7 +29,7 @@ class TfRecords:
     def __init__(self, file: byte_file.ByteFile):
         self._file = file
         self.name, self.size = file.name, file.size
-        self.identity = ["tfrecord", *file.identity]
+        self.identity: list[str | int] | None = ["tfrecord", *file.identity]
 
     def scan(self, feed: Callable[[bytes], object]) -> Iterator[table.Record]:
         """See `table.Table`. Both checksums of every frame are verified."""
@@ -41,16 +41,16 @@ class TfRecords:
                 content = stream.read(length)
                 stored = int.from_bytes(stream.read(4), "little")
                 start += 12
-                values = self._checked(content, stored)
+                values = self._parse_checked(content, stored)
                 yield table.Record((start, start + length), number, values)
                 start += length + 4
 
-    def read(self, first: int, second: int) -> Mapping[str, object]:
+    def read(self, *address: int) -> Mapping[str, object]:
         """See `table.Table`."""
-        return parse_example(self._file.read(first, second))
+        return parse_example(self._file.read(*address))
 
     def _read_length(self, stream: io.BufferedReader, start: int, number: int) -> int:
-        """The length of the next frame, of which the file must have every byte."""
+        """Reads the length of the next frame, which the file must hold completely."""
         head = stream.read(12)
         if len(head) < 12:
             raise errors.DataError(
@@ -61,8 +61,8 @@ class TfRecords:
         if crc32c.masked(crc32c.crc32c(head[:8])) != stored:
             raise errors.DataError(
                 f"{self.name}, record {number}: the checksum of the length at byte "
-                f"{start:,} is wrong. This is no TFRecord file, or it is damaged from "
-                "here on."
+                f"{start:,} is wrong. This is not a TFRecord file, or it is damaged "
+                "from here on."
             )
         if start + 16 + length > self.size:
             raise errors.DataError(
@@ -72,7 +72,10 @@ class TfRecords:
             )
         return length
 
-    def _checked(self, content: bytes, stored: int) -> Mapping | table.BadRow:
+    def _parse_checked(
+        self, content: bytes, stored: int
+    ) -> Mapping[str, object] | table.BadRow:
+        """Parses the message of a frame after verifying its checksum."""
         computed = crc32c.masked(crc32c.crc32c(content))
         if computed != stored:
             return table.BadRow(
@@ -87,10 +90,10 @@ class TfRecords:
 
 
 def parse_example(message: bytes) -> dict[str, list[bytes] | list[int] | list[float]]:
-    """The features of a tf.train.Example by name.
+    """Returns the features of a tf.train.Example by name.
 
     Raises:
-      BadRow: the message is something else.
+      BadRow: the message is not a tf.train.Example.
     """
     try:
         return dict(
@@ -101,49 +104,46 @@ def parse_example(message: bytes) -> dict[str, list[bytes] | list[int] | list[fl
     except (ValueError, struct.error) as error:
         raise table.BadRow(
             "no tf.Example",
-            f"{error}, in {table.excerpt(message)}; a tf.train.Example is expected.",
+            f"{error}, in {table.excerpt(message)}; expected a tf.train.Example.",
         ) from None
 
 
 def _feature(entry: bytes) -> tuple[str, list]:
-    """The name and the values in one entry of the map."""
-    # A field that stands twice, though not repeated, counts for the last time.
-    parts = {
-        number: value
-        for number, wire, value in protobuf.fields(entry)
-        if wire == protobuf.BYTES
-    }
-    return parts.get(1, b"").decode(), _values(parts.get(2, b""))
+    """Returns the name and the values in one entry of the map."""
+    # Of a field that is not repeated but stands twice, the last one counts.
+    fields = {number: value for number, value in _length_delimited(entry)}
+    return fields.get(1, b"").decode(), _values(fields.get(2, b""))
 
 
 def _values(feature: bytes) -> list:
-    """The list that a Feature holds, of whichever kind."""
+    """Returns the list that a Feature holds, of any kind."""
     values = []
-    for kind, wire, content in protobuf.fields(feature):
-        if wire != protobuf.BYTES:
-            continue
-        items = [
-            (wire, item) for one, wire, item in protobuf.fields(content) if one == 1
-        ]
+    for kind, content in _length_delimited(feature):
+        items = [field for field in protobuf.fields(content) if field[0] == 1]
         if kind == 1:
-            values = [item for wire, item in items if wire == protobuf.BYTES]
+            values = list(_messages(content))
         elif kind == 2:
             # Packed or not, the bytes are little-endian floats one after the other.
-            packed = b"".join(item for wire, item in items if wire != protobuf.VARINT)
+            packed = b"".join(value for *_, value in items if isinstance(value, bytes))
             values = list(struct.unpack(f"<{len(packed) // 4}f", packed))
         elif kind == 3:
-            numbers = []
-            for wire, item in items:
-                if wire == protobuf.VARINT:
-                    numbers.append(item)
+            numbers: list[int] = []
+            for _, wire, value in items:
+                if isinstance(value, int):
+                    numbers.append(value)
                 elif wire == protobuf.BYTES:
-                    numbers += protobuf.varints(item)
+                    numbers += protobuf.varints(value)
             values = [protobuf.signed(number) for number in numbers]
     return values
 
 
 def _messages(message: bytes) -> Iterator[bytes]:
-    """The messages in field 1, which may be repeated."""
+    """Yields the messages in field 1, which may be repeated."""
+    return (value for number, value in _length_delimited(message) if number == 1)
+
+
+def _length_delimited(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yields number and value of the fields that hold bytes; skips all others."""
     for number, wire, value in protobuf.fields(message):
-        if number == 1 and wire == protobuf.BYTES:
-            yield value
+        if wire == protobuf.BYTES and isinstance(value, bytes):
+            yield number, value

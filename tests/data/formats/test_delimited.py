@@ -34,8 +34,8 @@ def test_columns_by_position_mean_that_there_is_no_header(name, tab, tmp_path):
     content = (
         tab.join([b"s", b"t", b"u"]) + b"\n" + tab.join([b"a", b"b", b"c"]) + b"\n"
     )
-    found = read(tmp_path / name, content, {"source": "2", "target": "0,1"})
-    assert found == [("u", "s", "t"), ("c", "a", "b")]
+    rows = read(tmp_path / name, content, {"source": "2", "target": "0,1"})
+    assert rows == [("u", "s", "t"), ("c", "a", "b")]
 
 
 def test_positions_and_names_do_not_mix(tmp_path):

@@ -22,7 +22,7 @@ def decompressed(path):
     return gzip_file.decompressed(byte_file.ByteFile(path, path.name))
 
 
-def test_the_content_is_kept_in_the_cache_under_the_name_of_the_source(packed):
+def test_the_content_is_kept_in_the_cache(packed):
     first = decompressed(packed)
     assert first.path.read_bytes() == CONTENT
     assert first.path.is_relative_to(paths.cache_dir())
@@ -39,7 +39,7 @@ def test_members_are_joined(packed):
     assert decompressed(packed).path.read_bytes() == b"a\nb\n"
 
 
-def test_a_changed_source_is_another_content(packed):
+def test_a_changed_file_is_decompressed_again(packed):
     first = decompressed(packed)
     packed.write_bytes(gzip.compress(CONTENT[:-1]))
     second = decompressed(packed)
@@ -77,20 +77,20 @@ def test_a_damaged_entry_is_made_again(damage, packed, caplog):
     ],
     ids=["last byte", "half", "head", "middle", "checksum", "length", "text", "tail"],
 )
-def test_a_damaged_source_is_refused_and_leaves_nothing(damage, packed):
+def test_a_damaged_gzip_file_is_an_error_and_leaves_no_entry(damage, packed):
     packed.write_bytes(damage(gzip.compress(CONTENT)))
     with pytest.raises(errors.DataError, match=r"^x\.tsv\.gz cannot be decompressed: "):
         decompressed(packed)
     assert not list(paths.cache_dir().glob("decompressed/*"))
 
 
-def test_a_cache_that_cannot_be_written_is_named(packed, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_an_error(packed, monkeypatch):
     monkeypatch.setenv("BERTGEN_CACHE_DIR", str(packed))
     with pytest.raises(errors.DataError, match=r"cannot be written.*BERTGEN_CACHE_DIR"):
         decompressed(packed)
 
 
-def test_an_entry_made_by_another_process_meanwhile_is_taken(packed, monkeypatch):
+def test_an_entry_that_another_process_finishes_first_is_used(packed, monkeypatch):
     slow = gzip_file._decompress
 
     def overtaken(compressed, folder):

@@ -1,4 +1,4 @@
-"""Datasets of the hub: what the library is asked, and what becomes of its answer."""
+"""Datasets of the hub: the calls of the library, and examples from its answer."""
 
 import sys
 import types
@@ -65,7 +65,7 @@ def test_a_location_names_config_revision_and_split(location, call, hub):
 
 
 @pytest.mark.parametrize("location", ["hf:", "hf:#train", "hf:a#", "hf:a:@b"])
-def test_a_misspelt_location_is_told(location, hub):
+def test_a_misspelt_location_is_an_error(location, hub):
     with pytest.raises(errors.ConfigError, match=r"hf:NAME\[:CONFIG\]\[@REVISION\]"):
         open_examples(location, COLUMNS)
     assert not hub.calls
@@ -73,19 +73,19 @@ def test_a_misspelt_location_is_told(location, hub):
 
 def test_rows_are_examples(hub):
     examples = open_examples("hf:a/b#test", {**COLUMNS, "id": "number"})
-    assert [(one.id, one.source, *one.references) for one in examples] == [
+    assert [(row.id, row.source, *row.references) for row in examples] == [
         ("7", "one", "1"),
         ("8", "two", "2"),
     ]
     joined = open_examples(
         "hf:a/b", {"source": "summary+document", "target": "document"}
     )
-    assert [one.source for one in joined] == ["1 one", "2 two"]
+    assert [row.source for row in joined] == ["1 one", "2 two"]
     numbered = open_examples("hf:a/b#test", COLUMNS)
-    assert [one.id for one in numbered] == ["hf:a/b#test:1", "hf:a/b#test:2"]
+    assert [row.id for row in numbered] == ["hf:a/b#test:1", "hf:a/b#test:2"]
 
 
-def test_the_fingerprint_is_that_of_the_texts(hub):
+def test_the_texts_decide_the_fingerprint(hub):
     first = open_examples("hf:a/b", COLUMNS).fingerprint
     assert open_examples("hf:other/name", COLUMNS).fingerprint == first
     hub.answer = FakeDataset({"document": ["one", "2"], "summary": ["1", "2"]})
@@ -107,14 +107,14 @@ def test_the_index_is_cached_by_the_files_of_the_dataset(hub, tmp_path):
         open_examples("hf:a/b", COLUMNS)
 
 
-def test_a_missing_column_is_told_with_those_found(hub):
+def test_a_missing_column_is_an_error_that_lists_the_others(hub):
     with pytest.raises(
         errors.DataError, match=r"found: 'document', 'summary', 'number'"
     ):
         open_examples("hf:a/b", {**COLUMNS, "source": "dokument"})
 
 
-def test_what_the_library_says_is_told(hub, monkeypatch):
+def test_errors_of_the_library_are_reported(hub, monkeypatch):
     hub.answer = ValueError("Unknown split 'x'. Should be one of ['train'].")
     with pytest.raises(
         errors.DataError, match=r"hf:a/b#x cannot be loaded: Unknown split 'x'"
@@ -128,7 +128,7 @@ def test_what_the_library_says_is_told(hub, monkeypatch):
         open_examples("hf:a/b", COLUMNS)
 
 
-def test_without_the_library_the_extra_is_named(monkeypatch):
+def test_without_the_library_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(
         errors.DataError, match=r"pip install 'bertgen_jax\[datasets\]'"
@@ -144,7 +144,7 @@ def test_a_real_dataset_from_local_files(tmp_path, monkeypatch):
     (folder / "train.jsonl").write_text('{"document": ["a", "b"], "summary": "c"}\n')
     (folder / "test.jsonl").write_text('{"document": ["d"], "summary": "e"}\n')
     for _ in range(2):
-        (found,) = open_examples(f"hf:{folder}#test", COLUMNS)
-        assert (found.source, found.references) == ("d", ("e",))
+        (row,) = open_examples(f"hf:{folder}#test", COLUMNS)
+        assert (row.source, row.references) == ("d", ("e",))
     with pytest.raises(errors.DataError, match="Unknown split"):
         open_examples(f"hf:{folder}#dev", COLUMNS)

@@ -1,4 +1,4 @@
-"""Files of lines that belong together: aligned, and read at random."""
+"""Parallel files: their lines belong together by number and are read in any order."""
 
 import concurrent.futures
 import gzip
@@ -34,7 +34,7 @@ def read(tmp_path, name="x.{en,de}", columns=COLUMNS, **options):
 
 
 def rows(examples):
-    return [(one.source, *one.references) for one in examples]
+    return [(row.source, *row.references) for row in examples]
 
 
 def test_lines_of_the_same_number_are_a_row(write, tmp_path):
@@ -57,12 +57,12 @@ def test_lines_of_the_same_number_are_a_row(write, tmp_path):
         ("matchvp_train.{complex,simple}", ("complex", "simple")),
     ],
 )
-def test_what_stands_in_the_braces_names_the_columns(name, columns, write, tmp_path):
+def test_the_names_in_the_braces_are_the_columns(name, columns, write, tmp_path):
     head, tail = name.partition("{")[0], name.partition("}")[2]
     write({f"{head}{columns[0]}{tail}": b"a\n", f"{head}{columns[1]}{tail}": b"b\n"})
-    (found,) = read(tmp_path, name, {"source": columns[0], "target": columns[1]})
+    (row,) = read(tmp_path, name, {"source": columns[0], "target": columns[1]})
     label = name.removeprefix("train/")
-    assert found == Example(f"{label}:1", "a", ("b",))
+    assert row == Example(f"{label}:1", "a", ("b",))
     (back,) = read(tmp_path, name, {"source": columns[1], "target": columns[0]})
     assert (back.source, *back.references) == ("b", "a")
 
@@ -72,20 +72,20 @@ def test_several_references_an_id_and_files_that_are_not_mapped(write, tmp_path)
     write({"other": b"\xff\n"})
     with pytest.raises(errors.DataError, match="in column 'other', byte 1 of the row"):
         read(tmp_path, "{s,r.A,other}", {"source": "s", "target": "r.A"})
-    found = read(
+    examples = read(
         tmp_path, "{s,id,r.A,r.B}", {"source": "s", "target": "r.A,r.B", "id": "id"}
     )
-    assert list(found) == [Example("7", "a", ("c", "d")), Example("8", "b", ("e",))]
+    assert list(examples) == [Example("7", "a", ("c", "d")), Example("8", "b", ("e",))]
 
 
 def test_columns_are_joined(write, tmp_path):
     write({"x.en": b"a\n\n", "x.de": b"b\nc\n"})
-    found = read(tmp_path, columns={"source": "de+en", "target": "de"})
-    assert rows(found) == [("b a", "b"), ("c", "c")]
+    examples = read(tmp_path, columns={"source": "de+en", "target": "de"})
+    assert rows(examples) == [("b a", "b"), ("c", "c")]
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         (b"a\nb\n", b"c\nd\n"),
         (b"a\r\nb\r\n", b"c\nd"),
@@ -96,14 +96,14 @@ def test_columns_are_joined(write, tmp_path):
     ],
 )
 def test_line_ends_and_blank_lines_at_the_end_do_not_matter(
-    one, other, write, tmp_path
+    first, second, write, tmp_path
 ):
-    write({"x.en": one, "x.de": other})
+    write({"x.en": first, "x.de": second})
     assert rows(read(tmp_path)) == [("a", "c"), ("b", "d")]
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "message"),
+    ("first", "second", "message"),
     [
         (b"a\n\nb\n", b"c\nd\ne\n", "line 2: column 'en' is empty"),
         (b"a\nx\nb\n", b"c\n \t\ne\n", "line 2: column 'de' is empty"),
@@ -112,14 +112,14 @@ def test_line_ends_and_blank_lines_at_the_end_do_not_matter(
         (b"a\nx\nb\n", b"c\n\xc3\ne\n", "line 2: in column 'de', byte 1 of the row"),
     ],
 )
-def test_a_bad_line_does_not_move_the_others(one, other, message, write, tmp_path):
-    write({"x.en": one, "x.de": other})
+def test_a_bad_line_does_not_move_the_others(first, second, message, write, tmp_path):
+    write({"x.en": first, "x.de": second})
     with pytest.raises(errors.DataError, match=rf"x\.{{en,de}}, {message}.*'skip'\."):
         read(tmp_path)
-    found = read(tmp_path, on_bad_row="skip")
-    assert rows(found) == [("a", "c"), ("b", "e")]
-    assert [one.id for one in found] == ["x.{en,de}:1", "x.{en,de}:3"]
-    assert found.skipped.count == 1
+    examples = read(tmp_path, on_bad_row="skip")
+    assert rows(examples) == [("a", "c"), ("b", "e")]
+    assert [row.id for row in examples] == ["x.{en,de}:1", "x.{en,de}:3"]
+    assert examples.skipped.count == 1
 
 
 def test_a_blank_line_at_the_end_of_one_file_alone_is_a_bad_row(write, tmp_path):
@@ -129,7 +129,7 @@ def test_a_blank_line_at_the_end_of_one_file_alone_is_a_bad_row(write, tmp_path)
 
 
 @pytest.mark.parametrize("on_bad_row", ["raise", "skip"])
-def test_files_of_different_lengths_are_told(on_bad_row, write, tmp_path):
+def test_files_of_different_lengths_are_an_error(on_bad_row, write, tmp_path):
     write({"x.en.gz": b"a\nb\nc\n", "x.de.gz": b"d\n", "x.fr.gz": b"d\ne\n"})
     with pytest.raises(
         errors.DataError,
@@ -145,16 +145,16 @@ def test_empty_files_have_no_rows(write, tmp_path):
         read(tmp_path)
 
 
-def test_a_column_that_no_file_gives_is_told(write, tmp_path):
+def test_a_column_without_a_file_is_an_error(write, tmp_path):
     write({"x.en": b"a\n", "x.de": b"b\n"})
     with pytest.raises(
         errors.DataError,
-        match=r"no column 'den'; found: 'en', 'de'\. Did you mean 'en'\? What stands",
+        match=r"no column 'den'; found: 'en', 'de'\. Did you mean 'en'\? The names",
     ):
         read(tmp_path, columns={"source": "en", "target": "den"})
 
 
-def test_utf16_is_named(write, tmp_path):
+def test_utf16_is_an_error_that_names_it(write, tmp_path):
     write({"x.en": b"a\n", "x.de": "b\n".encode("utf-16")})
     with pytest.raises(errors.DataError, match=r"x\.de begins like a file in UTF-16"):
         read(tmp_path)
@@ -167,27 +167,28 @@ def test_lines_have_a_limit(write, tmp_path, monkeypatch):
         read(tmp_path)
 
 
-def test_files_with_columns_of_their_own_do_not_belong_together(write, tmp_path):
+def test_files_with_several_columns_are_an_error(write, tmp_path):
     write({"x.en.jsonl.gz": b"{}", "x.de.jsonl.gz": b"{}"})
     with pytest.raises(
-        errors.DataError, match=r"x\.en\.jsonl\.gz has columns of its own, as \.jsonl t"
+        errors.DataError,
+        match=r"x\.en\.jsonl\.gz has columns of its own, because it is \.jsonl",
     ):
         read(tmp_path, "x.{en,de}.jsonl.gz")
 
 
-def test_a_glob_pairs_shards_by_what_the_star_matched(write, tmp_path):
+def test_a_glob_groups_shards_by_the_matched_text(write, tmp_path):
     write({"s-2.en": b"c\n", "s-2.de": b"d\n", "s-10.en": b"a\n", "s-10.de": b"b\n"})
-    found = read(tmp_path, ["s-*.{en,de}"])
-    assert list(found) == [
+    examples = read(tmp_path, ["s-*.{en,de}"])
+    assert list(examples) == [
         Example("s-10.{en,de}:1", "a", ("b",)),
         Example("s-2.{en,de}:1", "c", ("d",)),
     ]
-    assert found.description == "2 examples, 0.0 kB: s-10.{en,de}, s-2.{en,de}"
+    assert examples.description == "2 examples, 0.0 kB: s-10.{en,de}, s-2.{en,de}"
     with pytest.raises(errors.ConfigError, match=r"s-2\.{en,de} is named twice"):
         read(tmp_path, ["s-*.{en,de}", "s-2.{en,de}"])
 
 
-def test_the_fingerprint_is_that_of_every_text_in_its_column(write, tmp_path):
+def test_texts_and_their_columns_decide_the_fingerprint(write, tmp_path):
     def fingerprint(files, name="x.{en,de}"):
         write(files)
         return read(tmp_path, name).fingerprint
@@ -215,11 +216,11 @@ def test_a_file_that_changes_while_it_is_used_is_noticed(write, tmp_path):
 
 def test_several_threads_read_the_same_rows(write, tmp_path):
     texts = [(f"source {i} " + "x" * (i % 50), f"target {i}") for i in range(300)]
-    one, other = ("\n".join(column).encode() for column in zip(*texts, strict=True))
-    write({"x.en": one, "x.de": other})
+    first, second = ("\n".join(column).encode() for column in zip(*texts, strict=True))
+    write({"x.en": first, "x.de": second})
     examples = read(tmp_path)
     order = list(range(300)) * 3
     random.Random(0).shuffle(order)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda i: rows([examples[i]]), order))
-    assert found == [[texts[i]] for i in order]
+        read_rows = list(pool.map(lambda i: rows([examples[i]]), order))
+    assert read_rows == [[texts[i]] for i in order]

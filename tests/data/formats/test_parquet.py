@@ -35,13 +35,13 @@ def test_lists_numbers_and_binary_columns(tmp_path):
     }
     path = write(tmp_path / "x.parquet", columns)
     examples = open_examples(path, {**COLUMNS, "id": "n"})
-    assert [(one.id, one.source, *one.references) for one in examples] == [
+    assert [(row.id, row.source, *row.references) for row in examples] == [
         ("1", "a b", "café"),
         ("2", "c", "x"),
     ]
 
 
-def test_a_bad_row_is_told_or_skipped(tmp_path):
+def test_a_bad_row_is_an_error_or_skipped(tmp_path):
     columns = {"s": ["a", None, "c"], "t": ["x", "y", "z"]}
     path = write(tmp_path / "x.parquet", columns, row_group_size=1)
     with pytest.raises(
@@ -49,11 +49,11 @@ def test_a_bad_row_is_told_or_skipped(tmp_path):
     ):
         open_examples(path, COLUMNS)
     left = open_examples(path, COLUMNS, on_bad_row="skip")
-    assert [one.id for one in left] == ["x.parquet:1", "x.parquet:3"]
+    assert [row.id for row in left] == ["x.parquet:1", "x.parquet:3"]
     assert left[1].source == "c"
 
 
-def test_a_missing_column_is_told_with_those_found(tmp_path):
+def test_a_missing_column_is_an_error_that_lists_the_others(tmp_path):
     path = write(tmp_path / "x.parquet", {"source": ["a"], "t": ["b"]})
     with pytest.raises(
         errors.DataError, match=r"no column 'sourse'; found: 'source', 't'"
@@ -61,7 +61,7 @@ def test_a_missing_column_is_told_with_those_found(tmp_path):
         open_examples(path, {"source": "sourse", "target": "t"})
 
 
-def test_a_damaged_file_is_refused(tmp_path):
+def test_a_damaged_file_is_an_error(tmp_path):
     path = tmp_path / "x.parquet"
     write(path, {"s": ["some text"] * 9, "t": ["b"] * 9}, compression="none")
     content = path.read_bytes()
@@ -70,7 +70,7 @@ def test_a_damaged_file_is_refused(tmp_path):
         open_examples(str(path), COLUMNS)
 
 
-def test_a_damaged_page_is_found_by_its_checksum(tmp_path):
+def test_a_damaged_page_is_detected_by_its_checksum(tmp_path):
     path = tmp_path / "x.parquet"
     write(
         path,
@@ -95,7 +95,7 @@ def test_a_file_that_changes_while_it_is_used_is_noticed(tmp_path):
         examples[0]
 
 
-def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
+def test_without_pyarrow_the_error_names_the_extra(tmp_path, monkeypatch):
     path = write(tmp_path / "x.parquet", {"s": ["a"], "t": ["b"]})
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""The SGML of the WMT test sets: segments, their texts, and what does not belong."""
+"""SGML of the WMT test sets: segments, their texts, and malformed files."""
 
 import gzip
 
@@ -56,8 +56,8 @@ def read(tmp_path, source=SOURCE, reference=REFERENCE, columns=COLUMNS, **option
 
 def test_segments_of_the_same_name_are_a_row(tmp_path):
     for _ in range(2):  # the second time from the cached index
-        found = read(tmp_path)
-        assert [found[i] for i in (2, 1, 0)] == [
+        examples = read(tmp_path)
+        assert [examples[i] for i in (2, 1, 0)] == [
             Example("deen-{src.de,ref.en}.sgm:3", '"Ja"', ('"Yes"',)),
             Example(
                 "deen-{src.de,ref.en}.sgm:2",
@@ -75,10 +75,10 @@ def test_segments_of_the_same_name_are_a_row(tmp_path):
 def test_compressed_files_are_read_too(tmp_path):
     for name, text in (("src", SOURCE), ("ref", REFERENCE)):
         (tmp_path / f"{name}.SGM.gz").write_bytes(gzip.compress(text.encode()))
-    found = open_examples(
+    examples = open_examples(
         "{src,ref}.SGM.gz", {"source": "src", "target": "ref"}, data_dir=tmp_path
     )
-    assert len(found) == 3
+    assert len(examples) == 3
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_compressed_files_are_read_too(tmp_path):
 def test_texts_are_on_one_line_and_entities_are_characters(content, text, tmp_path):
     assert sgml.segment_text(content.encode()) == text
     whole = f"<?xml version='1.0'?><DOC docid=a>{content}</DOC>"
-    (found,) = read(tmp_path, whole, whole)
-    assert found.source == text
+    (row,) = read(tmp_path, whole, whole)
+    assert row.source == text
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_texts_are_on_one_line_and_entities_are_characters(content, text, tmp_pa
     ],
 )
 @pytest.mark.parametrize("on_bad_row", ["raise", "skip"])
-def test_what_does_not_belong_together_or_is_malformed(
+def test_malformed_files_and_files_of_other_texts_are_errors(
     old, new, message, on_bad_row, tmp_path
 ):
     assert old in REFERENCE
@@ -187,12 +187,12 @@ def test_an_empty_segment_is_a_bad_row(tmp_path):
     assert len(read(tmp_path, source, reference, on_bad_row="skip")) == 2
 
 
-def test_a_byte_order_mark_says_nothing(tmp_path):
+def test_a_byte_order_mark_is_ignored(tmp_path):
     assert len(read(tmp_path, "\ufeff" + SOURCE)) == 3
     assert read(tmp_path, "\ufeff" + SOURCE)[2].source == '"Ja"'
 
 
-def test_one_kind_of_files_belongs_together(tmp_path):
+def test_sgml_and_text_files_do_not_belong_together(tmp_path):
     (tmp_path / "x.sgm").write_text(SOURCE)
     (tmp_path / "x.de").write_text("a\n")
     with pytest.raises(errors.DataError, match=r"x\.sgm is SGML and others are not"):

@@ -51,12 +51,12 @@ def test_features_of_every_kind(packed, tfrecord_writer):
         "none": [],
     }
     message = tfrecord_writer.example(features, packed=packed)
-    found = tfrecord.parse_example(message)
+    parsed = tfrecord.parse_example(message)
     features["floats"][2] = struct.unpack("<f", struct.pack("<f", 1e30))[0]
-    assert found == features
+    assert parsed == features
 
 
-def test_unknown_fields_are_passed_over(tfrecord_writer):
+def test_unknown_fields_are_ignored(tfrecord_writer):
     known = tfrecord_writer.example({"a": [b"x"]})
     fixed32, fixed64 = b"\x7d" + bytes(4), b"\x79" + bytes(8)
     message = (
@@ -82,30 +82,30 @@ def test_what_is_written_is_parsed(features, tfrecord_writer):
 @given(st.binary(max_size=60))
 def test_any_bytes_are_an_example_or_a_bad_row(message):
     try:
-        found = tfrecord.parse_example(message)
+        parsed = tfrecord.parse_example(message)
     except table.BadRow:
         return
-    assert all(isinstance(values, list) for values in found.values())
+    assert all(isinstance(values, list) for values in parsed.values())
 
 
 @settings(deadline=None)
 @given(st.data())
-def test_a_cut_example_never_passes_for_a_whole_one(data):
+def test_a_truncated_example_is_never_accepted(data):
     # Seen as a prefix of fields, a cut is valid only between the entries of the map.
     whole = b"\n\x16\n\t\n\x01a\x12\x04\n\x02\n\x00\n\t\n\x01b\x12\x04\n\x02\n\x00"
     assert tfrecord.parse_example(whole) == {"a": [b""], "b": [b""]}
     cut = data.draw(st.integers(1, len(whole) - 1))
-    with pytest.raises(table.BadRow, match=r"a tf\.train\.Example is expected"):
+    with pytest.raises(table.BadRow, match=r"expected a tf\.train\.Example"):
         tfrecord.parse_example(whole[:cut])
 
 
 def test_several_values_are_a_list(tmp_path, tfrecord_writer):
     features = {"document": ["One.", "Two."], "summary": ["a", "b"], "id": [17]}
     content = tfrecord_writer.frame(tfrecord_writer.example(features))
-    (found,) = read(tmp_path / "x.tfrecord", content, {**COLUMNS, "id": "id"})
-    assert found.source == "One. Two."
-    assert found.references == ("a", "b")
-    assert found.id == "17"
+    (row,) = read(tmp_path / "x.tfrecord", content, {**COLUMNS, "id": "id"})
+    assert row.source == "One. Two."
+    assert row.references == ("a", "b")
+    assert row.id == "17"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_several_values_are_a_list(tmp_path, tfrecord_writer):
         ({"document": [], "summary": ["s"]}, "record 2: column 'document' is empty"),
     ],
 )
-def test_an_example_that_does_not_fit_is_a_bad_row(
+def test_an_example_without_the_mapped_texts_is_a_bad_row(
     features, message, frames, tmp_path, tfrecord_writer
 ):
     frames[1] = tfrecord_writer.frame(tfrecord_writer.example(features))
@@ -138,7 +138,7 @@ def test_a_record_of_something_else_is_a_bad_row(frames, tmp_path, tfrecord_writ
         read(tmp_path / "x.tfrecord", b"".join(frames))
 
 
-def test_damaged_data_are_found_by_their_checksum(frames, tmp_path):
+def test_damaged_data_are_detected_by_their_checksum(frames, tmp_path):
     damaged = bytearray(frames[1])
     damaged[20] ^= 1
     content = frames[0] + bytes(damaged) + frames[2]
@@ -148,13 +148,13 @@ def test_damaged_data_are_found_by_their_checksum(frames, tmp_path):
     ):
         read(tmp_path / "x.tfrecord", content)
     left = read(tmp_path / "x.tfrecord", content, on_bad_row="skip")
-    assert [one.id for one in left] == ["x.tfrecord:1", "x.tfrecord:3"]
+    assert [row.id for row in left] == ["x.tfrecord:1", "x.tfrecord:3"]
     assert left.skipped.reasons == {"wrong checksum": 1}
 
 
 @pytest.mark.parametrize("on_bad_row", ["raise", "skip"])
 @pytest.mark.parametrize("byte", [0, 5, 8, 11])
-def test_a_damaged_length_ends_the_reading(byte, on_bad_row, frames, tmp_path):
+def test_a_damaged_length_is_an_error(byte, on_bad_row, frames, tmp_path):
     damaged = bytearray(frames[1])
     damaged[byte] ^= 1
     content = frames[0] + bytes(damaged) + frames[2]
@@ -176,16 +176,12 @@ def test_a_damaged_length_ends_the_reading(byte, on_bad_row, frames, tmp_path):
     ],
 )
 @pytest.mark.parametrize("on_bad_row", ["raise", "skip"])
-def test_a_file_that_was_cut_off_is_refused(
-    kept, message, on_bad_row, frames, tmp_path
-):
+def test_a_truncated_file_is_an_error(kept, message, on_bad_row, frames, tmp_path):
     content = frames[0] + frames[1] + frames[2][:kept]
     with pytest.raises(errors.DataError, match=f"record 3: .*{message}.*cut off"):
         read(tmp_path / "x.tfrecord", content, on_bad_row=on_bad_row)
 
 
-def test_a_text_file_is_no_tfrecord(tmp_path):
-    with pytest.raises(
-        errors.DataError, match="This is no TFRecord file, or it is damag"
-    ):
+def test_a_text_file_is_not_a_tfrecord_file(tmp_path):
+    with pytest.raises(errors.DataError, match="This is not a TFRecord file, or it is"):
         read(tmp_path / "x.tfrecord", b"a line of text\n" * 10)
