@@ -8,7 +8,7 @@ tokens and in the smoothing of orders without a match.
 import functools
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import regex
@@ -19,20 +19,17 @@ from bertgen_jax.errors import ConfigError
 from bertgen_jax.metrics import sacrebleu_metrics
 from bertgen_jax.metrics.metric_value import MetricValue
 from bertgen_jax.metrics.outputs import Outputs
-from bertgen_jax.metrics.text import ngrams
+from bertgen_jax.metrics.text import Separators, ngrams
 from bertgen_jax.normalization import SEPARATOR
 
 ORDERS = 4
 
+# The tokenizations of sacreBLEU that need neither a download nor another library.
 Tokenization = Literal["13a", "intl", "none", "char", "zh"]
 Smoothing = Literal["exp", "floor", "add-k", "none"]
 Quotes = Literal["ascii", "kept"]
-Separators = Literal["removed", "kept"]
 
-# The tokenizations of sacreBLEU that need neither a download nor another library.
-_TOKENIZATIONS = ("13a", "intl", "none", "char", "zh")
 _QUOTES = {"ascii": str.maketrans("“”„«»‘’‚", '"""""\'\'\''), "kept": {}}
-_SEPARATORS = ("removed", "kept")
 
 
 def compute(
@@ -69,7 +66,7 @@ def compute(
     Raises:
       ConfigError: an unknown choice.
     """
-    errors.check_choice("tokenization", tokenization, _TOKENIZATIONS)
+    errors.check_choice("tokenization", tokenization, get_args(Tokenization))
     errors.check_choice("smoothing", smoothing, BLEU.SMOOTH_DEFAULTS)
     if orders < 1:
         raise ConfigError(f"orders is {orders}; expected 1 or more.")
@@ -161,7 +158,7 @@ def compute_nltk(
     Raises:
       ConfigError: an unknown choice.
     """
-    errors.check_choice("separators", separators, _SEPARATORS)
+    errors.check_choice("separators", separators, get_args(Separators))
 
     def tokens(text: str) -> list[str]:
         return (

@@ -171,7 +171,7 @@ METRICS: Mapping[str, Metric] = {
     ),
     "rouge155": Metric(
         _rouge_155,
-        "the same as ROUGE-1.5.5 -m computes it, for older papers",
+        "ROUGE as ROUGE-1.5.5 -m computes it, for older papers",
         names=tuple(map(_name_155, rouge.NAMES)),
         needs_exceptions=True,
     ),
@@ -179,7 +179,7 @@ METRICS: Mapping[str, Metric] = {
     "bleu-intl": _bleu("bleu-intl", "sacreBLEU, intl, cased", tokenization="intl"),
     "bleu-lc": _bleu("bleu-lc", "sacreBLEU, 13a, lower-cased", lowercase=True),
     "bleu-none": _bleu(
-        "bleu-none", "sacreBLEU, of words as they are", tokenization="none"
+        "bleu-none", "sacreBLEU, without tokenization", tokenization="none"
     ),
     "bleu-tfmodels": Metric(
         bleu.compute_tfmodels,
@@ -196,12 +196,12 @@ METRICS: Mapping[str, Metric] = {
     ),
     "chrf++": Metric(
         functools.partial(sacrebleu_metrics.compute_chrf, word_orders=2, name="chrf++"),
-        "chrF2++ by sacrebleu, with words and pairs of them",
+        "chrF2++ by sacrebleu, with n-grams of 1 and 2 words",
         names=("chrf++",),
     ),
     "ter": Metric(
         sacrebleu_metrics.compute_ter,
-        "translation edit rate by sacrebleu; less is better",
+        "translation edit rate by sacrebleu; lower is better",
         names=("ter",),
         lower_is_better=True,
     ),
@@ -210,23 +210,27 @@ METRICS: Mapping[str, Metric] = {
     ),
     "sari-beta0": _sari(
         "sari-beta0",
-        "the same with beta 0, which favours copies",
+        "SARI of LaserTagger with beta 0, which favours copies",
         "lasertagger",
         beta=0,
     ),
     "sari-original": _sari("sari-original", "SARI of its authors' script", "original"),
     "sari-easse": _sari("sari-easse", "SARI of EASSE, over the corpus", "easse"),
     "sari-easse-legacy": _sari(
-        "sari-easse-legacy", "EASSE on tokenised, lower-cased texts", "easse-legacy"
+        "sari-easse-legacy",
+        "SARI of EASSE for tokenised, lower-cased texts",
+        "easse-legacy",
     ),
     "sari-huggingface": _sari(
         "sari-huggingface", "SARI of Hugging Face's wiki_split", "huggingface"
     ),
     "exact": _exact("exact", "equal to a reference", "none"),
-    "exact-lower": _exact("exact-lower", "the same, case ignored", "lowercase"),
+    "exact-lower": _exact(
+        "exact-lower", "equal to a reference, case ignored", "lowercase"
+    ),
     "exact-huggingface": _exact(
         "exact-huggingface",
-        "the same of Hugging Face's wiki_split: no punctuation, no articles",
+        "exact match of Hugging Face's wiki_split: no punctuation, no articles",
         "huggingface",
     ),
     "length": Metric(

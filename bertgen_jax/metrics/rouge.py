@@ -6,7 +6,7 @@ import importlib.metadata
 import pathlib
 import re
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from nltk.stem import porter
@@ -23,11 +23,11 @@ NAMES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
 MultiReference = Literal["best", "mean", "first"]
 SentenceEnds = Literal["newline", "split"]
-Quantity = Literal["fmeasure", "precision", "recall"]
+Quantity = Literal["precision", "recall", "fmeasure"]  # in rouge-score's order
 
-MULTI_REFERENCE = ("best", "mean", "first")
+MULTI_REFERENCE = get_args(MultiReference)
 WHERE_EXCEPTIONS_ARE = "ROUGE-1.5.5 ships one in data/WordNet-2.0-Exceptions."
-_QUANTITIES = ("precision", "recall", "fmeasure")  # in rouge-score's order
+_QUANTITIES = get_args(Quantity)
 _SENTENCES: Mapping[str, Callable[[str], str]] = {
     "newline": lambda text: text,
     "split": lambda text: "\n".join(split_sentences(text)),
@@ -121,8 +121,8 @@ def read_exceptions(path: str | pathlib.Path) -> dict[str, str]:
     bases: dict[str, str] = {}
     try:
         for file in files:
-            opened = gzip.open if file.suffix == ".gz" else open
-            with opened(file, "rt", encoding="utf-8") as lines:
+            open_file = gzip.open if file.suffix == ".gz" else open
+            with open_file(file, "rt", encoding="utf-8") as lines:
                 for line in lines:
                     # Of several bases of a form the first counts.
                     form, base, *_ = re.split(r"[| ]", line.strip())
@@ -151,7 +151,7 @@ def _compute(
     errors.check_choice("quantity", quantity, _QUANTITIES)
     outputs.check_size("ROUGE", _MAX_CELLS, lambda text: len(split_words(text.lower())))
     tokenizer = _Tokenizer(split_words, stem)
-    considered = 1 if multi_reference == "first" else None  # None is all
+    limit = 1 if multi_reference == "first" else None  # of references; None is all
     split = _SENTENCES[sentence_ends]
     # In texts of one line rougeLsum equals rougeL; not computing it halves the time.
     single_line_scorer = rouge_scorer.RougeScorer(NAMES[:3], tokenizer=tokenizer)
@@ -172,7 +172,7 @@ def _compute(
     for row, (prediction, references) in enumerate(pairs):
         # [references, names, quantities]
         scores = np.array(
-            [score(prediction, reference) for reference in references[:considered]]
+            [score(prediction, reference) for reference in references[:limit]]
         )
         if multi_reference == "mean":
             table[row] = scores[..., column].mean(axis=0)

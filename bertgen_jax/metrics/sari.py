@@ -10,7 +10,7 @@ import functools
 import itertools
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from sacrebleu.tokenizers import tokenizer_13a
@@ -20,7 +20,7 @@ from bertgen_jax.errors import ConfigError
 from bertgen_jax.metrics import metric_value
 from bertgen_jax.metrics.metric_value import MetricValue
 from bertgen_jax.metrics.outputs import Outputs
-from bertgen_jax.metrics.text import ngrams
+from bertgen_jax.metrics.text import Separators, ngrams
 from bertgen_jax.normalization import SEPARATOR
 
 ORDERS = 4
@@ -29,13 +29,11 @@ OPERATIONS = ("keep", "add", "delete")
 VariantName = Literal[
     "lasertagger", "tensor2tensor", "original", "easse", "easse-legacy", "huggingface"
 ]
-Separators = Literal["removed", "kept"]
 Tokenization = Literal["blanks", "single-blanks", "13a", "13a-but-sources"]
 Counting = Literal["sums", "ratios", "mixed"]
 
 Tokens = Sequence[Hashable]
 
-_SEPARATORS = ("removed", "kept")
 _ZEROS = itertools.repeat(0)
 
 
@@ -161,7 +159,7 @@ def compute(
         **{field: value for field, value in overrides.items() if value is not None},
     )
     errors.check_choice("beta", settings.beta, (0, 1))
-    errors.check_choice("separators", settings.separators, _SEPARATORS)
+    errors.check_choice("separators", settings.separators, get_args(Separators))
     errors.check_choice("tokenization", settings.tokenization, _TOKENIZERS)
 
     counts = operation_counts(

@@ -2,6 +2,10 @@
 
 import re
 from collections.abc import Hashable, Iterator, Sequence
+from typing import Literal
+
+# What a metric does with `normalization.SEPARATOR`.
+Separators = Literal["removed", "kept"]
 
 # Where a sentence may end: end marks, closing quotes or brackets, whitespace.
 _END = re.compile(r"""(?<![.!?…])[.!?…]+["'”’»)\]]*\s+""")
