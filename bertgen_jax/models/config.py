@@ -1,56 +1,267 @@
-"""What a model is made of, one stack or a pair: config.json in, frozen dataclass out.
+"""Describes what a model is made of: one stack, an encoder-decoder or a prefix model.
 
 Field names, defaults and meanings are those of Hugging Face's `BertGenerationConfig`
-and `EncoderDecoderConfig`, so their files are read and written as they are; those of
-BERT, RoBERTa and GPT-2 are translated (`bert_config`, `gpt2_config`). What is ours is
-marked so below.
+and `EncoderDecoderConfig`. Fields that Hugging Face does not have are marked "Ours".
+`config_json` knows the files.
 """
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-from bertgen_jax.errors import ConfigError
-from bertgen_jax.models import config_file
-from bertgen_jax.models.bert_config import first_position as first_position
-from bertgen_jax.models.config_file import read_json as read_json
-from bertgen_jax.models.stack_config import (
-    ENCODER_TYPES,
-    LENGTH_ADVICE,
-    MODEL_TYPE,
-    MODEL_TYPES,
-    SIZE_FIELDS,
-    BertGenerationConfig,
+from bertgen_jax.errors import ConfigError, check_choice
+from bertgen_jax.models import config_json
+from bertgen_jax.models.activations import ACTIVATIONS
+
+# Paths of parameters in a stack. A tied softmax uses the word table as well.
+WORD_TABLE = "embeddings/word_embeddings/embedding"  # f32[V, D]
+POSITION_TABLE = "embeddings/position_embeddings/embedding"  # f32[P, D]
+# Path of the decoder's stack in the params of a sequence-to-sequence model.
+DECODER_STACK = "decoder/bert"
+
+SIZE_FIELDS = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
 )
-from bertgen_jax.models.stack_config import POSITION_TABLE as POSITION_TABLE
-from bertgen_jax.models.stack_config import WORD_TABLE as WORD_TABLE
-
-DECODER_STACK = "decoder/bert"  # path in the params of a sequence-to-sequence model
-COMPOSITE_MODEL_TYPE = "encoder-decoder"
-
-
-# What must agree for two stacks to be one set of arrays.
+# Fields in which two stacks must agree to be one set of arrays, or to share embeddings.
 _SHARED_FIELDS = (*SIZE_FIELDS, "hidden_act", "layer_norm_eps", "pre_layer_norm")
 _EMBEDDING_FIELDS = ("vocab_size", "hidden_size", "max_position_embeddings")
+
+# Default advice about texts that are too long; callers may know better.
+LENGTH_ADVICE = "Truncate the source when tokenizing, or lower max_new_tokens."
+
+
+@dataclasses.dataclass(frozen=True)
+class BertGenerationConfig:
+    """One Transformer stack of the paper (section 2): an encoder or a decoder.
+
+    Attributes:
+      vocab_size: rows of the word embedding table, V.
+      hidden_size: width D; a multiple of `num_attention_heads`.
+      num_hidden_layers: layers L.
+      num_attention_heads: heads H, each `hidden_size / num_attention_heads` wide.
+      intermediate_size: width F between the two feed-forward projections.
+      hidden_act: feed-forward non-linearity, a name in `ACTIVATIONS`.
+        "gelu" is the exact erf form, "gelu_new" the tanh form of Google's code.
+      hidden_dropout_prob: dropout after the embedding LayerNorm and after the output
+        projections of attention and feed-forward.
+      attention_probs_dropout_prob: dropout of the attention weights.
+      max_position_embeddings: longest sequence, in tokens.
+      initializer_range: standard deviation of new weights (truncated normal).
+      layer_norm_eps: 1e-12 in BERT, 1e-5 in RoBERTa and GPT-2.
+      pad_token_id, bos_token_id, eos_token_id: special ids; several ids may end a text.
+      is_decoder: causal self-attention.
+      add_cross_attention: layers attend to encoder states; needs `is_decoder`.
+      tie_word_embeddings: the softmax uses the word embedding table.
+      lm_head_bias: the softmax has a bias. Ours: Hugging Face always has one, the
+        models of the paper have none, as their parameter counts show.
+      lm_head_transform: the softmax reads LayerNorm(act(h W + b)) in place of the
+        states h, as in masked language models, and therefore in the decoders that
+        Hugging Face makes of BERT and RoBERTa. Ours: the models of the paper have
+        none. Has no effect in an encoder.
+      pre_layer_norm: GPT-2's block (section 2): each sublayer normalises its input, and
+        the stack its output; the embeddings are not normalised. Ours.
+    """
+
+    vocab_size: int = 50358
+    hidden_size: int = 1024
+    num_hidden_layers: int = 24
+    num_attention_heads: int = 16
+    intermediate_size: int = 4096
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = 2
+    eos_token_id: int | tuple[int, ...] | None = 1
+    is_decoder: bool = False
+    add_cross_attention: bool = False
+    tie_word_embeddings: bool = True
+    lm_head_bias: bool = True
+    lm_head_transform: bool = False
+    pre_layer_norm: bool = False
+
+    def __post_init__(self):
+        if isinstance(self.eos_token_id, list):  # a list of JSON; a tuple has a hash
+            object.__setattr__(self, "eos_token_id", tuple(self.eos_token_id))
+        for name in SIZE_FIELDS:
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name} is {value!r}; expected a positive integer.")
+        if self.hidden_size % self.num_attention_heads:
+            raise ConfigError(
+                f"hidden_size is {self.hidden_size}, which {self.num_attention_heads} "
+                "attention heads do not divide; expected a multiple."
+            )
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value < 1:
+                raise ConfigError(
+                    f"{name} is {value!r}; expected a probability in [0, 1)."
+                )
+        for name in ("initializer_range", "layer_norm_eps"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or value <= 0:
+                raise ConfigError(f"{name} is {value!r}; expected a positive number.")
+        check_choice("hidden_act", self.hidden_act, ACTIVATIONS)
+        if self.add_cross_attention and not self.is_decoder:
+            raise ConfigError(
+                "add_cross_attention is set on a stack that is not a decoder; expected "
+                "is_decoder=True as well, because an encoder has no other text to "
+                "attend to."
+            )
+
+    @property
+    def head_dim(self) -> int:
+        """Width K of one attention head."""
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def architecture(self) -> str:
+        """Either "encoder" or "decoder"."""
+        return "decoder" if self.is_decoder else "encoder"
+
+    @property
+    def stacks(self) -> dict[str, "BertGenerationConfig"]:
+        """The stacks of the model by side: here one, under "encoder" or "decoder"."""
+        return {self.architecture: self}
+
+    @property
+    def source_config(self) -> "BertGenerationConfig":
+        """The stack that reads source texts: here the only one."""
+        return self
+
+    @property
+    def target_config(self) -> "BertGenerationConfig":
+        """The stack that reads target texts: here the only one."""
+        return self
+
+    def param_path(self, side: str, path: str) -> str:
+        """Returns where the params of the model keep a parameter of a side's stack.
+
+        Args:
+          side: "encoder" or "decoder"; a single stack serves as either.
+          path: of the parameter in its stack, such as `WORD_TABLE`.
+        """
+        return f"bert/{path}" if self.is_decoder else path
+
+    def check_positions(
+        self,
+        length: int,
+        subject: str = "the sequence",
+        advice: str = "Truncate the text when tokenizing.",
+    ) -> None:
+        """Checks that a sequence fits into the table of position embeddings.
+
+        Args:
+          length: positions needed.
+          subject: names in the message, in the singular, what needs the positions.
+          advice: ends the message with what to do.
+
+        Raises:
+          ConfigError: the table has fewer rows.
+        """
+        if length > self.max_position_embeddings:
+            raise ConfigError(
+                f"{subject} needs {length} positions; the {self.architecture} has "
+                f"{self.max_position_embeddings} (max_position_embeddings). {advice}"
+            )
+
+    def check_lengths(
+        self, source: int, target: int, advice: str = LENGTH_ADVICE
+    ) -> None:
+        """Checks that a source and a target fit into one sequence.
+
+        Args:
+          source: tokens of the longest source.
+          target: tokens that the model reads after it: the start token counts, the last
+            token of the target does not, because nothing is predicted from it.
+          advice: ends the message with what to do.
+
+        Raises:
+          ConfigError: there are not enough positions.
+        """
+        subject = f"a source of {source} tokens with a target of {target} tokens"
+        self.check_positions(source + target, subject, advice)
+
+    @property
+    def model_type(self) -> str:
+        """The Hugging Face model that computes the same: one of `STACK_TYPES`.
+
+        Raises:
+          ConfigError: there is none, so the model cannot be written.
+        """
+        has_transform = self.is_decoder and self.lm_head_transform
+        if not self.pre_layer_norm:
+            return config_json.BERT if has_transform else config_json.BERT_GENERATION
+        if self.is_decoder and not (self.lm_head_bias or has_transform):
+            return config_json.GPT2
+        raise ConfigError(
+            f"pre_layer_norm is set with is_decoder={self.is_decoder}, lm_head_bias="
+            f"{self.lm_head_bias} and lm_head_transform={self.lm_head_transform}; the "
+            "only such stack of Hugging Face is GPT-2, so to be written it needs "
+            "is_decoder=True, lm_head_bias=False and lm_head_transform=False."
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Reads a mapping of config.json; unknown keys are ignored.
+
+        Args:
+          values: of a model of one of `STACK_TYPES`, or OpenAI's hparams.json.
+
+        Raises:
+          ConfigError: a value is invalid, or asks for something that is not computed
+            here, such as relative positions.
+        """
+        fields = config_json.stack_fields(values)
+        known = {field.name for field in dataclasses.fields(cls)}
+        with config_json.names_of_file(values):
+            return cls(**{name: fields[name] for name in fields if name in known})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the mapping for config.json, readable by Hugging Face.
+
+        Raises:
+          ConfigError: see `model_type`.
+        """
+        return config_json.stack_values(self.model_type, dataclasses.asdict(self))
+
+    @classmethod
+    def from_pretrained(cls, directory: str | os.PathLike[str]) -> Self:
+        """Reads `config.json` of a model directory.
+
+        Raises:
+          CheckpointError: there is none, or it is not that of a single stack.
+        """
+        readers = dict.fromkeys(config_json.STACK_TYPES, cls.from_dict)
+        return config_json.read(directory, readers)
 
 
 @dataclasses.dataclass(frozen=True)
 class EncoderDecoderConfig:
-    """Two stacks, what they share, and the special ids of the pair.
+    """An encoder and a decoder, what they share, and the special ids of the pair.
 
     Attributes:
       encoder: bidirectional stack.
       decoder: causal stack with cross-attention.
       share_encoder_decoder: both stacks are one set of arrays (bertShare, section 3 of
-        the paper). Version 4 of the peer calls it `tie_encoder_decoder`.
-      share_embeddings: two stacks, but one embedding block (words, positions, and the
-        LayerNorm where both have one) for both inputs, as in rows 1 to 4 and 8 of the
-        paper's Table 1. Ours.
+        the paper). Version 4 of transformers calls it `tie_encoder_decoder`.
+      share_embeddings: there are two stacks, but one embedding block (words, positions,
+        and the LayerNorm if both have one) for both inputs, as in rows 1 to 4 and 8 of
+        the paper's Table 1. Ours.
       decoder_start_token_id: first decoder input.
-      pad_token_id: filler of target ids, by default the decoder's; that of source ids
-        is the encoder's. Masks never derive from either.
-      bos_token_id, eos_token_id: likewise the decoder's by default.
+      pad_token_id: padding of target ids, by default the decoder's; source ids are
+        padded with the encoder's. Masks are never derived from either.
+      bos_token_id, eos_token_id: the decoder's by default.
     """
 
     encoder: BertGenerationConfig
@@ -96,8 +307,8 @@ class EncoderDecoderConfig:
         if different:
             raise ConfigError(
                 f"{flag} is set, but encoder and decoder differ: "
-                f"{'; '.join(different)}. What is shared is one set of arrays, so "
-                "these must be equal."
+                f"{'; '.join(different)}. These must be equal, because the shared "
+                "parameters are one set of arrays."
             )
 
     @property
@@ -186,40 +397,26 @@ class EncoderDecoderConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Reads a config.json mapping; keys it does not know are ignored.
+        """Reads a mapping of config.json; unknown keys are ignored.
 
         Raises:
-          ConfigError: a stack is missing or is of another architecture, or a value
-            cannot be meant.
+          ConfigError: a stack is missing or is of another architecture, or a value is
+            invalid.
         """
-        stacks = {}
-        for side in ("encoder", "decoder"):
-            stack = values.get(side)
-            if not isinstance(stack, Mapping):
-                raise ConfigError(
-                    f"no {side!r} in an encoder-decoder config; found "
-                    f"{', '.join(values) or 'nothing'}, expected a mapping of that "
-                    "name."
-                )
-            kind = stack.get("model_type", MODEL_TYPE)
-            if kind not in _SIDES[side]:
-                raise ConfigError(
-                    f"the {side} is a {kind!r} model; expected "
-                    f"{' or '.join(map(repr, _SIDES[side]))}."
-                )
-            if side == "decoder":  # which published configs do not always say
-                stack = {**stack, "is_decoder": True}
-            stacks[side] = BertGenerationConfig.from_dict(stack)
+        stacks = {
+            side: BertGenerationConfig.from_dict(stack)
+            for side, stack in config_json.pair_stacks(values).items()
+        }
         known = {field.name for field in dataclasses.fields(cls)} - set(stacks)
         fields = {name: values[name] for name in values if name in known}
-        shared = values.get("tie_encoder_decoder", False)
-        fields.setdefault("share_encoder_decoder", bool(shared))
+        is_shared = bool(values.get("tie_encoder_decoder", False))
+        fields.setdefault("share_encoder_decoder", is_shared)
         return cls.from_stacks(**stacks, **fields)
 
     def to_dict(self) -> dict[str, Any]:
-        """The mapping that config.json holds, readable by Hugging Face."""
+        """Returns the mapping for config.json, readable by Hugging Face."""
         return {
-            "model_type": COMPOSITE_MODEL_TYPE,
+            "model_type": config_json.ENCODER_DECODER,
             "is_encoder_decoder": True,
             "tie_encoder_decoder": self.share_encoder_decoder,
             **dataclasses.asdict(self),
@@ -232,13 +429,10 @@ class EncoderDecoderConfig:
         """Reads `config.json` of a model directory.
 
         Raises:
-          CheckpointError: there is none, or it is not that of a pair.
+          CheckpointError: there is none, or it is not that of an encoder-decoder.
         """
-        return config_file.read(directory, {COMPOSITE_MODEL_TYPE: cls.from_dict})
-
-
-# The kinds of stack that each side of a pair may be.
-_SIDES = {"encoder": ENCODER_TYPES, "decoder": MODEL_TYPES}
+        readers = {config_json.ENCODER_DECODER: cls.from_dict}
+        return config_json.read(directory, readers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,7 +444,7 @@ class PrefixLanguageModelConfig:
 
     Attributes:
       decoder: causal stack without cross-attention.
-      decoder_start_token_id: first token of the target, and what parts it from the
+      decoder_start_token_id: first token of the target, which separates it from the
         source.
     """
 
@@ -262,8 +456,8 @@ class PrefixLanguageModelConfig:
             raise ConfigError(
                 f"decoder.is_decoder is {self.decoder.is_decoder} and "
                 f"decoder.add_cross_attention is {self.decoder.add_cross_attention}; "
-                "expected a decoder without cross-attention, as there is no encoder to "
-                "attend to."
+                "expected a decoder without cross-attention, because there is no "
+                "encoder to attend to."
             )
         _check_start(self)
         _check_row("pad_token_id", self.pad_token_id, self.decoder, "decoder")
@@ -307,36 +501,37 @@ class PrefixLanguageModelConfig:
 
     @property
     def pad_token_id(self) -> int | None:
-        """The decoder's, and likewise the next two."""
+        """The decoder's padding id."""
         return self.decoder.pad_token_id
 
     @property
     def bos_token_id(self) -> int | None:
-        """See `pad_token_id`."""
+        """The decoder's BOS id."""
         return self.decoder.bos_token_id
 
     @property
     def eos_token_id(self) -> int | tuple[int, ...] | None:
-        """See `pad_token_id`."""
+        """The ids that end a target."""
         return self.decoder.eos_token_id
 
     @property
     def start_token_id(self) -> int:
-        """As in `EncoderDecoderConfig`."""
+        """The first token of every target; see `EncoderDecoderConfig`."""
         return _start_token_id(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Reads a config.json mapping of a single stack.
+        """Reads a mapping of config.json of a single stack.
 
         Raises:
-          ConfigError: see `BertGenerationConfig.from_dict`; or it is no such decoder.
+          ConfigError: see `BertGenerationConfig.from_dict`; or it is not a decoder
+            without cross-attention.
         """
         decoder = BertGenerationConfig.from_dict(values)
         return cls(decoder, values.get("decoder_start_token_id"))
 
     def to_dict(self) -> dict[str, Any]:
-        """The mapping that config.json holds; to Hugging Face it is a plain decoder."""
+        """Returns the mapping for config.json; Hugging Face reads a plain decoder."""
         return {
             **self.decoder.to_dict(),
             "decoder_start_token_id": self.decoder_start_token_id,
@@ -349,11 +544,12 @@ class PrefixLanguageModelConfig:
         Raises:
           CheckpointError: there is none, or it is not that of such a decoder.
         """
-        return config_file.read(directory, dict.fromkeys(MODEL_TYPES, cls.from_dict))
+        readers = dict.fromkeys(config_json.STACK_TYPES, cls.from_dict)
+        return config_json.read(directory, readers)
 
 
 def _start_token_id(config: EncoderDecoderConfig | PrefixLanguageModelConfig) -> int:
-    # The peer would go on in silence with another id than the one trained with.
+    # Hugging Face silently uses another id than the one the model was trained with.
     if config.decoder_start_token_id is None:
         raise ConfigError(
             "decoder_start_token_id is not set; expected the id that every target "
@@ -379,7 +575,7 @@ def _check_start(config: EncoderDecoderConfig | PrefixLanguageModelConfig) -> No
 def _check_row(
     name: str, value: int | None, stack: BertGenerationConfig, side: str
 ) -> None:
-    """An id without a row gives NaN where it is looked up, even if it is masked."""
+    """Checks an id, because one without a row gives NaN even where it is masked."""
     if value is not None and not 0 <= value < stack.vocab_size:
         raise ConfigError(
             f"{name} is {value}; expected one of the {stack.vocab_size} ids of the "
@@ -392,7 +588,7 @@ Config = BertGenerationConfig | Seq2SeqConfig
 
 
 def read_config(
-    directory: str | os.PathLike[str], file: str = config_file.CONFIG
+    directory: str | os.PathLike[str], file: str = config_json.CONFIG
 ) -> Config:
     """Reads the configuration of a model directory, of any kind.
 
@@ -402,17 +598,19 @@ def read_config(
 
     Raises:
       CheckpointError: there is no such file, it describes another kind of model, or a
-        value in it cannot be meant.
+        value in it is invalid.
     """
-    kinds = dict.fromkeys(MODEL_TYPES, _read_alone)
-    kinds[COMPOSITE_MODEL_TYPE] = EncoderDecoderConfig.from_dict
-    return config_file.read(directory, kinds, file)
+    readers: dict[str, Callable[[Mapping[str, Any]], Config]] = {
+        **dict.fromkeys(config_json.STACK_TYPES, _read_one_stack),
+        config_json.ENCODER_DECODER: EncoderDecoderConfig.from_dict,
+    }
+    return config_json.read(directory, readers, file)
 
 
-def _read_alone(
+def _read_one_stack(
     values: Mapping[str, Any],
 ) -> BertGenerationConfig | PrefixLanguageModelConfig:
-    """A stack without another one; with a start token it has targets after sources."""
+    """Reads a single stack; a decoder with a start token is a prefix model."""
     stack = BertGenerationConfig.from_dict(values)
     start = values.get("decoder_start_token_id")
     if start is None or not stack.is_decoder or stack.add_cross_attention:

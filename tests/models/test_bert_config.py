@@ -9,9 +9,9 @@ from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.config import (
     BertGenerationConfig,
     EncoderDecoderConfig,
-    first_position,
     read_config,
 )
+from bertgen_jax.models.config_json import first_position
 
 BERT = BertGenerationConfig(  # bert-base-uncased
     vocab_size=30522,
@@ -176,7 +176,7 @@ def test_roberta_keeps_rows_of_the_position_table_for_padding(values, row):
         ),
         (
             {"is_decoder": True, "hidden_act": "relu"},
-            "hidden_act is 'relu' in a decoder of RoBERTa's; expected 'gelu'",
+            "hidden_act is 'relu' in a RoBERTa decoder; expected 'gelu'",
         ),
     ],
 )

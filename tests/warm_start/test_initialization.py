@@ -588,7 +588,7 @@ def test_a_file_that_is_cut_off_is_refused(checkpoint, start):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"hidden_act": "mish"}, "config.json: hidden_act is 'mish'"),
+        ({"hidden_act": "mish"}, r"config.json: hidden_act is one of .*; found 'mish'"),
         (
             {"position_embedding_type": "relative_key"},
             "config.json: position_embedding",

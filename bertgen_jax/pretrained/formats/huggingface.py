@@ -10,9 +10,9 @@ from bertgen_jax.errors import CheckpointError
 from bertgen_jax.models.config import (
     BertGenerationConfig,
     EncoderDecoderConfig,
-    first_position,
     read_config,
 )
+from bertgen_jax.models.config_json import first_position
 from bertgen_jax.pretrained import key_maps, name_maps
 from bertgen_jax.pretrained.checkpoint import POSITIONS
 from bertgen_jax.pretrained.containers import safetensors_file, tf_bundle, torch_file
