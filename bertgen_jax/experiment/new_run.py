@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from bertgen_jax import normalization
 from bertgen_jax.data.examples import Examples, Subset
 from bertgen_jax.errors import CheckpointError
+from bertgen_jax.experiment import settings
 from bertgen_jax.files import atomic, json_files, paths
 from bertgen_jax.models.config import (
     BertGenerationConfig,
@@ -30,7 +31,6 @@ from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
 from bertgen_jax.trees import Params
 from bertgen_jax.warm_start import architecture as architecture_lib
 from bertgen_jax.warm_start import opening, recipes, warm_start
-from bertgen_jax.warm_start.recipes import Selection
 
 LEARN = "learn"  # as tokenizer.path: learn a vocabulary from the training data
 TOKENIZER = "tokenizer"  # folder in the work directory
@@ -96,41 +96,41 @@ def make_tokenizers(
     train: Examples | Subset,
 ) -> TokenizerPair:
     """Makes the tokenizers of a new run; see `write_tokenizers`."""
-    settings = config.tokenizer
+    fields = config.tokenizer
     # The tokenizer carries these, so that texts are cut as in training wherever the
     # model goes.
     source_options = {
         "model_max_length": config.data.max_source_tokens,
-        "source_specials": settings.source_specials,
+        "source_specials": fields.source_specials,
     }
-    if settings.path == LEARN or not (settings.path or checkpoints):
-        _log.info("learning a vocabulary of %d pieces", settings.vocab_size)
+    if fields.path == LEARN or not (fields.path or checkpoints):
+        _log.info("learning a vocabulary of %d pieces", fields.vocab_size)
         source = train_sentencepiece(
             _texts(train),
-            settings.vocab_size,
+            fields.vocab_size,
             seed=config.seed,
-            normalization=_normalization(settings.normalization, SENTENCEPIECE),
+            normalization=_normalization(fields.normalization, SENTENCEPIECE),
             **source_options,
         )
-    elif settings.path:
-        path = paths.find(settings.path, "tokenizer.path")
-        source = _read_tokenizer(path, settings.normalization, **source_options)
+    elif fields.path:
+        path = paths.find(fields.path, "tokenizer.path")
+        source = _read_tokenizer(path, fields.normalization, **source_options)
     else:
         checkpoint = checkpoints.get("encoder") or checkpoints["decoder"]
         source = _read_tokenizer(
             checkpoint.path,
-            settings.normalization,
+            fields.normalization,
             checkpoint.tokenizer.kind,
             **source_options,
         )
     target = None
-    if settings.decoder_path:
-        path = paths.find(settings.decoder_path, "tokenizer.decoder_path")
-        target = _read_tokenizer(path, settings.normalization)
-    elif not settings.path and len(checkpoints) == 2:
+    if fields.decoder_path:
+        path = paths.find(fields.decoder_path, "tokenizer.decoder_path")
+        target = _read_tokenizer(path, fields.normalization)
+    elif not fields.path and len(checkpoints) == 2:
         checkpoint = checkpoints["decoder"]
         target = _read_tokenizer(
-            checkpoint.path, settings.normalization, checkpoint.tokenizer.kind
+            checkpoint.path, fields.normalization, checkpoint.tokenizer.kind
         )
     if target is not None and target.get_vocab() == source.get_vocab():
         target = None
@@ -202,44 +202,30 @@ def make_architecture(
     Raises:
       ConfigError: a text may be longer than the model has positions.
     """
-    model, init = config.model, config.init
-    settings = {
-        name: model[name]
-        for name in (
-            "hidden_dropout_prob",
-            "attention_probs_dropout_prob",
-            "max_position_embeddings",
-            "initializer_range",
-        )
-    }
-    settings["lm_head_bias"] = model.lm_head_bias or init.mlm_bias
-    # None: the checkpoint's value, or else BERT's.
-    settings["hidden_act"] = model.hidden_act or None
-    settings["layer_norm_eps"] = model.layer_norm_eps or None
+    size = config.model.size
     architecture = architecture_lib.model_config(
-        recipes.get(init.recipe),
+        recipes.get(config.init.recipe),
         checkpoints,
         tokenizers,
-        Selection.parse(init.parts, init.layers, init.mlm_bias),
-        model.size,
-        settings,
+        settings.selection(config),
+        size,
+        settings.stack_settings(config),
     )
     for side, checkpoint in checkpoints.items():
         stack = getattr(architecture, side)
-        if any(getattr(stack, name) != n for name, n in SIZES[model.size].items()):
+        if any(getattr(stack, name) != n for name, n in SIZES[size].items()):
             _log.warning(
                 "model.size=%s is for models that start at random: the %s has %d "
                 "layers of width %d, as %s has",
-                model.size,
+                size,
                 side,
                 stack.num_hidden_layers,
                 stack.hidden_size,
                 checkpoint.path,
             )
-    data, decode = config.data, config.decode
     architecture.check_lengths(
-        data.max_source_tokens,
-        max(data.max_target_tokens, decode.max_new_tokens),
+        config.data.max_source_tokens,
+        settings.longest_target(config),
         "Lower data.max_source_tokens, data.max_target_tokens or "
         "decode.max_new_tokens, or set model.max_position_embeddings.",
     )
@@ -257,13 +243,8 @@ def first_params(
 
     Logs where each parameter came from, and writes it to WORKDIR/warm_start.json.
     """
-    init = config.init
     params, report = warm_start.initial_params(
-        model,
-        checkpoints,
-        tokenizers,
-        Selection.parse(init.parts, init.layers, init.mlm_bias),
-        config.seed,
+        model, checkpoints, tokenizers, settings.selection(config), config.seed
     )
     path = workdir / WARM_START
     if jax.process_index() == 0:

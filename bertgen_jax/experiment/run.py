@@ -25,7 +25,7 @@ from bertgen_jax.data import examples as examples_lib
 from bertgen_jax.data.examples import Examples, Subset
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError
-from bertgen_jax.experiment import checks, new_run, splits
+from bertgen_jax.experiment import checks, new_run, settings, splits
 from bertgen_jax.experiment import workdir as workdir_lib
 from bertgen_jax.models import create
 from bertgen_jax.models.config import Seq2SeqConfig
@@ -314,13 +314,9 @@ def generation_config(
     Raises:
       ConfigError: see `GenerationConfig`.
     """
-    ids, values = tokenizers.target.special_ids, dict(config.decode)
-    # A flag keeps the type of its default, a string, so that True arrives as "True".
-    booleans = {"true": True, "false": False}
-    early_stopping = str(values["early_stopping"])
-    values["early_stopping"] = booleans.get(early_stopping.lower(), early_stopping)
+    ids = tokenizers.target.special_ids
     return GenerationConfig(
-        **values,
+        **settings.generation_settings(config),
         decoder_start_token_id=ids.bos,
         eos_token_id=ids.eos,
         pad_token_id=ids.pad,

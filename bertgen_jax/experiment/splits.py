@@ -11,6 +11,7 @@ from bertgen_jax.data import batching, encoding
 from bertgen_jax.data import examples as examples_lib
 from bertgen_jax.data.examples import Examples, Subset
 from bertgen_jax.errors import ConfigError
+from bertgen_jax.experiment import settings
 from bertgen_jax.tokenizers.pair import TokenizerPair
 
 SPLITS = ("train", "validation", "test")
@@ -81,14 +82,10 @@ def encode(
       ConfigError: `data.buckets` is invalid.
     """
     data = config.data
-    spec = encoding.EncodingSpec(
-        max_source_tokens=data.max_source_tokens,
-        max_target_tokens=data.max_target_tokens,
-    )
     encoded = encoding.encode(
         examples,
         tokenizers.source,
-        spec,
+        settings.encoding_spec(config),
         _progress_log(name),
         target=tokenizers.target,
     )

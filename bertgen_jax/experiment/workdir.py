@@ -1,23 +1,24 @@
-"""A work directory belongs to one configuration and, at a time, to one run."""
+"""Guards a work directory, which belongs to one configuration and one run at a time."""
 
 import contextlib
 import fcntl
 import itertools
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
 from bertgen_jax.errors import CheckpointError
+from bertgen_jax.files import json_files
 
 CONFIG = "config.json"
 
-# Fields that say how a run is executed and watched, not what it computes: they may
+# Fields that say how a run is executed and watched, not what it computes. They may
 # change from one call to the next.
-_FREE = (
+_EXECUTION = (
     "checkpoint.",
     "log.",
     "mesh.",
@@ -25,10 +26,10 @@ _FREE = (
     "data.prefetch",
     "eval.batch_size",
     "eval.patience",
-    "model.scan_layers",
-    "model.remat",
     "multihost",
 )
+# Also such fields, but with dropout they decide which masks are drawn.
+_LAYERS = ("model.scan_layers", "model.remat")
 # Fields that decide which parameters there are and what they mean.
 _MODEL = ("model.", "tokenizer.", "init.recipe", "ema_decay")
 # Schedules that do not depend on where the run ends, so that the end may be moved.
@@ -36,93 +37,96 @@ _ENDLESS = ("paper", "constant")
 
 
 def check(workdir: pathlib.Path, config: ConfigDict) -> None:
-    """Refuses a work directory of another configuration.
+    """Checks that a run may resume under a config.
 
     Raises:
-      CheckpointError: lists the fields that differ.
+      CheckpointError: the run has another config; the message lists the fields that
+        differ.
     """
-    path = workdir / CONFIG
-    if not path.exists():
+    if not (workdir / CONFIG).exists():
         return
     saved = read(workdir)
-    free = _FREE + (("total_steps",) if config.optim.schedule in _ENDLESS else ())
+    may_change = _EXECUTION
+    if config.optim.schedule in _ENDLESS:
+        may_change += ("total_steps",)
+    if _dropout_masks(saved["model"]) == _dropout_masks(config.model):
+        may_change += _LAYERS
     lines = [
         line
         for line in differences(saved, resolved(config))
-        if not line.startswith(free)
+        if not line.startswith(may_change)
     ]
     if lines:
         raise CheckpointError(
-            f"{workdir} belongs to a run with another configuration. Different are "
-            "(there, here):\n  "
+            f"{workdir} belongs to a run with another configuration. These fields "
+            "differ (there, here):\n  "
             + "\n  ".join(lines)
-            + "\nGive these fields the values "
-            "they have there, or begin in another --workdir."
+            + "\nGive them the values they have there, or choose another --workdir."
         )
 
 
+def _dropout_masks(model: Mapping[str, Any] | ConfigDict) -> str:
+    """Returns how a model draws its dropout masks: "none", or one of two ways.
+
+    Layers that run in a loop fold their names into the key of a step; layers that are
+    scanned or recomputed split the key.
+    """
+    if not (model["hidden_dropout_prob"] or model["attention_probs_dropout_prob"]):
+        return "none"
+    return "split" if model["scan_layers"] or model["remat"] != "none" else "folded"
+
+
 def check_model(workdir: pathlib.Path, config: ConfigDict) -> None:
-    """Refuses to evaluate a work directory's model as another one.
+    """Checks that a config describes the model in a work directory.
 
     Raises:
-      CheckpointError: there is no run, or its model differs; lists the fields.
+      CheckpointError: there is no run, or its model differs; the message lists the
+        fields that differ.
     """
     lines = [
         line
         for line in differences(read(workdir), resolved(config))
-        if line.startswith(_MODEL) and not line.startswith(_FREE)
+        if line.startswith(_MODEL) and not line.startswith(_LAYERS)
     ]
     if lines:
         raise CheckpointError(
-            f"{workdir} holds another model than the config describes. Different are "
-            "(there, here):\n  "
+            f"{workdir} holds another model than the config describes. These fields "
+            "differ (there, here):\n  "
             + "\n  ".join(lines)
-            + "\nGive the flags that train.py "
-            "was given."
+            + "\nGive the flags that train.py was given."
         )
 
 
 def claim(workdir: pathlib.Path, config: ConfigDict) -> None:
     """Writes the resolved configuration to the work directory."""
     if jax.process_index() == 0:
-        temporary = workdir / f"{CONFIG}.tmp"
-        temporary.write_text(
-            json.dumps(resolved(config), indent=2) + "\n", encoding="utf-8"
-        )
-        temporary.replace(workdir / CONFIG)
+        json_files.write_object(workdir / CONFIG, resolved(config))
 
 
 def read(workdir: pathlib.Path) -> dict[str, Any]:
-    """The configuration of a work directory.
+    """Returns the configuration of a work directory.
 
     Raises:
-      CheckpointError: there is none, or it is no JSON.
+      CheckpointError: there is none, or it is not a JSON object.
     """
-    path = workdir / CONFIG
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: {error.strerror}. Expected the work directory of a training run; "
-            "train.py prints its name."
-        ) from error
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not JSON ({error}).") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, found {values!r}.")
-    return values
+    return json_files.read_object(
+        workdir / CONFIG,
+        error=CheckpointError,
+        expected="the work directory of a training run; train.py prints its name",
+    )
 
 
 def resolved(config: ConfigDict) -> dict[str, Any]:
-    """The configuration as plain JSON values."""
+    """Returns a configuration as plain JSON values."""
     return json.loads(config.to_json_best_effort())
 
 
 @contextlib.contextmanager
 def locked(workdir: pathlib.Path) -> Iterator[None]:
-    """Keeps a second run out of the work directory, which is made if missing.
+    """Keeps a second run out of the work directory, which is created if missing.
 
-    The lock is the operating system's: it goes with the process, however that ends.
+    The operating system holds the lock and releases it when the process ends, however
+    it ends.
 
     Raises:
       CheckpointError: another process is training there.
@@ -155,13 +159,15 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
         yield
 
 
-def differences(found: dict, expected: dict, prefix: str = "") -> list[str]:
-    """Lists the fields in which nested mappings differ, as "name: found, expected"."""
+def differences(
+    saved: Mapping[str, Any], current: Mapping[str, Any], prefix: str = ""
+) -> list[str]:
+    """Lists the fields in which two nested mappings differ: "name: saved, current"."""
     lines = []
-    for name in sorted(set(itertools.chain(found, expected))):
-        one, other = found.get(name), expected.get(name)
-        if isinstance(one, dict) and isinstance(other, dict):
-            lines += differences(one, other, f"{prefix}{name}.")
-        elif one != other:
-            lines.append(f"{prefix}{name}: {one!r}, {other!r}")
+    for name in sorted(set(itertools.chain(saved, current))):
+        old, new = saved.get(name), current.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            lines += differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            lines.append(f"{prefix}{name}: {old!r}, {new!r}")
     return lines

@@ -7,7 +7,7 @@ from bertgen_jax.experiment import workdir
 from configs import common
 
 
-def test_the_same_configuration_is_welcome(tmp_path):
+def test_the_same_configuration_may_resume(tmp_path):
     workdir.claim(tmp_path, common.get_config())
     workdir.check(tmp_path, common.get_config())
 
@@ -29,11 +29,32 @@ def test_how_a_run_is_executed_may_change(tmp_path):
     config = common.get_config()
     config.mesh.fsdp = 2
     config.log.every_steps = 7
-    config.total_steps = 300_000  # the paper's schedule does not know the end
+    config.total_steps = 300_000  # the paper's schedule does not depend on the end
     workdir.check(tmp_path, config)
 
 
-def test_the_end_may_not_move_under_a_schedule_that_knows_it(tmp_path):
+@pytest.mark.parametrize("changes", [{"scan_layers": False}, {"remat": "full"}])
+def test_without_dropout_layers_may_run_in_another_way(tmp_path, changes):
+    config = common.get_config()
+    config.model.update(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    workdir.claim(tmp_path, config)
+    config.model.update(changes)
+    workdir.check(tmp_path, config)
+
+
+def test_with_dropout_layers_must_draw_the_same_masks(tmp_path):
+    config = common.get_config()
+    assert config.model.hidden_dropout_prob > 0
+    workdir.claim(tmp_path, config)
+    config.model.remat = "full"  # scanned and recomputed layers draw alike
+    workdir.check(tmp_path, config)
+    config.model.update(scan_layers=False, remat="none")
+    with pytest.raises(CheckpointError, match=r"model\.scan_layers: True, False"):
+        workdir.check(tmp_path, config)
+    workdir.check_model(tmp_path, config)  # an evaluation has no dropout
+
+
+def test_the_end_may_not_move_under_a_schedule_that_depends_on_it(tmp_path):
     config = common.get_config()
     config.optim.schedule = "cosine"
     workdir.claim(tmp_path, config)
@@ -58,10 +79,10 @@ def test_a_directory_without_a_run_is_named(tmp_path):
         workdir.read(tmp_path)
 
 
-def test_evaluation_wants_the_model_that_was_trained(tmp_path):
+def test_evaluation_requires_the_model_that_was_trained(tmp_path):
     workdir.claim(tmp_path, common.get_config())
     config = common.get_config()
-    config.decode.num_beams = 1  # how it is used may differ
+    config.decode.num_beams = 1  # the model's use may differ
     config.data.test = "elsewhere.jsonl"
     workdir.check_model(tmp_path, config)
     config.model.size = "large"
