@@ -16,12 +16,8 @@ from bertgen_jax.models.config import (
     Config,
 )
 from bertgen_jax.pretrained import key_maps, name_maps
-from bertgen_jax.pretrained.containers.tensor_file import Arrays
-from bertgen_jax.pretrained.opened_checkpoint import (
-    OpenedCheckpoint,
-    PositionTable,
-    listed,
-)
+from bertgen_jax.pretrained.containers.tensor_file import Arrays, listed
+from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint, PositionTable
 from bertgen_jax.tokenizers.interface import Tokenizer
 from bertgen_jax.trees import Params
 

@@ -3,21 +3,19 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from bertgen_jax.errors import CheckpointError
-from bertgen_jax.models.config import Config, EncoderDecoderConfig
+from bertgen_jax.models.config import WORD_TABLE, Config
 from bertgen_jax.pretrained import key_maps
-from bertgen_jax.pretrained.containers.tensor_file import TensorFile, shown
+from bertgen_jax.pretrained.containers.tensor_file import TensorFile, listed, shown
 from bertgen_jax.pretrained.name_maps import Weight
 from bertgen_jax.tokenizers.auto import AutoTokenizer
 from bertgen_jax.tokenizers.interface import Tokenizer
 
-_MAX_LISTED = 8  # lines or names in a message; the rest are counted
 _ALLOWED_LAYERS = 1000  # a name map of this many layers costs little memory
-_WORDS = "embeddings/word_embeddings/embedding"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,8 +129,8 @@ class OpenedCheckpoint:
                 width = next(w.shape[1] for w in self.weights if w.path == table.path)
                 shapes[table.segments] = (rows, width)
         if self.mlm_bias:
-            words = next(w.shape[0] for w in self.weights if w.path.endswith(_WORDS))
-            shapes[self.mlm_bias] = (words,)
+            table = next(w for w in self.weights if w.path.endswith(WORD_TABLE))
+            shapes[self.mlm_bias] = table.shape[:1]
         return shapes
 
     def _missing(self) -> list[str]:
@@ -150,14 +148,6 @@ def _is_floating(dtype: np.dtype) -> bool:
     return dtype.kind == "f" or dtype.name == "bfloat16"
 
 
-def listed(lines: Iterable[str]) -> str:
-    """Returns the first few lines, and how many more there are."""
-    lines = list(lines)
-    more = len(lines) - _MAX_LISTED
-    rest = [f"... and {more} more"] if more > 0 else []
-    return "\n".join(lines[:_MAX_LISTED] + rest)
-
-
 def check_layers(config: Config, tensors: TensorFile) -> None:
     """Refuses a config with far more layers than the file has tensors.
 
@@ -167,11 +157,7 @@ def check_layers(config: Config, tensors: TensorFile) -> None:
     Raises:
       CheckpointError: the config claims more layers than the file holds tensors.
     """
-    if isinstance(config, EncoderDecoderConfig):
-        stacks = [config.encoder, config.decoder]
-    else:
-        stacks = [getattr(config, "decoder", config)]
-    layers = max(stack.num_hidden_layers for stack in stacks)
+    layers = max(stack.num_hidden_layers for stack in config.stacks.values())
     if layers > max(len(tensors.tensors), _ALLOWED_LAYERS):
         raise CheckpointError(
             f"{tensors.path}: holds {len(tensors.tensors)} tensors, but its "

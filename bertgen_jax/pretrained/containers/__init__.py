@@ -1,1 +1,1 @@
-"""The file formats that hold named arrays, one a file."""
+"""Readers of the file formats that hold named arrays: one module for each format."""

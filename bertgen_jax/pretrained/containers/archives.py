@@ -15,7 +15,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from bertgen_jax.errors import BertgenError, CheckpointError
 
@@ -197,7 +197,7 @@ def _unpack_tar(unpacking: _Unpacking) -> None:
         fileobj = cast(IO[bytes], headers)
         archive = stack.enter_context(tarfile.open(fileobj=fileobj, mode="r:"))
         while (info := archive.next()) is not None:
-            archive.members.clear()  # tarfile would keep them all
+            cast(Any, archive).members.clear()  # tarfile would keep them all
             if info.isdir():
                 unpacking.make_directory(info.name)
                 continue

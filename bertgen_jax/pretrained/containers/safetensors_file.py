@@ -79,11 +79,9 @@ def open_safetensors(
         does not have. See `sharded_checkpoint.open_index` as well.
     """
     path = pathlib.Path(path)
-    return (
-        sharded_checkpoint.open_index(path, _open)
-        if sharded_checkpoint.is_index(path)
-        else _open(path)
-    )
+    if sharded_checkpoint.is_index(path):
+        return sharded_checkpoint.open_index(path, _open)
+    return _open(path)
 
 
 def _open(path: pathlib.Path) -> SafetensorsFile:
@@ -156,8 +154,9 @@ def new_safetensors(
                     )
                 # As bytes: not every dtype, such as bfloat16, supports the buffer
                 # protocol.
-                file.write(np.ascontiguousarray(array, info.dtype).ravel().view("u1"))
-                del array  # so that two are never in memory
+                contiguous = np.ascontiguousarray(array, info.dtype).ravel()
+                file.write(contiguous.view("u1").data)
+                del array, contiguous  # so that two are never in memory
             yield
     except OSError as error:
         raise CheckpointError(

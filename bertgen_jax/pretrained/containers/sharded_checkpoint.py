@@ -1,7 +1,7 @@
-"""The index of a checkpoint in several files in; one `TensorFile` over them out.
+"""Reads checkpoints whose tensors are in several files, listed by an index.
 
-Hugging Face writes `model.safetensors.index.json` or `pytorch_model.bin.index.json`,
-where "weight_map" says of each tensor in which of the files beside the index it is.
+Hugging Face names the index `model.safetensors.index.json` or
+`pytorch_model.bin.index.json`. Its "weight_map" gives the file of each tensor.
 """
 
 import dataclasses
@@ -12,22 +12,24 @@ import numpy as np
 
 from bertgen_jax.errors import CheckpointError
 from bertgen_jax.files import json_files
-from bertgen_jax.files.memory_maps import mapped
-from bertgen_jax.pretrained.containers.tensor_file import TensorFile, TensorInfo
+from bertgen_jax.pretrained.containers.tensor_file import (
+    TensorFile,
+    TensorInfo,
+    listed,
+)
 
 _SUFFIX = ".index.json"
 _MAX_INDEX_BYTES = 32 << 20
-_LISTED = 8  # lines of a message; the rest are counted
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ShardedFile:
-    """A `TensorFile` of several files.
+    """Several files, as one `TensorFile`.
 
     Attributes:
-      path: of the index.
-      tensors: by name, in the order of the index.
-      shards: by the name of a tensor, the open file that it is in.
+      path: the index.
+      tensors: shapes and types by name, in the order of the index.
+      shards: the open file of each tensor, by the name of the tensor.
     """
 
     path: pathlib.Path
@@ -35,28 +37,28 @@ class ShardedFile:
     shards: Mapping[str, TensorFile]
 
     def read(self, name: str) -> np.ndarray:
-        """The tensor of that name, as its shard reads it."""
+        """Returns a tensor, as its file reads it."""
         return self.shards[name].read(name)
 
 
 def is_index(path: pathlib.Path) -> bool:
-    """Whether a file is, by its name, the index of several."""
+    """Whether the name of a file is that of an index."""
     return path.name.endswith(_SUFFIX)
 
 
 def open_index(
     path: pathlib.Path, open_shard: Callable[[pathlib.Path], TensorFile]
 ) -> ShardedFile:
-    """Opens an index and all of its shards.
+    """Opens an index and all files that it lists.
 
     Args:
-      path: of the index.
-      open_shard: opens one of the files beside it.
+      path: the index.
+      open_shard: opens one of the files.
 
     Raises:
-      CheckpointError: the index is damaged or names a file that is not beside it; a
-        shard is missing or damaged; index and shards do not list the same tensors, each
-        once.
+      CheckpointError: the index is damaged, or names a file of another directory; a
+        file is missing or damaged; or the index does not list exactly the tensors of
+        the files.
     """
     files = _weight_map(path)
     shards = {
@@ -73,26 +75,21 @@ def open_index(
         if files.get(name) != file
     ]
     if problems:
-        more = len(problems) - _LISTED
-        lines = problems[:_LISTED] + ([f"... and {more} more"] if more > 0 else [])
         raise CheckpointError(
-            f"{path}: the index does not list what its files hold, so they are not of "
-            "one checkpoint; download them together (- in the index only, + in the "
-            "file only):\n" + "\n".join(lines)
+            f"{path}: the index does not list the tensors of its files, so these are "
+            "not of one checkpoint; download them together (- in the index only, + in "
+            f"the file only):\n{listed(problems)}"
         )
     tensors = {name: shards[file].tensors[name] for name, file in files.items()}
     return ShardedFile(path, tensors, {name: shards[files[name]] for name in files})
 
 
 def _weight_map(path: pathlib.Path) -> dict[str, str]:
-    """Which file each tensor is in, all of them plain names."""
-    content = mapped(path)
-    if len(content) > _MAX_INDEX_BYTES:
-        raise CheckpointError(
-            f"{path}: {len(content):,} bytes; expected an index of at most "
-            f"{_MAX_INDEX_BYTES:,}."
-        )
-    files = json_files.parse_object(content[:], str(path)).get("weight_map")
+    """Returns the file of each tensor, after checking that it is a plain name."""
+    index = json_files.read_object(
+        path, expected="an index of tensors", max_bytes=_MAX_INDEX_BYTES
+    )
+    files = index.get("weight_map")
     if not isinstance(files, dict) or not files:
         raise CheckpointError(
             f"{path}: weight_map is {'empty' if files == {} else 'no object'}; "
@@ -108,7 +105,7 @@ def _weight_map(path: pathlib.Path) -> dict[str, str]:
 
 
 def _is_plain(name: object) -> bool:
-    """Whether it names a file of a directory, and cannot name one outside it."""
+    """Whether a name stands for a file in the same directory."""
     return (
         isinstance(name, str)
         and name.isprintable()

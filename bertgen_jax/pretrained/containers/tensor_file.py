@@ -3,10 +3,12 @@
 import dataclasses
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import numpy as np
+
+_MAX_LISTED = 8  # lines in a message; the rest are counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +72,14 @@ class Arrays:
     def read(self, name: str) -> np.ndarray:
         """Returns an array."""
         return self._arrays[name]
+
+
+def listed(lines: Iterable[str]) -> str:
+    """Returns the first few lines of a message, and how many more there are."""
+    lines = list(lines)
+    more = len(lines) - _MAX_LISTED
+    rest = [f"... and {more} more"] if more > 0 else []
+    return "\n".join(lines[:_MAX_LISTED] + rest)
 
 
 def shown(name: str) -> str:

@@ -1,11 +1,11 @@
-"""A TensorFlow checkpoint (V2, a "tensor bundle") in, numpy arrays by name out.
+"""Reads TensorFlow checkpoints (V2, "tensor bundles") without TensorFlow.
 
-    PREFIX.index                  which tensor lies where, see `bundle_index`
-    PREFIX.data-00000-of-00002    the bytes of tensors one after the other, not aligned
+    PREFIX.index                  where each tensor is, see `tf_bundle_index`
+    PREFIX.data-00000-of-00002    the bytes of the tensors in sequence, not aligned
     PREFIX.data-00001-of-00002
     checkpoint                    the prefix that was written last
 
-No TensorFlow is needed. After tensorflow/core/util/tensor_bundle/tensor_bundle.cc.
+The format is that of tensorflow/core/util/tensor_bundle/tensor_bundle.cc.
 """
 
 import dataclasses
@@ -22,30 +22,35 @@ from bertgen_jax.errors import CheckpointError
 from bertgen_jax.files import crc32c, memory_maps, protobuf
 from bertgen_jax.pretrained.containers import tf_bundle_index, tf_sorted_table
 from bertgen_jax.pretrained.containers.tensor_file import TensorInfo
-from bertgen_jax.pretrained.containers.tf_bundle_index import BundleIndex, Piece
+from bertgen_jax.pretrained.containers.tf_bundle_index import (
+    BundleIndex,
+    ByteOrder,
+    Piece,
+)
 
 _FILE_OF_PREFIX = re.compile(r"\.(index|data-\d{5,}-of-\d{5,})$")
 # A field of a protobuf message in text form, and the escapes in its value.
 _LATEST = re.compile(rb'^model_checkpoint_path: *"((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
 _ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|(.))")
-_LATEST_BYTES = 1 << 16  # the field is the first one
-_LISTED = 8  # names in a message
+_LATEST_BYTES = 1 << 16  # how much of it is read; the field is the first one
+_MAX_LISTED = 8  # names in a message
 
 
 def open_bundle(prefix: str | os.PathLike[str]) -> "TfBundle":
-    """Opens a checkpoint and checks all that shows without reading tensors.
+    """Opens a checkpoint and checks everything that shows without reading tensors.
 
     Args:
-      prefix: what its files begin with, such as `bert_model.ckpt`; or one of the files.
+      prefix: the common beginning of its files, such as `bert_model.ckpt`; or one of
+        the files.
 
     Raises:
-      CheckpointError: a file is missing; the index is damaged; a tensor lies outside of
-        its file, overlaps another or has a dtype that numpy does not have; or this is a
-        checkpoint of the old format V1.
+      CheckpointError: a file is missing; the index is damaged; a tensor lies outside
+        its file, overlaps another or has a dtype that numpy does not have; or the
+        checkpoint has the old format V1.
     """
     prefix = _FILE_OF_PREFIX.sub("", os.fspath(prefix))
     path = pathlib.Path(f"{prefix}.index")
-    if not os.path.isfile(path):  # unlike pathlib's, it is False for any odd name
+    if not os.path.isfile(path):  # unlike pathlib, never raises for an odd name
         raise _no_index(path)
     index = tf_bundle_index.read(path)
     shards = []
@@ -57,21 +62,23 @@ def open_bundle(prefix: str | os.PathLike[str]) -> "TfBundle":
                 "files. Copy all of them."
             )
         shards.append(_Shard(shard, _content(shard)))
-    _check_places(path, index, shards)
+    _check_extents(path, index, shards)
     return TfBundle(path, index, shards)
 
 
 def latest_prefix(directory: str | os.PathLike[str]) -> pathlib.Path | None:
-    """The prefix of the TensorFlow checkpoint in a directory.
+    """Finds the TensorFlow checkpoint of a directory.
 
-    The one that the file `checkpoint` says was written last, else the only one. Of its
-    path, which is often that of the machine it was trained on, the last part counts.
+    It is the one that the file `checkpoint` names, else the only one. Of the path in
+    that file, which is often one of the machine that trained the model, only the last
+    part counts.
 
     Returns:
-      The prefix, for `open_bundle`; None where there is no checkpoint.
+      The prefix, for `open_bundle`; None if there is no checkpoint.
 
     Raises:
-      CheckpointError: there are several, or the one in `checkpoint` is not there.
+      CheckpointError: there are several checkpoints, or the one that the file names
+        does not exist.
     """
     directory = pathlib.Path(directory)
     named = _latest_name(directory / "checkpoint")
@@ -91,12 +98,12 @@ def latest_prefix(directory: str | os.PathLike[str]) -> pathlib.Path | None:
 
 
 class TfBundle:
-    """An open checkpoint; see `open_bundle`, and `tensor_files.TensorFile`.
+    """An open checkpoint, as a `TensorFile`; see `open_bundle`.
 
     Attributes:
-      path: of its index.
-      tensors: its variables by name, sorted. A variable that was saved in parts is one
-        tensor; strings are arrays of `bytes` objects.
+      path: the index.
+      tensors: shapes and types of the variables by name, sorted. A variable that was
+        saved in parts is one tensor; strings are arrays of `bytes` objects.
     """
 
     def __init__(
@@ -110,14 +117,14 @@ class TfBundle:
         self._shards = shards
 
     def read(self, name: str) -> np.ndarray:
-        """The tensor of that name, read-only, its checksums verified.
+        """Returns a tensor, read-only, with its checksums verified.
 
-        A view of the mapped file; a copy where its bytes are not aligned (numpy is many
-        times slower on such arrays), swapped or in several parts.
+        It is a view of the mapped file. It is a copy if its bytes are not aligned
+        (numpy is many times slower on such arrays), swapped or in several parts.
 
         Raises:
-          CheckpointError: its bytes are damaged.
-          KeyError: there is none of that name.
+          CheckpointError: the bytes of the tensor are damaged.
+          KeyError: there is no tensor with this name.
         """
         variable = self._index.variables[name]
         if len(variable.pieces) == 1:
@@ -154,8 +161,8 @@ class _Shard:
     """A data file.
 
     Attributes:
-      path: where it is.
-      content: its bytes, u8[N], mapped and read-only.
+      path: the file.
+      content: u8[N], its mapped bytes, read-only.
     """
 
     path: pathlib.Path
@@ -163,15 +170,15 @@ class _Shard:
 
 
 def _content(path: pathlib.Path) -> np.ndarray:
-    # There is nothing to map in the file of tensors that have no elements.
-    source = memory_maps.mapped(path) if os.path.getsize(path) else b""
-    return np.frombuffer(source, np.uint8)
+    # An empty file, of tensors without elements, cannot be mapped.
+    buffer = memory_maps.mapped(path) if os.path.getsize(path) else b""
+    return np.frombuffer(buffer, np.uint8)
 
 
-def _check_places(
+def _check_extents(
     path: pathlib.Path, index: BundleIndex, shards: Sequence[_Shard]
 ) -> None:
-    """Every piece lies within its file, and no two share a byte."""
+    """Checks that every piece lies within its file, and that no two overlap."""
     pieces = [
         (piece, name)
         for name, variable in index.variables.items()
@@ -180,8 +187,8 @@ def _check_places(
     for piece, name in pieces:
         if not 0 <= piece.shard < index.shards:
             raise CheckpointError(
-                f"{path}, tensor {name!r}: it is said to be in data file {piece.shard} "
-                f"of {index.shards}, counted from 0."
+                f"{path}, tensor {name!r}: the index puts it into data file "
+                f"{piece.shard} of {index.shards}, counted from 0."
             )
         shard = shards[piece.shard]
         if piece.offset < 0 or piece.offset + piece.size > shard.content.size:
@@ -191,30 +198,30 @@ def _check_places(
                 "the file. It was cut off; copy it again."
             )
     stored = [(piece, name) for piece, name in pieces if piece.size]
-    stored.sort(key=lambda one: (one[0].shard, one[0].offset))
+    stored.sort(key=lambda entry: (entry[0].shard, entry[0].offset))
     for (first, name), (second, other) in itertools.pairwise(stored):
         if first.shard == second.shard and first.offset + first.size > second.offset:
             raise CheckpointError(
                 f"{path}, tensor {other!r}: it begins at byte {second.offset:,} of "
-                f"data file {second.shard}, where {name!r} has not ended."
+                f"data file {second.shard}, before {name!r} ends."
             )
 
 
-def _strings(content: np.ndarray, piece: Piece, byteorder: str) -> np.ndarray:
-    """A string tensor: all lengths as varints, their checksum in 4 bytes, all strings.
+def _strings(content: np.ndarray, piece: Piece, byteorder: ByteOrder) -> np.ndarray:
+    """Decodes a string tensor: lengths as varints, their checksum in 4 bytes, strings.
 
-    Both checksums count a length as 4 bytes, or as 8 where it needs more.
+    For both checksums, a length counts as 4 bytes, or as 8 if it does not fit.
 
     Args:
       content: u8[N].
-      piece: what it is.
-      byteorder: of the lengths and of their checksum.
+      piece: its shape and checksum.
+      byteorder: the byte order of the lengths and of their checksum.
 
     Returns:
-      The strings in one row, object[elements], each of type bytes.
+      object[elements], each of type bytes.
 
     Raises:
-      ValueError: they are damaged.
+      ValueError: the content is damaged.
     """
     message = content.tobytes()
     position, lengths = 0, []
@@ -234,7 +241,7 @@ def _strings(content: np.ndarray, piece: Piece, byteorder: str) -> np.ndarray:
             f"their last string ends at byte {ends[-1]:,} of {len(message):,}"
         )
     values = np.empty(len(lengths), object)
-    values[:] = [message[one:next_one] for one, next_one in itertools.pairwise(ends)]
+    values[:] = [message[start:end] for start, end in itertools.pairwise(ends)]
     return values
 
 
@@ -247,18 +254,18 @@ def _compare(crc: int, stored: int) -> None:
 
 
 def _latest_name(path: pathlib.Path) -> str | None:
-    """The prefix that a file `checkpoint` names, without directories."""
+    """Returns the prefix that a file `checkpoint` names, without directories."""
     if not os.path.isfile(path):
         return None
     try:
         with open(path, "rb") as file:
-            found = _LATEST.search(file.read(_LATEST_BYTES))
+            match = _LATEST.search(file.read(_LATEST_BYTES))
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
-    if found is None:
-        return None  # another program's
-    value = _ESCAPE.sub(_unescaped, found[1]).decode(errors="replace")
-    name = pathlib.PureWindowsPath(value).name  # which knows both / and \
+    if match is None:
+        return None  # a file of another program
+    value = _ESCAPE.sub(_unescaped, match[1]).decode(errors="replace")
+    name = pathlib.PureWindowsPath(value).name  # splits at both / and \
     if name in ("", "..") or "\0" in name:
         raise CheckpointError(
             f"{path}: model_checkpoint_path is {value!r}, which does not end with the "
@@ -273,7 +280,7 @@ def _unescaped(escape: re.Match[bytes]) -> bytes:
 
 
 def _no_index(path: pathlib.Path) -> CheckpointError:
-    """What to say where there is no index of that name."""
+    """Returns the error for a missing index."""
     prefix = path.with_suffix("")
     if _is_table(prefix):
         return CheckpointError(
@@ -281,22 +288,22 @@ def _no_index(path: pathlib.Path) -> CheckpointError:
             f"there is no {path.name}. Load it in TensorFlow and save it again: it "
             "writes format V2 unless told otherwise."
         )
-    others = _indexes(path.parent)
+    indexes = _indexes(path.parent)
     return CheckpointError(
         f"{path} is missing; expected the index of a TensorFlow checkpoint. Its "
-        f"directory holds {_listed(others) if others else 'no file *.index'}."
+        f"directory holds {_listed(indexes) if indexes else 'no file *.index'}."
     )
 
 
 def _is_table(path: pathlib.Path) -> bool:
-    """Whether a file is a sorted table, as a checkpoint of format V1 is one."""
+    """Whether a file is a sorted table, as are checkpoints of format V1."""
     if not os.path.isfile(path):
         return False
     try:
         with open(path, "rb") as file:
             file.seek(-len(tf_sorted_table.MAGIC), os.SEEK_END)
             return file.read() == tf_sorted_table.MAGIC
-    except OSError:  # too short, or not ours to read
+    except OSError:  # too short, or not readable
         return False
 
 
@@ -305,5 +312,5 @@ def _indexes(directory: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _listed(files: Sequence[pathlib.Path]) -> str:
-    more = ", ..." if len(files) > _LISTED else ""
-    return ", ".join(file.name for file in files[:_LISTED]) + more
+    more = ", ..." if len(files) > _MAX_LISTED else ""
+    return ", ".join(file.name for file in files[:_MAX_LISTED]) + more

@@ -1,19 +1,19 @@
-"""A sorted table, LevelDB's as TensorFlow writes it, in; its keys and values out.
+"""Reads sorted tables: LevelDB's files of keys and values, as TensorFlow writes them.
 
     data blocks   metaindex block   index block   footer
 
-The footer, the last 48 bytes, says where the last two blocks are, each by a varint
-offset and a varint size; zeros fill it up to the magic number, its last 8 bytes
-(tensorflow/core/lib/io/format.cc). A block and what follows it, not part of its size:
+The footer is the last 48 bytes. It locates the metaindex and the index block, each by a
+varint offset and a varint size. Zeros fill it up to the magic number, the last 8 bytes
+(tensorflow/core/lib/io/format.cc). A block, and the trailer that its size excludes:
 
-    entries   u32 offset of entry 0, 16, 32, ...   u32 count of these
+    entries   u32 offset of entry 0, 16, 32, ...   u32 number of these offsets
     u8 compression   u32 masked crc32c(block and compression)
 
-An entry shares the beginning of its key with the entry before (block_builder.cc):
+An entry shares the beginning of its key with the previous entry (block_builder.cc):
 
     varint shared   varint unshared   varint length   unshared bytes of the key   value
 
-The values of the index block are the places of the data blocks.
+The values of the index block locate the data blocks.
 """
 
 import pathlib
@@ -25,28 +25,28 @@ from bertgen_jax.files import crc32c, memory_maps, protobuf
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")  # the last bytes of every table
 
 _FOOTER_BYTES = 48
-_TRAILER_BYTES = 5  # behind each block
+_TRAILER_BYTES = 5  # after each block
 _SNAPPY = 1
 _MAX_BYTES = 1 << 24  # of a file; the index of BERT-large has 20 thousand
-# Each 16th key is whole, so that the keys of a block have less than 16 times its bytes.
-# Without a bound, a few bytes an entry could stand for megabytes.
+# Every 16th key is complete, so the keys of a block have less than 16 times its bytes.
+# Without a bound, a few bytes an entry could expand to megabytes.
 _MAX_KEY_BYTES = 32
 
 
 def read(path: pathlib.Path) -> dict[bytes, bytes]:
-    """Reads a whole table and verifies all of it.
+    """Reads a table and verifies all of its checksums.
 
     Returns:
-      Its values by key, in the order of the keys.
+      The values by key, in the order of the keys.
 
     Raises:
-      CheckpointError: it cannot be read, is damaged, or is something else.
+      CheckpointError: the file cannot be read, is damaged, or is not a table.
     """
     content = memory_maps.mapped(path)
     if len(content) > _MAX_BYTES:
         raise CheckpointError(
-            f"{path} has more than {_MAX_BYTES >> 20} MiB, and a table that lists "
-            "tensors has kilobytes. Name the index of a checkpoint."
+            f"{path}: more than {_MAX_BYTES >> 20} MiB, but a table that lists tensors "
+            "has kilobytes. Name the index of a checkpoint."
         )
     try:
         return _table(content[:])
@@ -63,19 +63,19 @@ def _table(content: bytes) -> dict[bytes, bytes]:
             f"it ends with the bytes {content[-8:].hex()}, expected {MAGIC.hex()}"
         )
     footer = content[-_FOOTER_BYTES : -len(MAGIC)]
-    metaindex, position = _place(footer, 0)
-    index, position = _place(footer, position)
+    metaindex, position = _block_handle(footer, 0)
+    index, position = _block_handle(footer, position)
     if any(footer[position:]):
-        raise ValueError("its footer holds more than two places")
+        raise ValueError("its footer locates more than two blocks")
 
-    _block(content, *metaindex)  # empty in these tables, but it has to be whole
+    _block(content, *metaindex)  # empty in these tables, but its checksum must be right
     table: dict[bytes, bytes] = {}
-    last, free = None, 0
+    last, end = None, 0
     for _, value in _entries(_block(content, *index)):
-        (offset, size), _ = _place(value, 0)
-        if offset < free:
-            raise ValueError(f"its block at byte {offset:,} overlaps the one before")
-        free = offset + size + _TRAILER_BYTES
+        (offset, size), _ = _block_handle(value, 0)
+        if offset < end:
+            raise ValueError(f"its block at byte {offset:,} overlaps the previous one")
+        end = offset + size + _TRAILER_BYTES
         for key, value in _entries(_block(content, offset, size)):
             if last is not None and key <= last:
                 raise ValueError(f"its key {key!r} comes after {last!r}, out of order")
@@ -84,15 +84,15 @@ def _table(content: bytes) -> dict[bytes, bytes]:
     return table
 
 
-def _place(message: bytes, position: int) -> tuple[tuple[int, int], int]:
-    """Offset and size of a block, and the position behind the two."""
+def _block_handle(message: bytes, position: int) -> tuple[tuple[int, int], int]:
+    """Returns offset and size of a block, and the position after these two numbers."""
     offset, position = protobuf.varint(message, position)
     size, position = protobuf.varint(message, position)
     return (offset, size), position
 
 
 def _block(content: bytes, offset: int, size: int) -> bytes:
-    """The block at a place, its checksum verified."""
+    """Returns a block, with its checksum verified."""
     end = offset + size + 1
     if offset + size + _TRAILER_BYTES > len(content) - _FOOTER_BYTES:
         raise ValueError(
@@ -118,7 +118,7 @@ def _block(content: bytes, offset: int, size: int) -> bytes:
 
 
 def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The keys of a block and their values."""
+    """Yields the keys of a block and their values."""
     count = int.from_bytes(block[-4:], "little")
     end = len(block) - 4 * (count + 1)
     if end < 0:

@@ -1,15 +1,15 @@
-"""A pickle of torch in; plain values and what it says of tensors out, no code run.
+"""Reads pickles of torch.save without running code from them.
 
 A pickle is a program for a small machine: each opcode pushes a value, puts values into
-a container, or names a function and calls it. Python's unpickler is that machine, and
-whoever writes the file chooses the functions. This one knows the opcodes of protocol 2,
-which torch.save writes, and five functions by name, which it does not call either: it
-puts a value of its own in place of their result. Nothing is imported.
+a container, or names a function and calls it. Python's unpickler is such a machine, and
+lets the author of the file choose the functions. The machine here knows the opcodes of
+protocol 2, which torch.save writes, and five functions by name. It does not call them:
+it makes a value that stands for their result. Nothing is imported.
 """
 
 import dataclasses
 import enum
-import pickle  # the names of opcodes, nothing else
+import pickle  # only for the names of opcodes
 import struct
 from typing import Any
 
@@ -18,22 +18,24 @@ import numpy as np
 
 from bertgen_jax.errors import CheckpointError
 
-# BERT-large takes 20,000 steps in 60 kB; a file that needs these holds something else.
+# BERT-large takes 20,000 steps in 60 kB.
 MAX_BYTES = 1 << 24
 MAX_STEPS = 1_000_000
 
-_MAX_AXES = 64  # numpy's bound
-_LONGEST_LINE = 200  # bytes of the name of a module or function
+_MAX_AXES = 64  # of a numpy array
+_MAX_LINE_BYTES = 200  # of the name of a module or function
 
 
 @dataclasses.dataclass(frozen=True)
 class Storage:
-    """What a pickle says of the values of one or more tensors, which are elsewhere.
+    """The description of a storage, whose values are elsewhere in the file.
+
+    One or more tensors are views of it.
 
     Attributes:
-      dtype: of the values.
-      key: names them among the storages of the file.
-      size: how many there are.
+      dtype: the type of the values.
+      key: the name of the storage in the file.
+      size: the number of values.
     """
 
     dtype: np.dtype
@@ -43,13 +45,13 @@ class Storage:
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """What a pickle says of a tensor; offset and strides count values, not bytes.
+    """The description of a tensor. Offset and strides count values, not bytes.
 
     Attributes:
-      storage: where its values are, perhaps among others.
-      offset: of its first value.
+      storage: the storage with its values.
+      offset: the position of its first value.
       shape: its shape.
-      strides: how far apart neighbours along each axis are.
+      strides: the distance of neighbours along each axis.
     """
 
     storage: Storage
@@ -60,13 +62,13 @@ class Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """What came out of a pickle.
+    """The contents of a pickle.
 
     Attributes:
       value: None, a bool, int (of 64 bits), float, str or `Tensor`; or a list, tuple or
-        dict of such. Containers may hold themselves. Keys are strings or integers.
-      storages: all that it names, by key.
-      end: position of the first byte after it.
+        dict of these. Containers may hold themselves. Keys are strings or integers.
+      storages: all storages that it names, by key.
+      end: the position of the first byte after the pickle.
     """
 
     value: Any
@@ -75,7 +77,7 @@ class Loaded:
 
 
 class _Function(enum.Enum):
-    """The functions that a pickle of tensors calls, as it names them."""
+    """The functions that a pickle of tensors calls, by their names in the file."""
 
     ORDERED_DICT = "collections OrderedDict"
     NAMESPACE = "argparse Namespace"
@@ -103,7 +105,7 @@ _NAMES: dict[str, _Function | np.dtype] = {
 }
 
 _CONSTANTS = {pickle.NONE: None, pickle.NEWTRUE: True, pickle.NEWFALSE: False}
-_ARGUMENTS = {  # of a fixed size, as `struct` spells them
+_ARGUMENTS = {  # arguments of a fixed size
     pickle.PROTO: struct.Struct("<B"),
     pickle.BININT: struct.Struct("<i"),
     pickle.BININT1: struct.Struct("<B"),
@@ -118,15 +120,15 @@ _TUPLES = {pickle.TUPLE1: 1, pickle.TUPLE2: 2, pickle.TUPLE3: 3}
 
 
 def load(data: bytes, start: int, where: str) -> Loaded:
-    """Carries out a pickle.
+    """Reads a pickle.
 
     Args:
-      data: holds it.
-      start: position of its first byte.
-      where: what messages name.
+      data: bytes that contain it.
+      start: the position of its first byte.
+      where: what messages call it.
 
     Raises:
-      CheckpointError: it names code, is damaged, or is longer than those of tensors.
+      CheckpointError: the pickle names code, is damaged, or takes too many steps.
     """
     machine = _Machine(data, start, where)
     for _ in range(MAX_STEPS):
@@ -135,31 +137,31 @@ def load(data: bytes, start: int, where: str) -> Loaded:
             return machine.result()
         machine.carry_out(opcode, machine.argument(opcode))
     raise CheckpointError(
-        f"{where}: more than {MAX_STEPS:,} steps; expected the names and shapes of "
-        "tensors, which take fewer."
+        f"{where}: more than {MAX_STEPS:,} steps; expected a pickle of the names and "
+        "shapes of tensors, which takes fewer."
     )
 
 
 class _Machine:
-    """The state between two steps."""
+    """The machine that a pickle is a program for: a stack, marks and a memo."""
 
     def __init__(self, data: bytes, start: int, where: str):
         self._data = data
         self._position = start
         self._where = where
         self._stack: list[Any] = []
-        self._marked: list[list[Any]] = []  # what lay on the stack at each mark
+        self._marked: list[list[Any]] = []  # the stack below each mark
         self._memo: dict[int, Any] = {}
         self._storages: dict[str, Storage] = {}
 
-    def _damaged(self, found: str) -> CheckpointError:
+    def _damaged(self, problem: str) -> CheckpointError:
         return CheckpointError(
-            f"{self._where}: {found} at byte {self._position:,}; expected a pickle as "
-            "torch.save writes it. The file is damaged or of another kind."
+            f"{self._where}: {problem} at byte {self._position:,}; expected a pickle "
+            "as torch.save writes it. The file is damaged or of another kind."
         )
 
     def take(self, count: int) -> bytes:
-        """The next bytes of the pickle."""
+        """Reads the next bytes of the pickle."""
         taken = self._data[self._position : self._position + count]
         if len(taken) != count:
             raise self._damaged("it is cut off")
@@ -167,10 +169,10 @@ class _Machine:
         return taken
 
     def argument(self, opcode: bytes) -> Any:
-        """What stands behind an opcode."""
+        """Reads the argument of an opcode."""
         if opcode in _ARGUMENTS:
-            encoded = _ARGUMENTS[opcode]
-            return encoded.unpack(self.take(encoded.size))[0]
+            encoding = _ARGUMENTS[opcode]
+            return encoding.unpack(self.take(encoding.size))[0]
         if opcode == pickle.BINUNICODE:
             text = self.take(int.from_bytes(self.take(4), "little"))
             try:
@@ -187,7 +189,7 @@ class _Machine:
         return None
 
     def _line(self) -> str:
-        start, end = self._position, self._position + _LONGEST_LINE
+        start, end = self._position, self._position + _MAX_LINE_BYTES
         line, newline, _ = self._data[start:end].partition(b"\n")
         if not newline:
             raise self._damaged("a name that does not end")
@@ -195,14 +197,14 @@ class _Machine:
         return str(line, "ascii", "backslashreplace")
 
     def result(self) -> Loaded:
-        """What is left on the stack at the end."""
+        """Returns the value on the stack at the end."""
         (value,) = self._pop(1)
         if self._stack or self._marked:
             raise self._damaged("an end between two values")
         return Loaded(value, self._storages, self._position)
 
     def carry_out(self, opcode: bytes, argument: Any) -> None:
-        """Takes one step."""
+        """Executes one opcode."""
         match opcode:
             case pickle.PROTO:
                 if argument != 2:
@@ -217,7 +219,7 @@ class _Machine:
                 self._memo[argument] = self._top(object)
             case pickle.BINGET | pickle.LONG_BINGET:
                 if argument not in self._memo:
-                    raise self._damaged(f"a reference to value {argument}, not given")
+                    raise self._damaged(f"a reference to value {argument}, not stored")
                 self._push(self._memo[argument])
             case pickle.MARK:
                 self._marked.append(self._stack)
@@ -261,21 +263,21 @@ class _Machine:
 
     def _pop(self, count: int) -> list[Any]:
         if len(self._stack) < count:
-            raise self._damaged("a step that lacks its values")
+            raise self._damaged("a step without its values")
         popped = self._stack[-count:]
         del self._stack[-count:]
         return popped
 
     def _pop_marked(self) -> list[Any]:
-        """All that lies above the last mark."""
+        """Removes and returns the values above the last mark."""
         if not self._marked:
-            raise self._damaged("a step that lacks its mark")
+            raise self._damaged("a step without its mark")
         popped, self._stack = self._stack, self._marked.pop()
         return popped
 
     def _top(self, kind: type) -> Any:
         if not self._stack or not isinstance(self._stack[-1], kind):
-            raise self._damaged(f"a step that lacks its {kind.__name__}")
+            raise self._damaged(f"a step without its {kind.__name__}")
         return self._stack[-1]
 
     def _set_items(self, items: list[Any]) -> None:
@@ -283,7 +285,7 @@ class _Machine:
         if len(items) % 2:
             raise self._damaged("a key without a value")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # Of other types many may have one hash, and a dict of them is slow.
+            # Keys of other types could be chosen to have equal hashes, which is slow.
             if type(key) not in (str, int):
                 raise self._damaged(f"a key of type {type(key).__name__}")
             target[key] = value
@@ -292,15 +294,15 @@ class _Machine:
         if name not in _NAMES:
             raise CheckpointError(
                 f"{self._where}: the file holds code: loading it would call "
-                f"{name.replace(' ', '.')!r}. Expected tensors and plain values, and "
-                "nothing in a file is ever run. If you trust its source, load it with "
-                "torch in an environment of its own and save the state dict alone."
+                f"{name.replace(' ', '.')!r}. Expected only tensors and plain values, "
+                "because code in a file is never run. If you trust its origin, load it "
+                "with torch in a separate environment and save the state dict alone."
             )
         return _NAMES[name]
 
     def _storage(self, reference: Any) -> Storage:
         match reference:
-            # The last is what the older form says of parts of storages: None.
+            # The older form has a sixth item, which describes views of storages: None.
             case (
                 "storage",
                 np.dtype() as dtype,
@@ -316,7 +318,7 @@ class _Machine:
         raise self._damaged("a reference to something other than a storage")
 
     def _called(self, function: Any, arguments: Any) -> Any:
-        """What a function would give for its arguments, or stands for that."""
+        """Returns a value that stands for the result of a function call."""
         match function, arguments:
             case _Function.ORDERED_DICT, ():
                 return {}
@@ -332,7 +334,7 @@ class _Machine:
                     tuple() as shape,
                     tuple() as strides,
                     bool(),  # whether it has a gradient
-                    dict(),  # functions to call after that
+                    dict(),  # functions to call on backward
                 ),
             ) if len(shape) == len(strides) <= _MAX_AXES and _are_counts(
                 offset, *shape, *strides
@@ -341,14 +343,14 @@ class _Machine:
             case _Function.PARAMETER, (Tensor() as tensor, bool(), dict()):
                 return tensor
         called = function.name if isinstance(function, _Function) else type(function)
-        raise self._damaged(f"a call of {called} with odd arguments")
+        raise self._damaged(f"a call of {called} with unknown arguments")
 
     def _set_state(self, target: dict, state: Any) -> None:
         match target, state:
             case _Namespace(), dict():
                 target.update(state)
             case dict(), dict():
-                pass  # attributes of a state dict: `_metadata`, versions of its modules
+                pass  # the `_metadata` of a state dict: versions of its modules
             case _:
                 raise self._damaged("a state that is no dict")
 

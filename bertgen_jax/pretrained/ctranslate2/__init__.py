@@ -1,1 +1,1 @@
-"""Export to CTranslate2."""
+"""Export of models to CTranslate2."""

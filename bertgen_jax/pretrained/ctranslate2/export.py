@@ -1,22 +1,22 @@
-"""A model and its vocabulary in, a directory that CTranslate2 runs out.
+"""Writes models as directories that CTranslate2 runs.
 
-CTranslate2 finds what `bertgen_jax.generate` finds, with the same scores, when it is
-asked to search likewise. `ctranslate2.Translator.translate_batch` takes pieces in place
-of ids, and for
+CTranslate2 finds the same texts as `bertgen_jax.generate`, with the same scores, if the
+searches have the same settings. `ctranslate2.Translator.translate_batch` takes pieces
+in place of ids, and these settings:
 
   num_beams=R, early_stopping=True     beam_size=R
   length_penalty=p, "power"            length_penalty=p
   max_new_tokens=T                     max_decoding_length=T
-  targets that may be empty            min_decoding_length=0, for its default is 1
-  sources of any length                max_input_length=0, for its default is 1024
+  targets that may be empty            min_decoding_length=0, because the default is 1
+  sources of any length                max_input_length=0, because the default is 1024
 
-With length_penalty=0 it stops when its best beam has ended, and so finds the one best
-hypothesis of `early_stopping="never"`. Otherwise it knows no "never" and no False, only
-a `patience` with which it goes on for longer. It has no "gnmt" norm.
+With length_penalty=0 it stops when its best beam has ended, and so finds the best
+hypothesis of `early_stopping="never"`. Otherwise it has no equivalent of "never" and of
+False, only a `patience` with which it searches for longer. It has no "gnmt" norm.
 
-A decoder alone continues prompts: `ctranslate2.Generator.generate_batch` likewise, with
-max_length=T and include_prompt_in_result=False, one prompt at a time; beams that start
-from prompts of several lengths at once are another search.
+A decoder alone continues prompts. `ctranslate2.Generator.generate_batch` takes the same
+settings, with max_length=T and include_prompt_in_result=False. Call it with one prompt
+at a time, because with prompts of several lengths at once it is another search.
 """
 
 import os
@@ -24,17 +24,15 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import numpy as np
-
-from bertgen_jax import trees
-from bertgen_jax.errors import CheckpointError, ConfigError, nearest
+from bertgen_jax import errors
+from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.config import (
     BertGenerationConfig,
     Config,
     EncoderDecoderConfig,
     PrefixLanguageModelConfig,
 )
+from bertgen_jax.pretrained import name_maps
 from bertgen_jax.pretrained.ctranslate2 import name_map
 
 
@@ -50,36 +48,36 @@ def save(
 ) -> None:
     """Writes model.bin, config.json and vocabularies for CTranslate2.
 
-    As here, nothing is put around a source. One tensor at a time is in memory beside
-    the params, and what is quantized.
+    No pieces are added around a source, as in `bertgen_jax.generate`. One tensor at a
+    time is in memory in addition to the params and the quantized tensors.
 
     Args:
-      directory: made if missing.
+      directory: created if missing.
       config: of an encoder-decoder, for `ctranslate2.Translator`; or of a decoder
-        without cross-attention, for `ctranslate2.Generator`, which of a prefix language
-        model wants the source and the start token as one text.
-      params: the model's, nested dicts of arrays.
-      vocabulary: the id of each piece, as tokenizers' `get_vocab()`. A row of the word
-        table without a piece gets a name that no tokenizer gives.
-      unk_token_id: the id in it of all that it cannot spell.
-      target_vocabulary: the decoder's, where the two sides have one each.
-      quantization: of the weights: "int8", "int8_float32", "int8_float16",
-        "int8_bfloat16", "int16", "float16", "bfloat16" or, as by default, "float32".
+        without cross-attention, for `ctranslate2.Generator`. Of a prefix language
+        model, the latter expects the source and the start token as one text.
+      params: the parameters of the model.
+      vocabulary: piece -> id, as from a tokenizer's `get_vocab()`. A row of the word
+        table without a piece gets a name that no tokenizer has.
+      unk_token_id: the id of the unknown piece in `vocabulary`.
+      target_vocabulary: the vocabulary of the decoder, if it has its own.
+      quantization: the type of the weights: "int8", "int8_float32", "int8_float16",
+        "int8_bfloat16", "int16", "float16", "bfloat16" or "float32", the default.
 
     Raises:
-      ConfigError: ctranslate2 is not installed, or cannot express the model; there is
-        no such quantization; params or vocabulary are not those of the config.
+      ConfigError: ctranslate2 is not installed, or cannot express the model; the
+        quantization is unknown; or params or vocabulary do not fit the config.
       CheckpointError: the files cannot be written.
     """
     if isinstance(config, PrefixLanguageModelConfig):
         config, params = config.decoder, params.get("decoder", {})
     _check_expressible(config, quantization)
-    _check_params(config, params)
+    name_maps.check_params(name_map.parameter_shapes(config), params)
     source, target = _vocabularies(config, vocabulary, target_vocabulary)
-    named = _named_pieces(config, source, target, unk_token_id)
+    special_pieces = _special_pieces(config, source, target, unk_token_id)
 
-    spec = _library(quantization).build(config, params, source, target)
-    for field, piece in named.items():
+    spec = _spec_module(quantization).build(config, params, source, target)
+    for field, piece in special_pieces.items():
         setattr(spec.config, field, piece)
     spec.optimize(quantization)
     try:
@@ -91,50 +89,46 @@ def save(
         ) from error
 
 
-def _library(quantization: str | None) -> Any:
-    """The module that describes models to CTranslate2, if it can quantize so."""
+def _spec_module(quantization: str | None) -> Any:
+    """Returns `ctranslate2.spec`, after checking that it has the quantization."""
     try:
-        # An optional dependency of 100 MB, which nothing else needs.
+        # Imported here because ctranslate2 is an optional dependency of 100 MB.
         from bertgen_jax.pretrained.ctranslate2 import spec as spec_lib
     except ImportError:
         raise ConfigError(
             "a model for CTranslate2 is written by its own library, which is not "
             "installed: pip install 'bertgen_jax[ctranslate2]'"
         ) from None
-    known = spec_lib.QUANTIZATIONS
-    if quantization is not None and quantization not in known:
-        raise ConfigError(
-            f"quantization is {quantization!r}; expected one of {', '.join(known)}."
-            f"{nearest(quantization, known)}"
-        )
+    if quantization is not None:
+        errors.check_choice("quantization", quantization, spec_lib.QUANTIZATIONS)
     return spec_lib
 
 
 def _check_expressible(
     config: BertGenerationConfig | EncoderDecoderConfig, quantization: str | None
 ) -> None:
-    decoder = getattr(config, "decoder", config)
+    decoder = config.target_config
     if decoder.is_decoder and decoder.lm_head_transform:
         raise ConfigError(
-            "lm_head_transform is set, as in a decoder of BERT's or RoBERTa's with the "
-            "head of a masked language model; CTranslate2's decoders have nothing "
-            "between the last layer and the softmax. Expected a decoder without it."
+            "lm_head_transform is set, as in a decoder of BERT or RoBERTa with a "
+            "masked-LM head; CTranslate2's decoders have nothing between the last "
+            "layer and the softmax. Expected a decoder without it."
         )
     if isinstance(config, EncoderDecoderConfig):
-        found = [stack.layer_norm_eps for stack in (config.encoder, config.decoder)]
-        if found[0] == found[1]:
+        encoder_eps, decoder_eps = config.encoder.layer_norm_eps, decoder.layer_norm_eps
+        if encoder_eps == decoder_eps:
             return
         message = (
-            f"layer_norm_eps is {found[0]} in the encoder and {found[1]} in the "
+            f"layer_norm_eps is {encoder_eps} in the encoder and {decoder_eps} in the "
             "decoder; CTranslate2 has one for both"
         )
         if not config.decoder.pre_layer_norm:
             raise ConfigError(f"{message}; expected equal ones.")
         if quantization in ("float16", "int8_float16"):
             raise ConfigError(
-                f"{message}, to which the decoder's numbers are scaled, and float16 "
-                "has no room for such small ones; expected another quantization, such "
-                "as 'int8' or 'bfloat16'."
+                f"{message}, so the decoder's numbers are scaled, which makes them too "
+                "small for float16; expected another quantization, such as 'int8' or "
+                "'bfloat16'."
             )
     elif not config.is_decoder or config.add_cross_attention:
         kind = "a decoder with cross-attention" if config.is_decoder else "an encoder"
@@ -144,30 +138,12 @@ def _check_expressible(
         )
 
 
-def _check_params(
-    config: BertGenerationConfig | EncoderDecoderConfig, params: Mapping[str, Any]
-) -> None:
-    wanted = name_map.parameter_shapes(config)
-    found = {path: leaf.shape for path, leaf in trees.named(params).items()}
-    lines = trees.differences(*map(_described, (wanted, found)))
-    if lines:
-        raise ConfigError(
-            f"the params do not fit the model's config (- expected, + found):\n{lines}"
-        )
-
-
-def _described(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    return {
-        path: jax.ShapeDtypeStruct(shape, np.float32) for path, shape in shapes.items()
-    }
-
-
 def _vocabularies(
     config: BertGenerationConfig | EncoderDecoderConfig,
     vocabulary: Mapping[str, int],
     target_vocabulary: Mapping[str, int] | None,
 ) -> tuple[list[str], list[str]]:
-    """The pieces of the rows of the encoder's table, and those of the decoder's."""
+    """Returns the piece of each row of the encoder's and of the decoder's table."""
     if isinstance(config, EncoderDecoderConfig):
         if target_vocabulary is None:
             target_vocabulary = vocabulary
@@ -177,8 +153,8 @@ def _vocabularies(
         )
     if target_vocabulary is not None:
         raise ConfigError(
-            "target_vocabulary is given for a decoder alone, which reads the same "
-            "pieces that it writes; expected one vocabulary."
+            "target_vocabulary is set for a decoder alone, which reads the same pieces "
+            "that it writes; expected one vocabulary."
         )
     pieces = _pieces(vocabulary, config.vocab_size)
     return pieces, pieces
@@ -198,30 +174,30 @@ def _pieces(vocabulary: Mapping[str, int], rows: int) -> list[str]:
                 "expected one piece for an id."
             )
         pieces[id_] = piece
-    # No tokenizer of ours has pieces with a space in them.
+    # Our tokenizers have no pieces that contain a space.
     return [f"<row {i}>" if piece is None else piece for i, piece in enumerate(pieces)]
 
 
-def _named_pieces(
+def _special_pieces(
     config: BertGenerationConfig | EncoderDecoderConfig,
     source: list[str],
     target: list[str],
     unk_token_id: int,
 ) -> dict[str, str]:
-    """The fields of CTranslate2's config.json that name a piece."""
+    """Returns the fields of CTranslate2's config.json that name a piece."""
     ids = {"bos_token": config.bos_token_id, "eos_token": config.eos_token_id}
     if isinstance(config, EncoderDecoderConfig):
         ids["decoder_start_token"] = start = config.start_token_id
-        if config.bos_token_id is None:  # CTranslate2 wants one, and does not use it
+        if config.bos_token_id is None:  # CTranslate2 requires it, but does not use it
             ids["bos_token"] = start
-    named = {"unk_token": _piece("unk_token", unk_token_id, source)}
-    return named | {field: _piece(field, id_, target) for field, id_ in ids.items()}
+    pieces = {"unk_token": _piece("unk_token", unk_token_id, source)}
+    return pieces | {field: _piece(field, id_, target) for field, id_ in ids.items()}
 
 
 def _piece(field: str, id_: Any, pieces: list[str]) -> str:
     if not isinstance(id_, int) or not 0 <= id_ < len(pieces):
         raise ConfigError(
-            f"{field}_id is {id_!r}; expected one id, below {len(pieces)}, as "
-            "CTranslate2 is told its piece."
+            f"{field}_id is {id_!r}; expected one id, below {len(pieces)}, because "
+            "CTranslate2's config names its piece."
         )
     return pieces[id_]

@@ -1,7 +1,7 @@
-"""Which variable of a CTranslate2 model is which of our parameters: a name map.
+"""The name map of CTranslate2: which of its variables is which parameter.
 
-CTranslate2 has linear maps as [out, in], those of one input side by side, and no bridge
-between unequal widths.
+CTranslate2 stores linear maps as [out, in], fuses those with the same input, and has no
+projection between stacks of unequal widths.
 """
 
 import dataclasses
@@ -11,16 +11,22 @@ from typing import Any
 import numpy as np
 
 from bertgen_jax import trees
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.config import (
+    POSITION_TABLE,
+    WORD_TABLE,
+    BertGenerationConfig,
+    EncoderDecoderConfig,
+)
 from bertgen_jax.pretrained.name_maps import Weight
 
-# The projections that are side by side in linear_0, linear_1, ...
+# The projections that are fused in linear_0, linear_1, ...
 _SELF_ATTENTION = (("query", "key", "value"), ("output",))
 _CROSS_ATTENTION = (("query",), ("key", "value"), ("output",))
 
 _BRIDGE = "enc_to_dec_proj"
 
-# What is added to the residual of GPT-2's blocks; with the words, all that is in it.
+# The variables whose results are added to the residual of GPT-2's blocks. With the
+# words, the residual is the sum of these.
 RESIDUAL = re.compile(
     r"\w+/(position_encodings/encodings|"
     r"layer_\d+/(self_attention/linear_1|attention/linear_2|ffn/linear_1)/\w+)"
@@ -28,14 +34,14 @@ RESIDUAL = re.compile(
 
 
 def decoder(config: BertGenerationConfig) -> list[Weight]:
-    """A `TransformerDecoderModelSpec`: our decoder without cross-attention."""
+    """Returns the map of `TransformerDecoderModelSpec`, without cross-attention."""
     return _decoder(config, source_width=None)
 
 
 def encoder_decoder(config: EncoderDecoderConfig) -> list[Weight]:
-    """A `TransformerSpec`; the params are those that `without_bridge` returns.
+    """Returns the map of `TransformerSpec`, for the params of `without_bridge`.
 
-    What is shared is listed for both sides: one path, two names.
+    A shared parameter is listed for both sides: one path, two names.
     """
     return _encoder_decoder(config, source_width=config.encoder.hidden_size)
 
@@ -43,7 +49,7 @@ def encoder_decoder(config: EncoderDecoderConfig) -> list[Weight]:
 def parameter_shapes(
     config: BertGenerationConfig | EncoderDecoderConfig,
 ) -> dict[str, tuple[int, ...]]:
-    """The shapes of a model's parameters, a bridge among them, by their paths."""
+    """Returns the shapes of the parameters of a model by their paths."""
     if isinstance(config, BertGenerationConfig):
         weights = decoder(config)
     else:
@@ -55,17 +61,17 @@ def parameter_shapes(
 
 
 def without_bridge(config: EncoderDecoderConfig, params: Any) -> Any:
-    """Params that compute the same and have no projection between unequal widths.
+    """Folds the projection between unequal widths into cross-attention.
 
-    Keys and values are linear in it: (h P + b) W + c = h (P W) + (b W + c).
+    Keys and values are linear in its result: (h P + b) W + c = h (P W) + (b W + c).
 
     Args:
-      config: the pair's.
-      params: nested dicts of arrays.
+      config: of the pair.
+      params: its parameters.
 
     Returns:
-      Where the widths differ, a copy in which cross-attention keys and values have
-      kernels [D of the encoder, H, K].
+      Params that compute the same. If the widths differ, they are a copy in which the
+      kernels of cross-attention keys and values are [D of the encoder, H, K].
     """
     if config.encoder.hidden_size == config.decoder.hidden_size:
         return params
@@ -100,9 +106,7 @@ def _decoder(config: BertGenerationConfig, source_width: int | None) -> list[Wei
     width, vocabulary = config.hidden_size, config.vocab_size
     kernel = Weight("lm_head/kernel", (width, vocabulary), "", inputs=1)
     if config.tie_word_embeddings:
-        kernel = next(
-            w for w in weights if w.path.endswith("word_embeddings/embedding")
-        )
+        kernel = next(w for w in weights if w.path.endswith(WORD_TABLE))
     weights.append(dataclasses.replace(kernel, name="decoder/projection/weight"))
     if config.lm_head_bias:
         bias = "decoder/projection/bias"
@@ -113,19 +117,23 @@ def _decoder(config: BertGenerationConfig, source_width: int | None) -> list[Wei
 def _stack(
     config: BertGenerationConfig, embeddings: str, source_width: int | None
 ) -> list[Weight]:
-    """Embeddings and layers; cross-attention to a source of that width, if any."""
+    """Returns embeddings and layers.
+
+    Args:
+      config: of the stack.
+      embeddings: the name of the word table.
+      source_width: the width of the states that cross-attention reads; None for a
+        stack without cross-attention.
+    """
     width, inner = config.hidden_size, config.intermediate_size
-    words, positions = (
-        f"embeddings/{kind}_embeddings/embedding" for kind in ("word", "position")
-    )
     weights = [
-        Weight(words, (config.vocab_size, width), f"{embeddings}/weight"),
+        Weight(WORD_TABLE, (config.vocab_size, width), f"{embeddings}/weight"),
         Weight(
-            positions,
+            POSITION_TABLE,
             (config.max_position_embeddings, width),
             "position_encodings/encodings",
         ),
-        # GPT-2 normalises what leaves the stack, BERT what enters it.
+        # GPT-2 normalises the output of the stack, BERT its input.
         *(
             _layer_norm("LayerNorm", "layer_norm", width)
             if config.pre_layer_norm
@@ -154,7 +162,7 @@ def _attention(
     groups: tuple[tuple[str, ...], ...],
     source_width: int,
 ) -> list[Weight]:
-    """Projections and LayerNorm; keys and values are of states [.., source_width]."""
+    """Returns projections and LayerNorm; keys and values read [..., source_width]."""
     width, inner = config.hidden_size, (config.num_attention_heads, config.head_dim)
     shapes = {
         "query": ((width,), inner),
@@ -164,9 +172,9 @@ def _attention(
     }
     weights = []
     for number, group in enumerate(groups):
-        for place, projection in enumerate(group):
+        for index, projection in enumerate(group):
             weights += [
-                dataclasses.replace(weight, part=(place, len(group)))
+                dataclasses.replace(weight, part=(index, len(group)))
                 for weight in _linear(
                     f"{path}/{projection}",
                     f"{name}/linear_{number}",

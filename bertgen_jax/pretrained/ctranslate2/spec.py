@@ -1,7 +1,7 @@
-"""A config, params and pieces in, a model as CTranslate2's library describes one out.
+"""Describes a model to CTranslate2's library, which writes the files.
 
-The library is optional: nothing else imports it, and only `ctranslate2_export` imports
-this module, when it is needed.
+The library is an optional dependency. Only this module imports it, and only `export`
+imports this module, when a model is exported.
 """
 
 import math
@@ -34,18 +34,18 @@ _ACTIVATIONS = {
 def build(
     config: BertGenerationConfig | EncoderDecoderConfig,
     params: Any,
-    source: Sequence[str],
-    target: Sequence[str],
+    source: list[str],
+    target: list[str],
 ) -> model_spec.ModelSpec:
-    """Describes an encoder-decoder, or a decoder alone.
+    """Returns the specification of an encoder-decoder, or of a decoder alone.
 
     Args:
-      config: the model's.
-      params: its parameters, nested dicts of arrays.
+      config: of the model.
+      params: its parameters.
       source, target: the piece of each row of the encoder's and of the decoder's table.
 
     Raises:
-      ConfigError: the library does not have its activation.
+      ConfigError: the library does not have the activation function.
     """
     if isinstance(config, BertGenerationConfig):
         stack = _stack(
@@ -53,7 +53,7 @@ def build(
             config,
             with_encoder_attention=False,
         )
-        spec = transformer_spec.TransformerDecoderModelSpec(stack)
+        spec: Any = transformer_spec.TransformerDecoderModelSpec(stack)
         spec.register_vocabulary(target)
         spec.config.layer_norm_epsilon = config.layer_norm_eps
         return _filled(spec, name_map.decoder(config), params)
@@ -64,8 +64,9 @@ def build(
     )
     spec.register_source_vocabulary(source)
     spec.register_target_vocabulary(target)
-    # The library has one epsilon. LN(s h, eps) is LN(h, eps / s^2), and all that reads
-    # the residual h of GPT-2's blocks is a LayerNorm: scaled, it has its own again.
+    # The library has one epsilon for both stacks. LN(s h, eps) = LN(h, eps / s^2), and
+    # only LayerNorms read the residual h of GPT-2's blocks. So scaling h by s gives the
+    # decoder its own epsilon.
     spec.config.layer_norm_epsilon = config.encoder.layer_norm_eps
     scale = math.sqrt(config.encoder.layer_norm_eps / config.decoder.layer_norm_eps)
     if scale != 1:
@@ -77,8 +78,8 @@ def build(
 def _stack(kind: type, config: BertGenerationConfig, **fields: Any) -> Any:
     if config.hidden_act not in _ACTIVATIONS:
         raise ConfigError(
-            f"hidden_act is {config.hidden_act!r}, which CTranslate2 does not have; it "
-            f"has {', '.join(_ACTIVATIONS)}."
+            f"hidden_act is {config.hidden_act!r}, which CTranslate2 does not have; "
+            f"expected one of {', '.join(_ACTIVATIONS)}."
         )
     spec = kind(
         config.num_hidden_layers,
@@ -98,7 +99,7 @@ def _filled(
     params: Any,
     decoder_scale: float = 1.0,
 ) -> Any:
-    """The specification with the tensors of a name map."""
+    """Sets the variables of a specification to the tensors of a name map."""
     parameters = trees.named(params)
     for name, parts in name_maps.by_name(weights).items():
         scaled = name.startswith("decoder/") and name_map.RESIDUAL.match(name)
@@ -114,10 +115,10 @@ def _filled(
 
 
 class _Tensor(model_spec.Variable):
-    """A tensor that is laid out when it is read, and not kept.
+    """A tensor that is computed each time it is read.
 
-    The library gathers a whole model before it writes the first byte; in arrays, that
-    would be the model in memory once more.
+    The library collects a whole model before it writes the first byte. With arrays in
+    place of these, the model would be in memory twice.
     """
 
     def __init__(
@@ -139,7 +140,7 @@ class _Tensor(model_spec.Variable):
         return self._dtype
 
     def numpy(self) -> np.ndarray:
-        # A copy in any case: to quantize, the library writes into what it gets.
+        # Always a copy, because the library quantizes in place.
         return np.array(self._laid_out())
 
     def num_bytes(self) -> int:
@@ -152,7 +153,7 @@ class _Tensor(model_spec.Variable):
         return type(self)(self._weights, self._parameters, self._scale, dtype)
 
     def _equal(self, other: Self) -> bool:
-        """Whether they are the same parameters: then the file has them once."""
+        """Whether both are the same parameters, which the file then stores once."""
         return self._identity == other._identity
 
     @property

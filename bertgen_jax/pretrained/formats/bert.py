@@ -155,7 +155,7 @@ def without_repeated_segments(
         labels.append("zero")
     if len(tables) < 2:
         return dict(names)
-    if not np.array_equal(*tables):
+    if not np.array_equal(tables[0], tables[1]):
         raise CheckpointError(
             f"{tensors.path}: according to its configuration the stacks share their "
             f"embeddings, but {labels[0]} is not {labels[1]}."

@@ -33,7 +33,7 @@ def recognise(location: Location) -> OpenedCheckpoint | None:
             f"{directory}: holds {', '.join(path.name for path in paths)}; expected "
             f"one checkpoint of fairseq. Name one of them, such as {paths[0]}."
         )
-    tensors = torch_file.open_torch(paths[0])
+    tensors = torch_file.open_file(paths[0])
     names, _ = key_maps.FAIRSEQ.translate(tensors)
     sizes = bert.sizes(tensors, names, "", _FORMAT)
     settings = _settings(tensors.values)

@@ -1,7 +1,7 @@
-"""A foreign config.json in; an object out in which what we read has its right type.
+"""Reads config files of published checkpoints, and checks the types of their values.
 
-Whoever reads a value further on may then compare and count with it, and need not think
-of what else JSON can hold.
+The readers of these values can then compare and compute with them, without regard to
+what else JSON may hold.
 """
 
 import pathlib
@@ -12,7 +12,7 @@ from bertgen_jax.errors import CheckpointError
 from bertgen_jax.files import json_files
 
 _MAX_BYTES = 32 << 20  # some list thousands of labels
-_LARGEST = 1e6  # of what is no count: rates, deviations and epsilons
+_LARGEST = 1e6  # bound of numbers that are no counts: rates, deviations, epsilons
 
 
 def _is_integer(value: Any) -> bool:
@@ -28,7 +28,7 @@ def _are_ids(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    # Not so NaN, nor integers that no float can hold.
+    # Excludes NaN, and integers that no float can hold.
     is_real = _is_integer(value) or isinstance(value, float)
     return is_real and abs(value) < _LARGEST
 
@@ -65,7 +65,7 @@ _KINDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("an object", lambda value: isinstance(value, dict), "encoder decoder"),
 )
 _EXPECTED = {
-    name: (what, holds) for what, holds, names in _KINDS for name in names.split()
+    name: (kind, is_valid) for kind, is_valid, names in _KINDS for name in names.split()
 }
 
 
@@ -73,21 +73,12 @@ def read(path: pathlib.Path) -> dict[str, Any]:
     """Reads a config.json, bert_config.json or hparams.json.
 
     Raises:
-      CheckpointError: it cannot be read, is no JSON object, or a field that is read
-        here has a value of another type.
+      CheckpointError: the file cannot be read or is not a JSON object, or a field that
+        we use has a value of another type.
     """
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise CheckpointError(
-                f"{path}: {path.stat().st_size:,} bytes; expected a configuration, "
-                f"and {_MAX_BYTES:,} at most."
-            )
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: {error.strerror or error}. Expected a configuration."
-        ) from error
-    values = json_files.parse_object(data, str(path))
+    values = json_files.read_object(
+        path, expected="a configuration", max_bytes=_MAX_BYTES
+    )
     _check(values, str(path))
     return values
 
@@ -98,9 +89,11 @@ def _check(
     sides: tuple[str, ...] = ("encoder", "decoder"),
 ) -> None:
     for name, value in values.items():
-        what, holds = _EXPECTED.get(name, ("", None))
-        if holds is not None and not holds(value):
-            raise CheckpointError(f"{where}: {name} is {value!r:.99}; expected {what}.")
+        expected, is_valid = _EXPECTED.get(name, ("", None))
+        if is_valid is not None and not is_valid(value):
+            raise CheckpointError(
+                f"{where}: {name} is {value!r:.99}; expected {expected}."
+            )
     for side in sides:
         if side in values:
             _check(values[side], f"{where}, {side}", sides=())

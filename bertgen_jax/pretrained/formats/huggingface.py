@@ -8,13 +8,13 @@ from typing import Any
 from bertgen_jax import errors
 from bertgen_jax.errors import CheckpointError
 from bertgen_jax.models.config import (
+    POSITION_TABLE,
     BertGenerationConfig,
     EncoderDecoderConfig,
     read_config,
 )
 from bertgen_jax.models.config_json import first_position
 from bertgen_jax.pretrained import key_maps, name_maps
-from bertgen_jax.pretrained.checkpoint import POSITIONS
 from bertgen_jax.pretrained.containers import safetensors_file, tf_bundle, torch_file
 from bertgen_jax.pretrained.containers.tensor_file import TensorFile
 from bertgen_jax.pretrained.formats import bert, foreign_config
@@ -196,7 +196,7 @@ def _open_pair(
     names, non_weights = key_map.translate(tensors)
     prefixes = {"encoder": "encoder.", "decoder": f"decoder.{_STACK}"}
     prefixes = {s: prefix for s, prefix in prefixes.items() if kinds[s] in bert.KINDS}
-    if config.shares(POSITIONS):
+    if config.shares(POSITION_TABLE):
         names = bert.without_repeated_segments(names, [*prefixes.values()], tensors)
     weights = name_maps.weights_of(config)
     tables: dict[str, PositionTable] = {}

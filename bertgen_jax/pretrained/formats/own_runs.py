@@ -6,7 +6,7 @@ import numpy as np
 from bertgen_jax import trees
 from bertgen_jax.checkpoints.store import CheckpointStore
 from bertgen_jax.files import json_files
-from bertgen_jax.models.config import EncoderDecoderConfig, read_config
+from bertgen_jax.models.config import read_config
 from bertgen_jax.pretrained.containers.tensor_file import Arrays
 from bertgen_jax.pretrained.formats.location import MODEL_CONFIG, Location
 from bertgen_jax.pretrained.name_maps import LinearLayout, Weight, weights_of
@@ -41,8 +41,8 @@ def recognise(location: Location) -> OpenedCheckpoint | None:
     finally:
         store.close()
     arrays = trees.named(jax.tree.map(np.asarray, params))
-    is_pair = isinstance(config, EncoderDecoderConfig)
     weights = {w.path: w for w in weights_of(config) if w.path}
+    is_pair = config.architecture == "encoder-decoder"
     return OpenedCheckpoint(
         path=workdir,
         format=f"bertgen_jax checkpoint of step {step}",

@@ -150,7 +150,7 @@ def _hub_config(
     """
     stack = bert.sizes(bundle, names, "decoder.bert.", f"a {_HUB}")
     ids = _hub_ids(directory)
-    config = BertGenerationConfig(**stack, **ids, lm_head_bias=False)
+    config = BertGenerationConfig.from_dict({**stack, **ids, "lm_head_bias": False})
     return EncoderDecoderConfig.from_stacks(
         config,
         config,

@@ -106,7 +106,7 @@ def test_shards_are_beside_the_index(file, checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "empty"),
+        (b"", "not JSON"),
         (b"{", "not JSON"),
         (b"\xff{}", "not JSON"),
         (b"[" * 100_000, "not JSON"),
@@ -118,7 +118,7 @@ def test_shards_are_beside_the_index(file, checkpoint, tmp_path):
             b'{"weight_map": {"x": "a-1", "x": "a-2"}}',
             "'x' stands twice in one obj",
         ),
-        (b" " * (33 << 20), "expected an index of at most"),
+        (b" " * (33 << 20), "expected an index of tensors of at most"),
     ],
 )
 def test_damaged_indices(content, message, checkpoint):

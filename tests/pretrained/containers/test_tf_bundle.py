@@ -300,8 +300,8 @@ def test_a_damaged_part_is_found_when_it_is_read(write):
         ({"offset": 33}, "its 24 bytes at byte 33 are not within the 56 bytes of the"),
         ({"offset": -1}, "its 24 bytes at byte -1 are not within"),
         ({"offset": 2**62}, "its 24 bytes at byte 4,611,686,018,427,387,904 are not"),
-        ({"shard": 1}, "it is said to be in data file 1 of 1, counted from 0"),
-        ({"shard": -1}, "it is said to be in data file -1 of 1"),
+        ({"shard": 1}, "the index puts it into data file 1 of 1, counted from 0"),
+        ({"shard": -1}, "the index puts it into data file -1 of 1"),
     ],
 )
 def test_a_tensor_that_is_not_within_its_file(write, change, message):
@@ -314,12 +314,12 @@ def test_a_tensor_that_is_not_within_its_file(write, change, message):
 def test_tensors_that_overlap(write):
     with pytest.raises(
         CheckpointError,
-        match="tensor 'b': it begins at byte 23 of data file 0, where 'a' has not end",
+        match="tensor 'b': it begins at byte 23 of data file 0, before 'a' ends",
     ):
         write({"a": A, "b": B}, change={"b": {"offset": 23}})
     with pytest.raises(
         CheckpointError,
-        match="tensor 'p': it begins at byte 80 of data file 0, where 'p' has not end",
+        match="tensor 'p': it begins at byte 80 of data file 0, before 'p' ends",
     ):
         write({"p": WIDE}, parts={"p": HALVES}, change={("p", 0): {"offset": 80}})
     same_place = write({"a": A, "b": A}, change={"b": {"offset": 0}}, shards=2)

@@ -106,13 +106,13 @@ def resealed(content):
     content, places = bytearray(content), []
     with contextlib.suppress(ValueError):
         footer = bytes(content[-48:-8])
-        metaindex, position = tf_sorted_table._place(footer, 0)
-        (offset, size), _ = tf_sorted_table._place(footer, position)
+        metaindex, position = tf_sorted_table._block_handle(footer, 0)
+        (offset, size), _ = tf_sorted_table._block_handle(footer, position)
         places += [metaindex, (offset, size)]
         for _, value in tf_sorted_table._entries(
             bytes(content[offset : offset + size])
         ):
-            places.append(tf_sorted_table._place(value, 0)[0])
+            places.append(tf_sorted_table._block_handle(value, 0)[0])
     for offset, size in places:
         end = offset + size + 1
         if end + 4 <= len(content):

@@ -92,7 +92,7 @@ def test_keys_of_parts_are_those_of_tensorflow():
             r"\[5:3, 0:4\] is not wit",
         ),
         (HALVES, {"slices": [HALVES[0], ((5, None), (0, 4))]}, "is not within"),
-        (HALVES, {"slices": [HALVES[0], ((5, 5),)]}, "part of it has rank 1, and it 2"),
+        (HALVES, {"slices": [HALVES[0], ((5, 5),)]}, "part of it has rank 1, not 2"),
         (HALVES, {"slices": [((0, 10), (0, 4))]}, r"part \[0:10, 0:4\] is missing"),
         (HALVES, {"slices": HALVES * 10_000}, r"float32\[10, 4\] is in 20,000 parts"),
         (HALVES, {"shape": (10, 5)}, "its parts do not fill"),
@@ -188,7 +188,7 @@ def test_a_name_that_is_not_text(write):
         (b"", "the header counts 0 data files, endianness 0"),
         (b"\x08\x01\x10\x02", "the header counts 1 data files, endianness 2"),
         (b"\x08" + b"\xff" * 9 + b"\x01", "the header counts -1 data files"),
-        (b"\x08\x01\x1a\x02\x10\x02", "the header asks for readers of version 2"),
+        (b"\x08\x01\x1a\x02\x10\x02", "the header requires readers of version 2"),
         (b"\x08\x01\x1a\x02\x10", "field 3 is cut off"),
     ],
 )

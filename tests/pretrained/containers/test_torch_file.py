@@ -309,7 +309,7 @@ def test_members_of_one_name_are_refused(path):
         archive.writestr("x/data/0", bytes(24))
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("x/data/0", bytes(24))
-    with pytest.raises(CheckpointError, match=r"'x/data/0' is .*there twice"):
+    with pytest.raises(CheckpointError, match=r"'x/data/0' is .*repeated"):
         torch_file.open_torch(path)
 
 

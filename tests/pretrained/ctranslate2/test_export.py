@@ -196,7 +196,7 @@ def test_the_library_is_not_installed(draw_params, tmp_path, monkeypatch):
         (
             CONFIGS["BERT and GPT-2"],
             {"quantization": "int8_float16"},
-            r"float16 has no room .* such as 'int8' or 'bfloat16'",
+            r"too small for float16.* such as 'int8' or 'bfloat16'",
         ),
         (pair(decoder_start_token_id=None), {}, "decoder_start_token_id is not set"),
         (pair(eos_token_id=(1, 4)), {}, r"eos_token_id is \(1, 4\); expected one id"),
@@ -222,8 +222,8 @@ def test_the_library_is_not_installed(draw_params, tmp_path, monkeypatch):
             {"target_vocabulary": {"t": 100}},
             "has 't' as id 100, but the word table has 11 rows",
         ),
-        (DECODER, {"target_vocabulary": {}}, "given for a decoder alone"),
-        (pair(), {"quantization": "int4"}, r"'int4'; .* Did you mean 'int8'\?"),
+        (DECODER, {"target_vocabulary": {}}, "set for a decoder alone"),
+        (pair(), {"quantization": "int4"}, r"found 'int4'.* Did you mean 'int8'\?"),
     ],
 )
 def test_what_cannot_be_exported(
