@@ -76,7 +76,7 @@ def compute(
         raise ConfigError(f"Smoothing {smoothing!r} has no smoothing_value.")
     metric = BLEU(
         lowercase=lowercase,
-        force=True,  # no warning about texts that are tokenised already
+        force=True,  # no warning about texts that are tokenized already
         tokenize=tokenization,
         smooth_method=smoothing,
         smooth_value=smoothing_value,

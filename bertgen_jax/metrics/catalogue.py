@@ -218,7 +218,7 @@ METRICS: Mapping[str, Metric] = {
     "sari-easse": _sari("sari-easse", "SARI of EASSE, over the corpus", "easse"),
     "sari-easse-legacy": _sari(
         "sari-easse-legacy",
-        "SARI of EASSE for tokenised, lower-cased texts",
+        "SARI of EASSE for tokenized, lower-cased texts",
         "easse-legacy",
     ),
     "sari-huggingface": _sari(

@@ -98,7 +98,7 @@ VARIANTS: Mapping[str, _Variant] = {
     "original": _ORIGINAL,
     # EASSE (Alva-Manchego et al. 2019), common in text simplification.
     "easse": _EASSE,
-    # EASSE before 2019, for texts that are already tokenised and lower-cased.
+    # EASSE before 2019, for texts that are already tokenized and lower-cased.
     "easse-legacy": dataclasses.replace(
         _EASSE, tokenization="13a-but-sources", lowercase=False
     ),

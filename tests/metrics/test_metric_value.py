@@ -19,14 +19,15 @@ def test_a_ratio_of_nothing_to_nothing_is_0():
     assert metric_value.ratio("length", [0.0], [0.0], "").value == 0
 
 
-def test_scores_carry_signature_interval_and_print_themselves():
-    values = [metric_value.mean(name, [40.0, 60.0], "tok:a") for name in ("x", "y")]
-    values += metric_value.with_choice(
-        [metric_value.ratio("z", [1], [4], "tok:a")] * 1, "texts:quotes"
-    )
-    scores = bootstrap.scores(values[:2], Resamples(2, samples=100, seed=3))
+def test_a_choice_is_appended_to_each_signature():
+    metric = metric_value.mean("x", [1.0], "tok:a")
+    (with_choice,) = metric_value.with_choice([metric], "texts:quotes")
+    assert with_choice.signature == "tok:a|texts:quotes"
+    assert with_choice.value == metric.value
+
+
+def test_scores_print_their_intervals_and_share_signatures():
+    metrics = [metric_value.mean(name, [40.0, 60.0], "tok:a") for name in ("x", "y")]
+    scores = bootstrap.scores(metrics, Resamples(2, samples=100, seed=3))
     assert str(scores["x"]) == "x 50.00 [40.00, 60.00]"
-    assert metric_value.signatures(scores) == [
-        "x, y: tok:a|bootstrap:100|seed:3|n:2",
-    ]
-    assert values[2].signature == "tok:a|texts:quotes"
+    assert metric_value.signatures(scores) == ["x, y: tok:a|bootstrap:100|seed:3|n:2"]

@@ -315,7 +315,7 @@ def test_published_scores_of_asset(simplification, published_on_asset):
 
 
 @pytest.mark.slow
-def test_the_tokenised_files_of_turkcorpus(read_rows, read_json):
+def test_the_tokenized_files_of_turkcorpus(read_rows, read_json):
     rows = read_rows("turkcorpus/test_legacy.jsonl.gz")
     systems = read_rows("turkcorpus/test_legacy.outputs.jsonl.gz")
     golden = read_json("turkcorpus/golden.json")

@@ -1,6 +1,6 @@
 """People, deeds and places as in an encyclopedia: the fields of splits and fusions.
 
-Text is tokenised as in WikiSplit and DiscoFuse: "in 1950 , and".
+Text is tokenized as in WikiSplit and DiscoFuse: "in 1950 , and".
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """First sentences of news articles with their headlines, as in Gigaword.
 
-Text is lower-case and tokenised, and digits are replaced by "#". A headline says in few
+Text is lower-case and tokenized, and digits are replaced by "#". A headline says in few
 and mostly different words what happened; it leaves out who said so and when.
 """
 

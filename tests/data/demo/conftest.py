@@ -22,7 +22,7 @@ def all_examples():
 
 
 @pytest.fixture
-def is_tokenised():
+def is_tokenized():
     """Returns whether punctuation stands apart from words, as in WikiSplit."""
 
     def check(text):

@@ -8,13 +8,13 @@ from bertgen_jax.data.demo import corpora, fusions
 from bertgen_jax.data.demo.draw import Draw, Fields
 
 
-def test_fusions_are_two_sentences_in_one_text(all_examples, is_tokenised):
+def test_fusions_are_two_sentences_in_one_text(all_examples, is_tokenized):
     for example in all_examples("fusions"):
         (target,) = example.references
         assert example.source.count(" .") == 2
         assert target.count(" .") in (1, 2)
-        assert is_tokenised(example.source)
-        assert is_tokenised(target)
+        assert is_tokenized(example.source)
+        assert is_tokenized(target)
         assert target != example.source
 
 

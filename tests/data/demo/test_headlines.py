@@ -5,7 +5,7 @@ import re
 from bertgen_jax.data.demo import corpora
 
 
-def test_headlines_are_short_and_lower_case(all_examples, is_tokenised):
+def test_headlines_are_short_and_lower_case(all_examples, is_tokenized):
     for example in all_examples("headlines"):
         (target,) = example.references
         assert 14 <= len(example.source.split()) <= 36
@@ -14,7 +14,7 @@ def test_headlines_are_short_and_lower_case(all_examples, is_tokenised):
         assert not target.endswith(".")
         for text in (example.source, target):
             assert text == text.lower()
-            assert is_tokenised(text)
+            assert is_tokenized(text)
             assert not re.search(r"[0-9]|\ba [aeio]|\ban [^aeiouh]", text)
 
 

@@ -13,7 +13,7 @@ def halved(source: str) -> str:
     return " ".join([*words[:middle], ".", SEPARATOR, *words[middle:]])
 
 
-def test_splits_are_two_sentences_for_one(all_examples, is_tokenised):
+def test_splits_are_two_sentences_for_one(all_examples, is_tokenized):
     for example in all_examples("splits"):
         (target,) = example.references
         parts = target.split(f" {SEPARATOR} ")
@@ -23,7 +23,7 @@ def test_splits_are_two_sentences_for_one(all_examples, is_tokenised):
             assert text[0].isupper()
             assert text.endswith(" .")
             assert text.count(" .") == 1
-            assert is_tokenised(text)
+            assert is_tokenized(text)
 
 
 def test_cutting_in_the_middle_never_gives_the_target():
