@@ -1,4 +1,4 @@
-"""`python -m bertgen_jax` is `bertgen`."""
+"""Runs the command `bertgen`, as `python -m bertgen_jax`."""
 
 import sys
 

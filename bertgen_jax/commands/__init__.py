@@ -1,1 +1,1 @@
-"""A verb of the library as a command: flags in, text out."""
+"""The verbs of the command `bertgen`: their arguments, and what they print."""

@@ -1,4 +1,4 @@
-"""`bertgen convert`: a checkpoint of any format becomes a model directory."""
+"""`bertgen convert`: writes a checkpoint of any format as a model directory."""
 
 import argparse
 
@@ -6,29 +6,40 @@ from bertgen_jax.pretrained import conversion
 from bertgen_jax.pretrained.checkpoint import ARCHITECTURES
 
 
-def define(parser: argparse.ArgumentParser) -> None:
-    """Says what the command takes."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the command."""
     parser.description = "Writes a checkpoint of any format as a model directory."
-    parser.add_argument("source", help="directory, file or archive of a checkpoint")
-    parser.add_argument("directory", help="where to; must not be there, or be empty")
     parser.add_argument(
-        "--to", default="huggingface", help=" or ".join(conversion.TARGETS)
+        "checkpoint", help="the checkpoint: a directory, a file or an archive"
+    )
+    parser.add_argument(
+        "directory", help="the model directory to write; must be new or empty"
+    )
+    parser.add_argument(
+        "--to",
+        default="huggingface",
+        metavar="FORMAT",
+        help=f"{' or '.join(conversion.TARGETS)} (default huggingface)",
     )
     parser.add_argument(
         "--architecture",
-        help=f"{', '.join(ARCHITECTURES)}; by default the checkpoint's",
+        help=f"{', '.join(ARCHITECTURES)} (default: as the checkpoint says)",
     )
     parser.add_argument(
-        "--mlm-bias", action="store_true", help="an encoder's, kept by a decoder"
+        "--mlm-bias",
+        action="store_true",
+        help="keep the output bias of an encoder in a decoder",
     )
-    parser.add_argument("--quantization", help="int8, float16, ...: for ctranslate2")
+    parser.add_argument(
+        "--quantization", help="int8, float16, ...; only with --to=ctranslate2"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     print(
         conversion.convert(
-            options.source,
+            options.checkpoint,
             options.directory,
             options.to,
             architecture=options.architecture,

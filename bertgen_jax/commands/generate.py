@@ -1,4 +1,4 @@
-"""`bertgen generate`: each text of a file becomes a generated one."""
+"""`bertgen generate`: generates a text for each text of a file."""
 
 import argparse
 import contextlib
@@ -12,23 +12,22 @@ import jax.numpy as jnp
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bertgen_jax.commands.messages import say, several
+from bertgen_jax.commands.messages import plural, print_message
 from bertgen_jax.data import texts as data_texts
-from bertgen_jax.errors import ConfigError, nearest
+from bertgen_jax.errors import ConfigError, check_choice
 from bertgen_jax.files import paths
 from bertgen_jax.generation import bulk, result_files
 from bertgen_jax.generation.pipeline import pipeline
 from bertgen_jax.generation.result_files import Result, ResultWriter
 
-_WARNINGS = 10  # texts that failed are named, at most
+_MAX_WARNINGS = 10  # failed texts that are named
 
 
-def define(parser: argparse.ArgumentParser) -> None:
-    """Says what the command takes."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the command."""
     parser.usage = "bertgen generate [options] MODEL [FILE]"
     parser.description = (
-        "Turns each text of a file into a generated one, on a line of its own, in the "
-        "same order."
+        "Generates a text for each text of a file: one line each, in the same order."
     )
     parser.epilog = _EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -40,39 +39,45 @@ def define(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         nargs="?",
         default="-",
-        help="texts, in UTF-8: .jsonl (an object a line), .csv or .tsv (the first line "
-        "names the columns), else a text a line; each also .gz. Standard input if left "
-        "out, or -",
+        help="the texts in UTF-8: .jsonl (an object a line), .csv or .tsv (the first "
+        "line names the columns), else a text a line; each also .gz. Standard input if "
+        "omitted, or -",
     )
     parser.add_argument(
         "--format",
         choices=data_texts.FORMATS,
-        help="of the texts, where no name says it",
+        help="format of the texts (default: by the suffix of FILE)",
     )
     parser.add_argument(
         "--column",
         metavar="NAME",
-        help="where the text is in an object or a row; 0, 1, ... in csv and tsv files "
-        "whose first line is a text; a+b joins two. By default "
+        help="key or column of the text; 0, 1, ... in CSV and TSV files whose first "
+        "line is a text; a+b joins two. Default: "
         f"{data_texts.DEFAULT_COLUMNS[0]}, else {data_texts.DEFAULT_COLUMNS[1]}",
     )
     parser.add_argument(
         "--output",
         metavar="FILE",
-        help=".jsonl (score, id, errors) or .txt, instead of standard output. If there "
-        "is a part of it already, the rest is added",
+        help="write to this file, .jsonl (with score, id, errors) or .txt, instead of "
+        "standard output. Results that it already has are kept",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="begin the output anew"
+        "--overwrite",
+        action="store_true",
+        help="discard the results that the output has",
     )
     parser.add_argument(
-        "--batch-size", type=int, default=16, metavar="N", help="texts at a time (16)"
+        "--batch-size",
+        type=int,
+        default=16,
+        metavar="N",
+        help="texts generated at a time (default 16)",
     )
     parser.add_argument(
         "--dtype",
         choices=("float32", "bfloat16"),
         default="float32",
-        help="of the computation; bfloat16 is for GPU and TPU",
+        help="precision of the computation; bfloat16 is for GPU and TPU",
     )
     _add_settings(parser)
 
@@ -80,7 +85,7 @@ def define(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     is_piped = options.file == "-"
-    at_keyboard = is_piped and sys.stdin.isatty()
+    is_interactive = is_piped and sys.stdin.isatty()
     texts = data_texts.stream(
         sys.stdin.buffer if is_piped else options.file, options.format, options.column
     )
@@ -88,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
         result_files.check(options.output, None if is_piped else options.file)
     elif options.overwrite:
         raise ConfigError("--overwrite is given without --output; expected both.")
-    _keep_programs()
+    _enable_compilation_cache()
     pipe = pipeline(
         "text2text-generation", model=options.model, dtype=jnp.dtype(options.dtype)
     )
@@ -99,17 +104,19 @@ def run(options: argparse.Namespace) -> int:
         if (value := getattr(options, name)) is not None
     }
     bulk.check(pipe, options.batch_size, settings)
-    if at_keyboard:
-        say("a line is a text; Ctrl-D ends")
+    if is_interactive:
+        print_message("type one text a line; Ctrl-D ends")
     warnings = _Warnings("standard input" if is_piped else options.file)
     with (
         _writer(options.output, options.overwrite) as writer,
-        _count(writer.count, bool(options.output) or not sys.stdout.isatty()) as step,
+        _progress(
+            writer.count, bool(options.output) or not sys.stdout.isatty()
+        ) as advance,
     ):
         if writer.count:
-            say(
-                f"{writer.name} has {several(writer.count, 'result')} already "
-                "(--overwrite begins anew)"
+            print_message(
+                f"{writer.name} already has {plural(writer.count, 'result')} "
+                "(--overwrite discards them)"
             )
         tally = bulk.generate(
             pipe,
@@ -117,13 +124,13 @@ def run(options: argparse.Namespace) -> int:
             writer,
             settings,
             batch_size=options.batch_size,
-            # Who types is answered line by line.
-            sizes=itertools.repeat(1) if at_keyboard else None,
+            # Interactive input: answer each line at once.
+            sizes=itertools.repeat(1) if is_interactive else None,
             on_failure=warnings,
-            on_result=step,
+            on_result=advance,
         )
     if tally.failed:
-        say(f"{tally.failed:,} of {several(tally.texts, 'text')} failed")
+        print_message(f"{tally.failed:,} of {plural(tally.texts, 'text')} failed")
     return int(0 < tally.texts == tally.failed)
 
 
@@ -134,65 +141,78 @@ examples:
   bertgen generate runs/papers/model papers.jsonl.gz --column abstract \\
       --output summaries.jsonl --num-beams 4 --length-penalty 0.6
 
-A text that cannot be read gives an empty line, or an object with "error" in place of
-"generated_text", and a warning. The exit status is 1 if all fail, 2 if nothing can be
-done. A command that was stopped goes on where it was if it is given again.
+A text that cannot be read gives a warning and an empty line, or an object with "error"
+instead of "generated_text". The exit status is 1 if all texts fail, and 2 if the
+options or the file are invalid. A command that was stopped continues when it is run
+again.
 """
 
 
-def _early_stopping(word: str) -> bool | str:
+def _early_stopping(text: str) -> bool | str:
     values = {"true": True, "false": False, "never": "never"}
-    if word not in values:
-        raise argparse.ArgumentTypeError(
-            f"{word!r} is none of {', '.join(values)}.{nearest(word, values)}"
-        )
-    return values[word]
+    try:
+        check_choice("the value", text, values)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return values[text]
 
 
-# Of `GenerationConfig`, by the headings of the help.
+# Fields of `GenerationConfig` under the headings of the help: type, metavar, help.
 _SETTINGS: Mapping[str, Mapping[str, tuple[Any, str, str]]] = {
     "lengths": {
-        "max_new_tokens": (int, "N", "longest text, in tokens"),
-        "min_new_tokens": (int, "N", "shortest text, in tokens"),
+        "max_new_tokens": (int, "N", "maximum length of a text in tokens"),
+        "min_new_tokens": (int, "N", "minimum length of a text in tokens"),
     },
     "search": {
-        "num_beams": (int, "N", "beams that are followed; 1 is greedy search"),
+        "num_beams": (int, "N", "number of beams; 1 is greedy search"),
         "num_return_sequences": (
             int,
             "N",
-            "hypotheses of each text, best first; in lines separated by tabs",
+            "hypotheses for each text, best first; as lines of text, separated by tabs",
         ),
         "length_penalty": (
             float,
             "X",
-            "above 0 favours long texts among beams, below 0 short ones",
+            "above 0 favours long texts, below 0 short ones",
         ),
         "length_penalty_form": (
             str,
             "FORM",
-            "power (n ** X, as Hugging Face) or gnmt (((5 + n) / 6) ** X, the paper's)",
+            "power (n ** X, as Hugging Face) or gnmt (((5 + n) / 6) ** X, the paper)",
         ),
         "early_stopping": (
             _early_stopping,
             "WHEN",
             "true: as soon as there are enough hypotheses; false: when better ones are "
-            "unlikely; never: when there can be none",
+            "unlikely; never: when better ones are impossible",
         ),
-        "num_beam_groups": (int, "N", "groups of beams that differ from each other"),
-        "diversity_penalty": (float, "X", "how much they are to differ"),
-        "no_repeat_ngram_size": (int, "N", "no N tokens come twice in the same order"),
-        "repetition_penalty": (float, "X", "above 1: tokens seldom come again"),
+        "num_beam_groups": (
+            int,
+            "N",
+            "number of groups of beams that differ from each other",
+        ),
+        "diversity_penalty": (float, "X", "how strongly the groups differ"),
+        "no_repeat_ngram_size": (int, "N", "no N tokens occur twice in the same order"),
+        "repetition_penalty": (float, "X", "above 1: tokens are repeated less often"),
     },
     "sampling": {
         "do_sample": (
             bool,
             "",
-            "draw tokens; of one beam (--num-beams=1) for texts that differ much",
+            "sample tokens; with --num-beams=1 texts differ most",
         ),
-        "temperature": (float, "X", "below 1 for likelier texts, above 1 for others"),
-        "top_k": (int, "N", "draw among the N likeliest tokens; 0: among all"),
-        "top_p": (float, "P", "draw among the likeliest that have P together"),
-        "seed": (int, "N", "another one draws other texts"),
+        "temperature": (
+            float,
+            "X",
+            "below 1: likelier texts; above 1: more varied ones",
+        ),
+        "top_k": (int, "N", "sample from the N likeliest tokens; 0: from all"),
+        "top_p": (
+            float,
+            "P",
+            "sample from the likeliest tokens that together have probability P",
+        ),
+        "seed": (int, "N", "another seed samples other texts"),
     },
 }
 
@@ -200,7 +220,7 @@ _SETTINGS: Mapping[str, Mapping[str, tuple[Any, str, str]]] = {
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     for heading, settings in _SETTINGS.items():
         group = parser.add_argument_group(
-            heading, description="by default as the model directory says"
+            heading, description="default: as the model directory says"
         )
         for name, (type_, metavar, text) in settings.items():
             flag = f"--{name.replace('_', '-')}"
@@ -213,18 +233,18 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 class _Warnings:
-    """Says which texts failed, of the first few."""
+    """Prints which texts failed, for the first few."""
 
     def __init__(self, name: str):
-        self._name, self._left = name, _WARNINGS
+        self._name, self._left = name, _MAX_WARNINGS
 
     def __call__(self, text: data_texts.SourceText, result: Result) -> None:
         if self._left > 0:
-            # They differ where a header or line breaks in quotes come before.
+            # Line and number differ after a header and after line breaks in quotes.
             number = "" if text.line == result.number else f" (text {result.number})"
-            say(f"{self._name}, line {text.line}{number}: {result.error}")
+            print_message(f"{self._name}, line {text.line}{number}: {result.error}")
         elif self._left == 0:
-            say("more texts failed; their number comes at the end")
+            print_message("more texts failed; the total is printed at the end")
         self._left -= 1
 
 
@@ -237,12 +257,17 @@ def _writer(
 
 
 @contextlib.contextmanager
-def _count(start: int, wanted: bool) -> Iterator[Callable[[], object]]:
-    """Shows how many texts are done; what comes out counts one more.
+def _progress(start: int, is_shown: bool) -> Iterator[Callable[[], object]]:
+    """Shows how many texts are done, on a terminal.
 
-    On a terminal only, and only if the texts themselves are not to be seen there.
+    Args:
+      start: the number of results that the output already has.
+      is_shown: False if the terminal shows the texts themselves.
+
+    Yields:
+      A function that counts one more text.
     """
-    if not (wanted and sys.stderr.isatty()):
+    if not (is_shown and sys.stderr.isatty()):
         yield lambda: None
         return
     columns = (
@@ -255,21 +280,21 @@ def _count(start: int, wanted: bool) -> Iterator[Callable[[], object]]:
         yield lambda: bar.advance(task)
 
 
-def _keep_programs() -> None:
-    """Lets the next process find compiled what this one compiles.
+def _enable_compilation_cache() -> None:
+    """Stores compiled programs on disk, so that the next process need not compile them.
 
-    What is in the folder is run as it is, so nobody else may write there.
+    Programs in the folder are run without a check, so nobody else may write there.
     """
-    if jax.config.jax_compilation_cache_dir is not None:
-        return  # the user keeps them somewhere
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is not None:
+        return  # the user has chosen a folder
     folder = paths.cache_dir() / "programs"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)  # only the owner can
     except OSError as error:
-        say(
-            f"compiled programs are not kept for the next time, as {folder} cannot be "
-            f"used: {error.strerror}. BERTGEN_CACHE_DIR names another folder"
+        print_message(
+            f"compiled programs are not stored, because {folder} cannot be used: "
+            f"{error.strerror}. BERTGEN_CACHE_DIR names another folder"
         )
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))

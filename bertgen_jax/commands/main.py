@@ -1,17 +1,18 @@
-"""`bertgen`: the library's verbs as commands, each of which is a file of commands/."""
+"""The command `bertgen`: parses arguments and runs a verb, a module of commands/."""
 
 import argparse
 import importlib
 import logging
 import os
 import sys
+import types
 from collections.abc import Sequence
 
-from bertgen_jax.commands.messages import Sayer, say
+from bertgen_jax.commands.messages import MessageHandler, print_message
 from bertgen_jax.errors import BertgenError
 
 _COMMANDS = {
-    "generate": "turn each text of a file into a generated one",
+    "generate": "generate a text for each text of a file",
     "score": "compare texts with references: ROUGE, BLEU, SARI, exact match",
     "convert": "write a checkpoint of any format as a model directory",
 }
@@ -21,11 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command.
 
     Args:
-      arguments: those of the command line by default.
+      arguments: the arguments behind `bertgen`; None: those of the process.
 
     Returns:
-      The exit status: 0, or 1 where every text failed, or 2 for an error of the
-      user's, which is printed, or 130 after Ctrl-C.
+      The exit status: 0; 1 if every text failed; 2 for an error of the user, whose
+      message is printed; 130 after Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(
@@ -33,23 +34,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, summary in _COMMANDS.items():
-        its_own = commands.add_parser(name, help=summary)
-        # Only the one that runs is loaded: it may need little of what the others do.
+        subparser = commands.add_parser(name, help=summary)
+        # Import only the command that runs: `score` must not need jax.
         if arguments[:1] == [name]:
-            command = importlib.import_module(f"bertgen_jax.commands.{name}")
-            command.define(its_own)
+            _module(name).add_arguments(subparser)
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, handlers=[Sayer()], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[MessageHandler()], force=True)
     try:
-        return command.run(options)
+        return _module(options.command).run(options)
     except BertgenError as error:
-        say(str(error))
+        print_message(str(error))
         return 2
     except KeyboardInterrupt:
         if options.command == "generate" and options.output:
-            say("interrupted; without --overwrite the command goes on from here")
+            print_message(
+                "interrupted; without --overwrite the same command continues from here"
+            )
         return 130  # as a shell reports a process that SIGINT ended
     except BrokenPipeError:  # `bertgen ... | head`: the reader has seen enough
-        # Python flushes standard output once more at exit, and would complain again.
+        # Python flushes standard output again at exit, which would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _module(command: str) -> types.ModuleType:
+    return importlib.import_module(f"bertgen_jax.commands.{command}")

@@ -1,22 +1,22 @@
-"""What commands say on standard error."""
+"""Prints the messages of commands to standard error; results go to standard output."""
 
 import logging
 import sys
 
 
-def say(message: str) -> None:
-    """Says one line; texts that were asked for go to standard output."""
+def print_message(message: str) -> None:
+    """Prints one message."""
     print(f"bertgen: {message}", file=sys.stderr)
 
 
-class Sayer(logging.Handler):
-    """Says what the library warns of."""
+class MessageHandler(logging.Handler):
+    """Prints the warnings that the library logs."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""
-        say(record.getMessage())
+        print_message(record.getMessage())
 
 
-def several(count: int, noun: str) -> str:
-    """1, "text" -> "1 text"; 2,000, "text" -> "2,000 texts"."""
+def plural(count: int, noun: str) -> str:
+    """1, "text" -> "1 text"; 2000, "text" -> "2,000 texts"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""`bertgen score`: texts that anyone has made, compared with references."""
+"""`bertgen score`: compares predictions of any system with references."""
 
 import argparse
 import functools
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bertgen_jax import normalization
-from bertgen_jax.commands.messages import several
+from bertgen_jax.commands.messages import plural
 from bertgen_jax.data import texts
 from bertgen_jax.errors import ConfigError, DataError
 from bertgen_jax.files import atomic
@@ -22,20 +22,20 @@ from bertgen_jax.metrics.bootstrap import Resamples, paired_bootstrap, scores
 from bertgen_jax.metrics.metric_value import MetricValue, Score, signatures
 from bertgen_jax.metrics.outputs import Outputs
 
-_SAME = 1e-9  # two scores that differ by less do so by rounding
-_WIDE = 160  # characters
-# The columns that are read where none is named; the first one that a file has.
+_ROUNDING = 1e-9  # a smaller difference of two scores comes from rounding
+_WIDTH = 160  # of the table in characters, unless a terminal is narrower
+# The columns that are read by default; the first one that the file has.
 _PREDICTIONS = ("prediction", "generated_text", "output", "hypothesis", "text")
 _REFERENCES = ("references", "reference", "target", "targets", "summary")
 _SOURCES = ("source", "document", "article", "text")
 
 
-def define(parser: argparse.ArgumentParser) -> None:
-    """Says what the command takes."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the command."""
     parser.usage = "bertgen score --predictions FILE [--references FILE ...] [options]"
     parser.description = (
-        "Scores predictions, with 95% intervals and all that fixes each number. Row n "
-        "of each file belongs to the same example."
+        "Scores predictions, with 95% intervals and signatures that state how each\n"
+        "score is computed. Row n of each file belongs to the same example."
     )
     parser.epilog = _EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -50,9 +50,9 @@ def define(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=(),
         metavar="FILE",
-        help="the right answers: several files, or several columns of a .tsv, or lists "
-        "in a .jsonl are several references. By default they stand beside the "
-        "predictions, as in WORKDIR/predictions/SPLIT-STEP.jsonl",
+        help="the references; several files, several columns of a .tsv, and lists in a "
+        ".jsonl are several references for each prediction. Default: columns of the "
+        "predictions' file, as in WORKDIR/predictions/SPLIT-STEP.jsonl",
     )
     parser.add_argument(
         "--sources", metavar="FILE", help="the input texts, for SARI and novelty"
@@ -61,33 +61,35 @@ def define(parser: argparse.ArgumentParser) -> None:
         "--metrics",
         default="rouge",
         metavar="NAMES",
-        help="joined by commas, of those listed below (rouge)",
+        help="some of the metrics below, separated by commas (default rouge)",
     )
     parser.add_argument(
         "--normalization",
         default="",
         metavar="STEPS",
-        help="of all texts before, joined by commas: quotes, separator, ...; as "
-        "eval.normalization in a config",
+        help="normalize all texts first: quotes, separator, ..., separated by commas; "
+        "as eval.normalization in a config",
     )
     parser.add_argument(
         "--compare",
         metavar="FILE",
-        help="another system's predictions, beside these, with p-values",
+        help="predictions of another system, to compare with, with p-values",
     )
     parser.add_argument(
         "--baseline",
         choices=baselines.BASELINES,
-        help="an answer that needs no model, beside these: made of the sources",
+        help="compare with predictions made of the sources without a model",
     )
-    parser.add_argument("--output", metavar="FILE", help="all of it as JSON")
+    parser.add_argument(
+        "--output", metavar="FILE", help="write everything to this file, as JSON"
+    )
     parser.add_argument(
         "--per-example",
         metavar="FILE",
-        help="the scores of each example alone: a JSON object a line",
+        help="write the scores of each example, a JSON object a line",
     )
     columns = parser.add_argument_group(
-        "columns", description="of objects and tables, where they have other names"
+        "columns", description="keys and columns with other names than the usual ones"
     )
     for name in ("prediction", "reference", "source"):
         columns.add_argument(f"--{name}-column", metavar="NAME")
@@ -96,30 +98,37 @@ def define(parser: argparse.ArgumentParser) -> None:
         "--stemming",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="compare stems of words (the default)",
+        help="compare stems of words (default)",
     )
     group.add_argument(
         "--sentence-ends",
         choices=rouge.SENTENCE_ENDS,
         default="newline",
-        help="of rougeLsum: line ends (the default), or found in the text too",
+        help="for rougeLsum, sentences end at line ends (default newline), or also "
+        "within a line",
     )
     group.add_argument(
         "--multi-reference",
         choices=rouge.MULTI_REFERENCE,
         default="best",
-        help="what several references give (best)",
+        help="how the scores of several references are combined (default best)",
     )
     group.add_argument(
         "--wordnet-exceptions",
         metavar="PATH",
         help="irregular forms for rouge155: ROUGE-1.5.5's data/WordNet-2.0-Exceptions",
     )
-    drawn = parser.add_argument_group("intervals and p-values")
-    drawn.add_argument(
-        "--samples", type=int, default=1_000, metavar="N", help="resamples (1000)"
+    resampling = parser.add_argument_group("intervals and p-values")
+    resampling.add_argument(
+        "--samples",
+        type=int,
+        default=1_000,
+        metavar="N",
+        help="number of resamples (default 1000)",
     )
-    drawn.add_argument("--seed", type=int, default=0, metavar="N", help="of them (0)")
+    resampling.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of them (default 0)"
+    )
 
 
 _EXAMPLES = "metrics:\n" + "\n".join(
@@ -144,11 +153,11 @@ def run(options: argparse.Namespace) -> int:
         catalogue.get(name)
     if options.wordnet_exceptions and "rouge155" not in names:
         raise ConfigError(
-            "--wordnet-exceptions is for rouge155, which is not asked for."
+            "--wordnet-exceptions is for rouge155; expected it among --metrics."
         )
     steps = normalization.parse_steps(options.normalization)
-    for written in filter(None, (options.output, options.per_example)):
-        _check_written(pathlib.Path(written), options)
+    for name in filter(None, (options.output, options.per_example)):
+        _check_output(pathlib.Path(name), options)
 
     # Several columns may come from one file, which is read once.
     open_table = functools.cache(texts.TextTable)
@@ -161,37 +170,39 @@ def run(options: argparse.Namespace) -> int:
     if options.baseline:
         if outputs.sources is None:
             raise DataError(
-                f"The baseline {options.baseline} is made of the sources, which are "
-                "not known; expected --sources."
+                f"The baseline {options.baseline} is made of the sources; expected "
+                "--sources."
             )
         answers = map(baselines.BASELINES[options.baseline], outputs.sources)
         rivals[options.baseline] = outputs.replace_predictions(tuple(answers))
     resamples = Resamples(len(outputs), options.samples, options.seed)
 
     def compute(outputs: Outputs) -> list[MetricValue]:
-        return catalogue.compute(names, outputs, _choices(options), normalization=steps)
+        return catalogue.compute(
+            names, outputs, _metric_options(options), normalization=steps
+        )
 
-    own = compute(outputs)
-    found = scores(own, resamples)
-    others = {
-        name: _compared(own, compute(rival), resamples)
+    values = compute(outputs)
+    own_scores = scores(values, resamples)
+    comparisons = {
+        name: _compare(values, compute(rival), resamples)
         for name, rival in rivals.items()
     }
-    _show(options, len(outputs), found, others)
+    _print_table(options, len(outputs), own_scores, comparisons)
     if options.output:
         content = {
             "predictions": options.predictions,
             "references": list(options.references) or [options.predictions],
             "sources": options.sources,
             "examples": len(outputs),
-            "scores": {name: vars(score) for name, score in found.items()},
-            "compared_with": others,
+            "scores": {name: vars(score) for name, score in own_scores.items()},
+            "compared_with": comparisons,
         }
         atomic.write_text(
             pathlib.Path(options.output), [json.dumps(content, indent=2) + "\n"]
         )
     if options.per_example:
-        columns = {one.name: one.per_example.tolist() for one in own}
+        columns = {value.name: value.per_example.tolist() for value in values}
         rows = zip(*columns.values(), strict=True)
         atomic.write_text(
             pathlib.Path(options.per_example),
@@ -203,10 +214,10 @@ def run(options: argparse.Namespace) -> int:
 def _read_outputs(
     options: argparse.Namespace, open_table: Callable[[str], texts.TextTable]
 ) -> Outputs:
-    """Reads what is to be scored; row n of each file belongs to the same example.
+    """Reads predictions, references and sources; row n of each is the same example.
 
-    References and sources that no file is named for are columns of the predictions'
-    file, as in WORKDIR/predictions/SPLIT-STEP.jsonl; sources may be missing.
+    Without files of their own, references and sources are columns of the predictions'
+    file, as in WORKDIR/predictions/SPLIT-STEP.jsonl. Sources are optional.
     """
     table = open_table(options.predictions)
     predictions = _predictions(table, options.prediction_column)
@@ -216,9 +227,8 @@ def _read_outputs(
         names = _names(options.reference_column, _REFERENCES)
         if not table.has_column(names):
             raise DataError(
-                f"{table.name} has no references beside its predictions; expected a "
-                f"file of them (--references), or one of the columns "
-                f"{', '.join(names)}."
+                f"{table.name} has no references; expected a file of them "
+                f"(--references), or one of the columns {', '.join(names)}."
             )
         reference_files = [table.name]
     references = [
@@ -243,7 +253,7 @@ def _read_outputs(
         if not row:
             raise DataError(
                 f"{', '.join(reference_files)}, row {number}: there is no reference; "
-                "expected one at least, if only an empty text."
+                "expected at least one, which may be an empty text."
             )
     return Outputs.of(predictions, joined, sources)
 
@@ -266,8 +276,8 @@ def _predictions(table: texts.TextTable, column: str | None) -> list[str]:
     for number, row in enumerate(rows, start=1):
         if len(row) != 1:
             raise DataError(
-                f"{table.name}, row {number}: {len(row)} texts found, expected one "
-                "prediction. In .tsv every column is a text where none is named."
+                f"{table.name}, row {number}: found {len(row)} texts, expected one "
+                "prediction. In .tsv every column is a text, unless one is named."
             )
     return [text for (text,) in rows]
 
@@ -286,22 +296,27 @@ def _names(column: str | None, default: Sequence[str]) -> Sequence[str]:
 def _check_length(first: str, count: int, second: str, other: int) -> None:
     if count != other:
         raise DataError(
-            f"{first} has {count:,} rows and {second} {other:,}; row n of one belongs "
-            "to row n of the other, so as many are expected."
+            f"{first} has {count:,} rows and {second} {other:,}; expected the same "
+            "number, because row n of one belongs to row n of the other."
         )
 
 
-def _check_written(path: pathlib.Path, options: argparse.Namespace) -> None:
-    """Refuses, before any work is done, a file that cannot be written."""
-    read = [options.predictions, options.sources, options.compare, *options.references]
-    if any(name and path.resolve() == pathlib.Path(name).resolve() for name in read):
+def _check_output(path: pathlib.Path, options: argparse.Namespace) -> None:
+    """Checks, before any work, that a file can be written and is not an input."""
+    inputs = [
+        options.predictions,
+        options.sources,
+        options.compare,
+        *options.references,
+    ]
+    if any(name and path.resolve() == pathlib.Path(name).resolve() for name in inputs):
         raise ConfigError(
-            f"{path} is to be written, and is read as well; expected another file."
+            f"{path} is an input as well as an output; expected another file."
         )
     atomic.check_writable(path)
 
 
-def _choices(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def _metric_options(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     shared = {
         "sentence_ends": options.sentence_ends,
         "multi_reference": options.multi_reference,
@@ -312,47 +327,47 @@ def _choices(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     }
 
 
-def _compared(
-    ours: Sequence[MetricValue], theirs: Sequence[MetricValue], resamples: Resamples
+def _compare(
+    values: Sequence[MetricValue], rivals: Sequence[MetricValue], resamples: Resamples
 ) -> dict[str, dict[str, float | None]]:
-    """The other's value of each metric, and the p-value of the difference, if any."""
-    found: dict[str, dict[str, float | None]] = {}
-    for our, their in zip(ours, theirs, strict=True):
+    """Returns the rival's value of each metric and the p-value of the difference."""
+    comparison: dict[str, dict[str, float | None]] = {}
+    for value, rival in zip(values, rivals, strict=True):
         p_value = None
-        if abs(our.value - their.value) > _SAME:
-            p_value = paired_bootstrap(our, their, resamples)
-        found[our.name] = {"value": their.value, "p_value": p_value}
-    return found
+        if abs(value.value - rival.value) > _ROUNDING:
+            p_value = paired_bootstrap(value, rival, resamples)
+        comparison[value.name] = {"value": rival.value, "p_value": p_value}
+    return comparison
 
 
-def _show(
+def _print_table(
     options: argparse.Namespace,
     examples: int,
-    found: Mapping[str, Score],
-    others: Mapping[str, Mapping[str, Mapping[str, float | None]]],
+    own_scores: Mapping[str, Score],
+    comparisons: Mapping[str, Mapping[str, Mapping[str, float | None]]],
 ) -> None:
-    print(f"{options.predictions}, {several(examples, 'example')}")
+    print(f"{options.predictions}, {plural(examples, 'example')}")
     table = Table()
     table.add_column("metric", no_wrap=True)
     table.add_column("score", justify="right")
     table.add_column("95% interval", justify="right", no_wrap=True)
-    for name in others:
+    for name in comparisons:
         table.add_column(markup.escape(pathlib.Path(name).name), justify="right")
         table.add_column("p", justify="right", no_wrap=True)
-    for name, score in found.items():
+    for name, score in own_scores.items():
         row = [
             name,
             f"{score.value:.2f}",
             f"{score.low:.2f} to {score.high:.2f}",
         ]
-        for other in others.values():
-            p_value = other[name]["p_value"]
-            row.append(f"{other[name]['value']:.2f}")
+        for comparison in comparisons.values():
+            p_value = comparison[name]["p_value"]
+            row.append(f"{comparison[name]['value']:.2f}")
             row.append("=" if p_value is None else f"{p_value:.4f}")
         table.add_row(*row)
-    # What is piped into a file or a pager is as wide as it must be.
-    console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
+    # A fixed width for files and pagers, so that no column is cut.
+    console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
     console.print(table)
-    print("\n".join(signatures(found)))
-    if others:
-        print("p: of the difference, by paired bootstrap")
+    print("\n".join(signatures(own_scores)))
+    if comparisons:
+        print("p: p-value of the difference, by paired bootstrap")

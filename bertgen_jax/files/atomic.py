@@ -1,4 +1,4 @@
-"""Atomic writes: a file or directory appears complete, or it does not appear at all."""
+"""Atomic writes: a file or directory appears complete, or it does not appear."""
 
 import contextlib
 import errno
@@ -87,7 +87,7 @@ def check_writable(path: pathlib.Path) -> None:
     """Checks that a file can be written to `path`, before the work that fills it.
 
     Raises:
-      DataError: it cannot.
+      DataError: it cannot be written.
     """
     try:
         if path.is_dir():

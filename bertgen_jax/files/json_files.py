@@ -1,4 +1,4 @@
-"""Strict JSON files: an object is read whole, with each key once, or it is an error."""
+"""Reads and writes JSON objects. Reading is strict: a repeated key is an error."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from bertgen_jax.errors import BertgenError, CheckpointError
 from bertgen_jax.files import atomic
 
 # The largest published file, a tokenizer.json, has 35 MB. Parsing takes several times
-# as much memory.
+# its size in memory.
 MAX_BYTES = 1 << 27
 
 
@@ -30,8 +30,8 @@ def read_object(
       max_bytes: a larger file is refused before it is read.
 
     Raises:
-      error: the file is missing, too large, not UTF-8, not a JSON object, or has a key
-        twice in one object.
+      error: the file is missing, too large, not UTF-8 or not a JSON object, or an
+        object has a key twice.
     """
     path = pathlib.Path(path)
     try:
@@ -60,8 +60,8 @@ def parse_object(
       error: the class of error to raise.
 
     Raises:
-      error: it is not a JSON object, or a key stands twice in one object, of which
-        other readers would take either value.
+      error: it is not a JSON object, or an object has a key twice; readers differ in
+        which of the two values they use.
     """
     try:
         text = data if isinstance(data, str) else str(data, "utf-8")
@@ -87,7 +87,7 @@ def write_object(path: pathlib.Path, value: Any, *, indent: int = 2) -> None:
 
 
 def shown(value: Any) -> str:
-    """Returns a value as a message quotes it: short, on one line, of bounded depth."""
+    """Returns a short representation of a value for messages, on one line."""
     return reprlib.repr(value)
 
 

@@ -1,4 +1,7 @@
-"""A path in; the bytes of the file out, mapped into memory rather than read."""
+"""Maps files of weights into memory, so that only the used parts are read.
+
+Its errors are `CheckpointError`s, because only readers of checkpoints use it.
+"""
 
 import mmap
 import pathlib
@@ -12,16 +15,16 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 def mapped(path: pathlib.Path) -> mmap.mmap:
     """Maps a file, read-only.
 
-    The mapping lasts as long as something refers to it: on Linux also after the file
-    is removed. A file that is cut off in the meantime, though, kills its readers, so
-    whoever replaces a file should write another one and rename it.
+    The mapping stays valid as long as it is referenced, on Linux even after the file is
+    removed. But reading beyond the end of a file that was truncated kills the process.
+    So replace a file by writing another one and renaming it.
 
     Raises:
-      CheckpointError: there is no such file, or nothing in it.
+      CheckpointError: there is no such file, or it is empty or a pointer of Git LFS.
     """
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for a writer
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for a writer
             raise CheckpointError(f"{path}: not a file. Expected one with weights.")
         if not status.st_size:
             raise CheckpointError(f"{path}: empty. Copy or download it again.")
@@ -33,7 +36,7 @@ def mapped(path: pathlib.Path) -> mmap.mmap:
         ) from error
     if content[: len(_LFS_POINTER)] == _LFS_POINTER:
         raise CheckpointError(
-            f"{path}: a pointer of Git LFS instead of the file that it stands for. "
-            "Fetch that one with `git lfs pull`."
+            f"{path}: a pointer of Git LFS instead of the file itself. Fetch the file "
+            "with `git lfs pull`."
         )
     return content

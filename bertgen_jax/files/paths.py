@@ -1,4 +1,4 @@
-"""Where data is looked up and where derived files are cached."""
+"""Finds the folders of data and of cached files, and files that a config names."""
 
 import os
 import pathlib
@@ -9,15 +9,20 @@ StrPath = str | os.PathLike[str]
 
 
 def data_dir() -> pathlib.Path | None:
-    """The folder that relative data names are looked up in: `BERTGEN_DATA_DIR`."""
+    """Returns the folder where relative names of data are looked up, if there is one.
+
+    The environment variable `BERTGEN_DATA_DIR` names it.
+    """
     value = os.environ.get("BERTGEN_DATA_DIR")
     return pathlib.Path(value).expanduser() if value else None
 
 
 def cache_dir() -> pathlib.Path:
-    """The folder of derived files: `BERTGEN_CACHE_DIR`, else `~/.cache/bertgen_jax`.
+    """Returns the folder of derived files.
 
-    Everything in it can be deleted at any time; it is made again when needed.
+    The environment variable `BERTGEN_CACHE_DIR` names it; the default is
+    `~/.cache/bertgen_jax`. Everything in it can be deleted at any time, and is made
+    again when needed.
     """
     value = os.environ.get("BERTGEN_CACHE_DIR") or "~/.cache/bertgen_jax"
     return pathlib.Path(value).expanduser()
@@ -33,14 +38,16 @@ def find(name: str, field: str) -> pathlib.Path:
     Raises:
       ConfigError: it is in neither place.
     """
-    given = pathlib.Path(name).expanduser()
-    places = [folder / given for folder in (data_dir(), pathlib.Path.cwd()) if folder]
-    for place in places:
-        if place.exists():
-            return place
+    path = pathlib.Path(name).expanduser()
+    candidates = [
+        folder / path for folder in (data_dir(), pathlib.Path.cwd()) if folder
+    ]
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
     raise ConfigError(
         f"{field} is {name!r}; looked for "
-        f"{' and '.join(dict.fromkeys(str(place) for place in places))} and found "
-        "neither file nor folder. Relative names are looked up in BERTGEN_DATA_DIR, "
+        f"{' and '.join(dict.fromkeys(map(str, candidates)))} and found neither file "
+        "nor folder. Relative names are looked up in BERTGEN_DATA_DIR, "
         "then in the working directory."
     )

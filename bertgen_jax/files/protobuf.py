@@ -1,27 +1,27 @@
-"""A protobuf message in, its fields out: the wire format alone, without any schema.
+"""Parses the wire format of protobuf, without any schema.
 
 A message is a sequence of fields, each a varint `number << 3 | wire type` and a value
-(protobuf.dev/programming-guides/encoding). What a number means, its reader knows.
+(protobuf.dev/programming-guides/encoding). The caller knows what a number means.
 """
 
 from collections.abc import Iterator
 
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types; groups are not in use
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types; groups are obsolete
 _FIXED_BYTES = {FIXED64: 8, FIXED32: 4}
 
 
 def fields(message: bytes) -> Iterator[tuple[int, int, int | bytes]]:
-    """The fields of a message in order: (number, wire type, value).
+    """Yields the fields of a message in order: (number, wire type, value).
 
-    The value of a varint is an unsigned number, that of all others is bytes: a string,
-    a message, packed numbers, or the 4 or 8 bytes of a little-endian one.
+    The value of a varint is an unsigned number. All other values are bytes: a string, a
+    message, packed numbers, or the 4 or 8 bytes of a little-endian number.
 
     ```
     08 96 01  12 02 68 69   ->   (1, VARINT, 150), (2, BYTES, b"hi")
     ```
 
     Raises:
-      ValueError: the bytes are no message.
+      ValueError: the bytes are not a message.
     """
     position = 0
     while position < len(message):
@@ -47,7 +47,10 @@ def fields(message: bytes) -> Iterator[tuple[int, int, int | bytes]]:
 
 
 def varint(message: bytes, position: int) -> tuple[int, int]:
-    """A number of 7 bits a byte, low ones first: (u64 value, position behind it).
+    """Reads a number of 7 bits a byte, the low bits first.
+
+    Returns:
+      The value, a u64, and the position behind it.
 
     Raises:
       ValueError: it does not end within the message, or has more than 10 bytes.
@@ -65,7 +68,7 @@ def varint(message: bytes, position: int) -> tuple[int, int]:
 
 
 def varints(packed: bytes) -> Iterator[int]:
-    """The numbers of a packed field.
+    """Yields the numbers of a packed field.
 
     Raises:
       ValueError: see `varint`.
@@ -77,7 +80,7 @@ def varints(packed: bytes) -> Iterator[int]:
 
 
 def signed(value: int) -> int:
-    """The int64 that the varint `value` (u64) stands for.
+    """Returns the int64 that the varint `value` (u64) encodes.
 
     ```
     1 -> 1    2^64 - 1 -> -1

@@ -1,4 +1,4 @@
-"""Commands run in the test's process, and leave it as it was."""
+"""Restores the process after commands, which tests run in their own process."""
 
 import logging
 
@@ -6,8 +6,8 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _a_process_of_its_own():
-    """What a command logs with, the next test does not."""
+def _restored_logging():
+    """Removes the log handlers that a command installs."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield

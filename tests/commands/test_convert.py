@@ -1,4 +1,4 @@
-"""`bertgen convert`: what it prints, and how it answers mistakes."""
+"""`bertgen convert`: what it prints, and errors."""
 
 import shutil
 
@@ -33,14 +33,14 @@ def test_a_checkpoint_becomes_a_model_directory(published, tmp_path, capsys):
     assert model.config.num_hidden_layers == 2
 
 
-def test_one_file_or_an_archive_will_do(published, tmp_path, capsys):
+def test_a_file_or_an_archive_is_converted(published, tmp_path, capsys):
     archive = shutil.make_archive(tmp_path / "it", "gztar", published.parent)
     for number, source in enumerate((archive, published / "bert_model.ckpt")):
         assert main.main(["convert", str(source), str(tmp_path / str(number))]) == 0
     assert f"read     {archive} (TensorFlow 1" in capsys.readouterr().out
 
 
-def test_options_of_a_conversion(published, tmp_path):
+def test_architecture_and_bias_are_chosen(published, tmp_path):
     words = ["convert", str(published), str(tmp_path / "it")]
     assert main.main([*words, "--architecture=decoder", "--mlm-bias"]) == 0
     model, params = loading.from_pretrained(tmp_path / "it")
@@ -70,7 +70,7 @@ def test_options_of_a_conversion(published, tmp_path):
         (["PUBLISHED", "NEW", "--mlm-bias"], "mlm_bias is set for the encoder of"),
     ],
 )
-def test_mistakes_in_a_conversion(published, tmp_path, capsys, words, message):
+def test_errors_of_the_user(published, tmp_path, capsys, words, message):
     (tmp_path / "empty").mkdir()
     names = {
         "PUBLISHED": str(published),

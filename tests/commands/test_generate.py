@@ -1,4 +1,4 @@
-"""`bertgen generate`: lines in, lines out, and a paragraph for a mistake."""
+"""`bertgen generate`: texts, results, progress and errors."""
 
 import io
 import json
@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory, draw_params):
-    """A model that knows nothing, but generates."""
+    """The directory of a random model."""
     tokenizer = train_sentencepiece(["the boat sank", "nobody was hurt"] * 5, 40)
     stack = BertGenerationConfig(
         vocab_size=tokenizer.vocab_size,
@@ -49,9 +49,9 @@ def directory(tmp_path_factory, draw_params):
 
 
 @pytest.fixture(autouse=True)
-def _no_programs_on_disk(monkeypatch):
-    """What a command compiles, it does not keep for the next test."""
-    monkeypatch.setattr(generate, "_keep_programs", lambda: None)
+def _no_compilation_cache(monkeypatch):
+    """Keeps compiled programs from the next test."""
+    monkeypatch.setattr(generate, "_enable_compilation_cache", lambda: None)
 
 
 @pytest.fixture
@@ -69,12 +69,12 @@ def command(*words):
     return [sys.executable, "-m", "bertgen_jax", *map(str, words)]
 
 
-def started(*words, **options):
-    """A process of its own, as a user starts it."""
+def start(*words, **options):
+    """Starts the command in another process, as a user does."""
     return subprocess.Popen(command(*words), cwd=ROOT, text=True, **options)
 
 
-def test_a_line_out_for_each_line_in(directory, tmp_path, capsys):
+def test_each_line_gives_a_line(directory, tmp_path, capsys):
     file = tmp_path / "texts.txt"
     file.write_text("the boat sank\n\nnobody was hurt")
     assert main.main(["generate", str(directory), str(file), "--num-beams=2"]) == 0
@@ -90,13 +90,13 @@ def test_standard_input_is_read_without_a_file(directory, piped, capsys, words):
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-def test_no_text_gives_no_text(directory, piped, capsys):
+def test_empty_input_gives_empty_output(directory, piped, capsys):
     piped(b"")
     assert main.main(["generate", str(directory)]) == 0
     assert capsys.readouterr().out == ""
 
 
-def test_a_format_and_a_column_of_standard_input(directory, piped, capsys):
+def test_standard_input_has_a_format_and_a_column(directory, piped, capsys):
     words = ["generate", str(directory), "--format=csv", "--column"]
     piped(b"a,b\nthe boat sank,nobody was hurt\n")
     assert main.main([*words, "b"]) == 0
@@ -107,7 +107,7 @@ def test_a_format_and_a_column_of_standard_input(directory, piped, capsys):
 
 
 def test_every_setting_has_its_flag(directory, piped, monkeypatch):
-    """The flags say what the settings are called, and pass them on as they are."""
+    """Flags are named as the settings and pass their values on unchanged."""
     seen = {}
 
     def each(self, texts, *, batch_size, seeds=None, **settings):
@@ -148,7 +148,7 @@ def test_every_setting_has_its_flag(directory, piped, monkeypatch):
         assert seen == {name: value, "batch_size": 16}
 
 
-def test_several_hypotheses_stand_between_tabs(directory, piped, capsys):
+def test_several_hypotheses_are_separated_by_tabs(directory, piped, capsys):
     piped(b"the boat sank\nhurt\n")
     words = ["generate", str(directory), "--num-beams=3", "--num-return-sequences=2"]
     assert main.main(words) == 0
@@ -156,7 +156,7 @@ def test_several_hypotheses_stand_between_tabs(directory, piped, capsys):
     assert [len(line.split("\t")) for line in lines] == [2, 2]
 
 
-def test_bfloat16_is_computed_in(directory, piped, capsys, monkeypatch):
+def test_the_dtype_of_the_computation_is_chosen(directory, piped, capsys, monkeypatch):
     made = []
     monkeypatch.setattr(
         generate, "pipeline", lambda *a, **k: made.append(pipeline(*a, **k)) or made[0]
@@ -179,7 +179,7 @@ def rows(tmp_path):
     return str(path)
 
 
-def test_an_object_for_each_text(directory, rows, tmp_path, capsys):
+def test_jsonl_has_an_object_for_each_text(directory, rows, tmp_path, capsys):
     output = tmp_path / "out.jsonl"
     words = ["generate", str(directory), rows, f"--output={output}"]
     assert main.main(words) == 0
@@ -195,7 +195,7 @@ def test_an_object_for_each_text(directory, rows, tmp_path, capsys):
     ]
 
 
-def test_the_same_command_goes_on_where_it_was(directory, rows, tmp_path, capsys):
+def test_the_same_command_continues_where_it_stopped(directory, rows, tmp_path, capsys):
     output = tmp_path / "out.jsonl"
     words = ["generate", str(directory), rows, f"--output={output}"]
     assert main.main(words) == 0
@@ -206,7 +206,7 @@ def test_the_same_command_goes_on_where_it_was(directory, rows, tmp_path, capsys
     assert output.read_bytes() == wanted
     said = capsys.readouterr().err.splitlines()
     assert said[0] == (
-        f"bertgen: {output} has 1 result already (--overwrite begins anew)"
+        f"bertgen: {output} already has 1 result (--overwrite discards them)"
     )
     assert main.main([*words, "--num-beams=2"]) == 0
     assert output.read_bytes() == wanted  # nothing is left to do
@@ -215,7 +215,7 @@ def test_the_same_command_goes_on_where_it_was(directory, rows, tmp_path, capsys
     assert "already" not in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_few_of_many_failures_are_named(directory, piped, capsys):
+def test_only_the_first_failures_are_named(directory, piped, capsys):
     piped(b"\xff\n" * 15 + b"hurt\n")
     assert main.main(["generate", str(directory)]) == 0
     said = capsys.readouterr()
@@ -224,11 +224,11 @@ def test_few_of_many_failures_are_named(directory, piped, capsys):
     *named, more, count = said.err.splitlines()
     assert len(named) == 10
     assert named[9].startswith("bertgen: standard input, line 10: byte 1 of the row")
-    assert more == "bertgen: more texts failed; their number comes at the end"
+    assert more == "bertgen: more texts failed; the total is printed at the end"
     assert count == "bertgen: 15 of 16 texts failed"
 
 
-def test_a_row_is_found_by_its_line_and_its_number(directory, piped, capsys):
+def test_a_failed_row_is_named_by_line_and_number(directory, piped, capsys):
     piped(b'text\n"the\nboat"\nthe,boat\n')
     assert main.main(["generate", str(directory), "--format=csv"]) == 0
     assert "bertgen: standard input, line 4 (text 2): columns: 2 found" in (
@@ -236,13 +236,13 @@ def test_a_row_is_found_by_its_line_and_its_number(directory, piped, capsys):
     )
 
 
-def test_nothing_but_failures_is_a_failure(directory, piped, capsys):
+def test_the_exit_status_is_1_if_all_texts_fail(directory, piped, capsys):
     piped(b"\xff\n\xff\n")
     assert main.main(["generate", str(directory)]) == 1
     assert capsys.readouterr().out == "\n\n"
 
 
-def test_what_the_library_warns_of_is_said(directory, piped, capsys):
+def test_warnings_of_the_library_are_printed(directory, piped, capsys):
     piped(b"boat " * 100)
     assert main.main(["generate", str(directory)]) == 0
     said = capsys.readouterr().err
@@ -258,7 +258,7 @@ def test_the_help_has_examples(capsys):
     assert 'echo "Some text." | bertgen generate runs/papers/model' in said
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(directory):
+def test_a_closed_output_pipe_is_no_error(directory):
     found = subprocess.run(
         f"yes 'the boat sank' | head -200 | {sys.executable} -m bertgen_jax generate "
         f"{directory} | head -1; echo ${{PIPESTATUS[2]}}",
@@ -285,26 +285,26 @@ def wait_for_more_in(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".jsonl", ".txt"])
-def test_a_killed_run_goes_on_as_if_nothing_had_been(directory, tmp_path, suffix):
+def test_a_killed_run_continues_with_the_same_results(directory, tmp_path, suffix):
     texts = tmp_path / "texts.txt"
     texts.write_text("the boat sank\nhurt\nnobody was hurt\n\n" * 1_000)
     whole, killed = tmp_path / f"whole{suffix}", tmp_path / f"killed{suffix}"
     words = ["generate", directory, texts, "--do-sample", "--max-new-tokens=20"]
-    assert started(*words, f"--output={whole}").wait() == 0
+    assert start(*words, f"--output={whole}").wait() == 0
     for _ in range(3):
-        process = started(*words, f"--output={killed}")
+        process = start(*words, f"--output={killed}")
         wait_for_more_in(killed)
         process.kill()
         assert process.wait() == -signal.SIGKILL
     assert killed.stat().st_size < whole.stat().st_size
-    assert started(*words, f"--output={killed}").wait() == 0
+    assert start(*words, f"--output={killed}").wait() == 0
     assert killed.read_bytes() == whole.read_bytes()
 
 
 @pytest.mark.slow
-def test_what_was_interrupted_is_complete_lines(directory, tmp_path):
+def test_an_interrupted_run_leaves_complete_lines(directory, tmp_path):
     output = tmp_path / "out.jsonl"
-    process = started(
+    process = start(
         "generate",
         directory,
         f"--output={output}",
@@ -318,23 +318,26 @@ def test_what_was_interrupted_is_complete_lines(directory, tmp_path):
     _, said = process.communicate()
     assert process.returncode == 130
     assert said == (
-        "bertgen: interrupted; without --overwrite the command goes on from here\n"
+        "bertgen: interrupted; without --overwrite the same command continues from "
+        "here\n"
     )
     lines = output.read_text().splitlines()
     assert [json.loads(line)["line"] for line in lines] == list(range(1, 17))
 
 
 @pytest.mark.slow
-def test_who_types_is_answered_line_by_line(directory):
+def test_interactive_input_is_answered_line_by_line(directory):
     keyboard, terminal = os.openpty()
-    with started(
+    with start(
         "generate",
         directory,
         stdin=terminal,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
-        assert process.stderr.readline() == "bertgen: a line is a text; Ctrl-D ends\n"
+        assert (
+            process.stderr.readline() == "bertgen: type one text a line; Ctrl-D ends\n"
+        )
         for _ in range(2):
             os.write(keyboard, b"the boat sank\n")
             assert process.stdout.readline().strip()
@@ -346,7 +349,7 @@ def test_who_types_is_answered_line_by_line(directory):
 
 @pytest.mark.slow
 def test_the_next_process_compiles_nothing(directory, tmp_path):
-    """And what is kept is nobody else's to read or write."""
+    """And only the owner can read and write the stored programs."""
     cache = tmp_path / "cache" / "programs"
     environment = {**os.environ, "BERTGEN_CACHE_DIR": str(tmp_path / "cache")}
     words = command("generate", directory, "--num-beams=2")
@@ -392,7 +395,7 @@ def test_the_next_process_compiles_nothing(directory, tmp_path):
         ),
     ],
 )
-def test_mistakes(directory, tmp_path, piped, capsys, words, message):
+def test_errors_of_the_user(directory, tmp_path, piped, capsys, words, message):
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     output = tmp_path / "out.txt"
     output.write_bytes(b"a\nb\nc\nd")
@@ -410,10 +413,10 @@ def test_mistakes(directory, tmp_path, piped, capsys, words, message):
     assert output.read_bytes() == b"a\nb\nc\nd"
 
 
-def test_a_value_that_cannot_be_meant(capsys):
+def test_an_invalid_value_of_a_flag(capsys):
     with pytest.raises(SystemExit) as stop:
         main.main(["generate", "MODEL", "--early-stopping=nevr"])
     assert stop.value.code == 2
-    assert "is none of true, false, never. Did you mean 'never'?" in (
+    assert "true, false, never; found 'nevr'. Did you mean 'never'?" in (
         capsys.readouterr().err
     )

@@ -1,4 +1,4 @@
-"""`bertgen score`: tables, JSON, and a paragraph for what cannot be compared."""
+"""`bertgen score`: tables, JSON, columns of files, and errors."""
 
 import json
 import pathlib
@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 @pytest.fixture
 def files(tmp_path):
-    """Writes files; words that name them are their paths."""
+    """Writes files into a folder: name_suffix="content"."""
 
     def write(**contents):
         for name, content in contents.items():
@@ -29,7 +29,7 @@ def files(tmp_path):
 
 
 def score(folder, *words):
-    """Runs the command; words with a known file's name become its path."""
+    """Runs the command; names of files in the folder become paths."""
     names = {path.name for path in folder.iterdir()}
     return main.main(
         ["score", *(str(folder / word) if word in names else word for word in words)]
@@ -71,7 +71,7 @@ def test_several_metrics_of_several_references(files):
     assert found["scores"]["exact"]["value"] == 0
 
 
-def test_predictions_may_bring_references_and_sources(files):
+def test_references_and_sources_may_be_columns_of_the_predictions(files):
     line = {"source": "a b", "references": ["a c", "a d"], "prediction": "a d"}
     folder = files(test_jsonl=json.dumps(line) + "\n")
     found = results(folder, "--predictions", "test.jsonl", "--metrics", "sari,exact")
@@ -110,7 +110,7 @@ def test_the_papers_published_predictions_are_an_array(files):
     assert found["scores"]["exact"]["value"] == 50
 
 
-def test_references_of_a_table_may_vary_in_number(files):
+def test_rows_of_tsv_may_have_different_numbers_of_references(files):
     folder = files(out_txt="a b\nc d\n", ref_tsv="x\ta b\nc d\t\n")
     words = ("--predictions", "out.txt", "--references", "ref.tsv")
     assert results(folder, *words, "--metrics=exact")["scores"]["exact"]["value"] == 100
@@ -129,7 +129,7 @@ def test_several_columns_are_several_references(files):
     assert results(folder, *words, "--metrics=exact")["scores"]["exact"]["value"] == 100
 
 
-def test_settings_of_rouge_are_its_own(files):
+def test_rouge_has_its_own_settings(files):
     folder = files(
         out_txt="It runs. A dog barked.\n",
         ref_txt="A dog barked. It was running.\n",
@@ -147,7 +147,7 @@ def test_settings_of_rouge_are_its_own(files):
     assert "stem:wordnet-porter" in old["scores"]["rouge155_1"]["signature"]
 
 
-def test_another_system_is_compared(files, capsys):
+def test_another_system_is_compared_with(files, capsys):
     lines = "".join(f"word {i}\n" for i in range(60))
     folder = files(out_txt=lines, other_txt="nothing\n" * 60, ref_txt=lines)
     words = ("--predictions", "out.txt", "--references", "ref.txt", "--metrics=exact")
@@ -205,7 +205,7 @@ def test_each_example_has_its_scores(files):
     assert list(rows[0]) == list(found)
 
 
-def test_names_are_shown_whole_and_as_they_are(files, capsys):
+def test_long_names_and_markup_are_printed_unchanged(files, capsys):
     folder = files(ref_txt="a\n", **{"x[red]y_txt": "a\n"})
     words = ("--references", "ref.txt", "--sources", "ref.txt", "--baseline=copy")
     words += ("--metrics=sari-easse-legacy", "--compare", "x[red]y.txt")
@@ -216,7 +216,9 @@ def test_names_are_shown_whole_and_as_they_are(files, capsys):
 
 
 @pytest.mark.parametrize("output", ["{folder}", "{folder}/out.txt/x.json"])
-def test_an_output_that_cannot_be_written_is_refused_first(files, capsys, output):
+def test_an_output_that_cannot_be_written_is_an_error_before_any_work(
+    files, capsys, output
+):
     folder = files(out_txt="a\n", ref_txt="a\n")
     words = ("--predictions", "out.txt", "--references", "ref.txt")
     assert score(folder, *words, f"--output={output.format(folder=folder)}") == 2
@@ -239,10 +241,10 @@ def test_odd_texts_have_scores(files):
     [
         (["--references", "two.txt"], "out.txt has 3 rows and"),
         (["--references", "two.txt"], "two.txt 2;"),
-        ([], "no references beside its predictions"),
+        ([], "out.txt has no references"),
         (["--references", "ref.txt", "--metrics=rogue"], "Did you mean 'rouge'?"),
         (["--references", "ref.txt", "--metrics="], "--metrics names none"),
-        (["--references", "ref.txt", "--metrics=sari"], "their sources, which are not"),
+        (["--references", "ref.txt", "--metrics=sari"], "sources"),
         (["--references", "ref.txt", "--metrics=rouge155"], "irregular forms"),
         (["--references", "bad.txt"], "bad.txt, row 2: byte 2"),
         (["--references", "rfe.txt"], "Did you mean 'ref.txt'?"),
@@ -253,10 +255,10 @@ def test_odd_texts_have_scores(files):
         (["--references", "ref.txt", "--seed=-1"], "the seed is -1"),
         (["--references", "ref.txt", "--wordnet-exceptions=x"], "is for rouge155"),
         (["--references", "ref.txt", "--normalization=quote"], "'quotes'"),
-        (["--references", "ref.txt", "--output=ref.txt"], "is read as well"),
+        (["--references", "ref.txt", "--output=ref.txt"], "is an input as well"),
     ],
 )
-def test_mistakes(files, capsys, words, message):
+def test_errors_of_the_user(files, capsys, words, message):
     folder = files(
         out_txt="a\nb\nc\n",
         ref_txt="a\nb\nc\n",
@@ -277,7 +279,7 @@ def test_a_table_of_predictions_has_one_column(files, capsys):
     folder = files(out_tsv="a\tb\n", ref_txt="a\n")
     words = ("--predictions", "out.tsv", "--references", "ref.txt")
     assert score(folder, *words) == 2
-    assert "2 texts found, expected one prediction" in capsys.readouterr().err
+    assert "found 2 texts, expected one prediction" in capsys.readouterr().err
     found = results(folder, *words, "--prediction-column=1", "--metrics=exact")
     assert found["scores"]["exact"]["value"] == 0
 

@@ -1,4 +1,4 @@
-"""Outputs that others have published get, by `bertgen score`, the published figures."""
+"""`bertgen score` gives the published scores of published outputs."""
 
 import gzip
 import json

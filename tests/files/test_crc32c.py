@@ -38,7 +38,7 @@ def test_published_vectors(data, expected):
     assert bit_by_bit(data) == expected
 
 
-def test_masked_is_the_rotation_and_offset_of_tensorflow():
+def test_masked_rotates_and_offsets_as_tensorflow_does():
     assert crc32c.masked(0) == 0xA282EAD8
     # bits 14..0 move to the top, bits 31..15 to the bottom, the sum wraps at 2^32
     assert crc32c.masked(0x00007FFF) == (0xFFFE0000 + 0xA282EAD8) % 2**32
@@ -51,7 +51,7 @@ def test_short_messages_equal_the_definition(data):
     assert crc32c.crc32c(data) == bit_by_bit(data)
 
 
-# Around every border of the implementation: loop, row, and each scale of the folds.
+# Around the limits of the implementation: loop, row, and each scale of the folds.
 LENGTHS = [47, 48, 1023, 1024, 1025, 1027, 6776, 6777, 6778, 27109, 216863, 216865]
 
 
@@ -61,7 +61,7 @@ def test_long_messages_equal_the_definition(length):
     assert crc32c.crc32c(data) == bit_by_bit(data)
 
 
-def test_pieces_continue_one_another(monkeypatch):
+def test_the_size_of_pieces_does_not_matter(monkeypatch):
     data = random.Random(0).randbytes(10_000)
     expected = bit_by_bit(data)
     for piece_bytes in (64, 999, 5000, 9_999):
@@ -83,7 +83,7 @@ def test_the_fold_is_by_a_multiple_of_the_polynomial():
     assert power(first) == power(second) ^ power(third) ^ 1
 
 
-def test_a_flipped_bit_changes_the_checksum_wherever_it_is():
+def test_a_flipped_bit_at_any_position_changes_the_checksum():
     data = bytearray(random.Random(1).randbytes(300_000))
     before = crc32c.crc32c(data)
     for position in (0, 1, 150_000, 299_000, 299_999):
@@ -93,7 +93,7 @@ def test_a_flipped_bit_changes_the_checksum_wherever_it_is():
     assert crc32c.crc32c(data) == before
 
 
-def test_buffers_of_every_kind_count_as_their_bytes():
+def test_every_kind_of_buffer_is_read_as_its_bytes():
     array = np.arange(5000, dtype=np.float32).reshape(50, 100)
     expected = crc32c.crc32c(array.tobytes())
     assert crc32c.crc32c(array) == expected
@@ -103,7 +103,7 @@ def test_buffers_of_every_kind_count_as_their_bytes():
     assert crc32c.crc32c(np.float32(1.5).reshape(())) == crc32c.crc32c(b"\0\0\xc0\x3f")
 
 
-def test_the_input_is_left_as_it_was():
+def test_the_input_is_not_changed():
     array = np.frombuffer(random.Random(2).randbytes(100_000), np.uint8).copy()
     before = array.copy()
     crc32c.crc32c(array)

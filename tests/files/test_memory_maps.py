@@ -1,4 +1,4 @@
-"""Mapped files: the bytes of what is one, and clear errors for what is none."""
+"""Files are mapped into memory, and anything but a file of weights is an error."""
 
 import os
 
@@ -19,22 +19,22 @@ def test_the_bytes_outlive_the_file(tmp_path):
     assert not view.flags.writeable
 
 
-def test_what_is_no_file_is_an_error(tmp_path):
+def test_anything_but_a_file_with_content_is_an_error(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "empty").touch()
     (tmp_path / "pointer").write_text(
         "version https://git-lfs.github.com/spec/v1\noid sha256:0f\nsize 12\n"
     )
-    found = {
+    messages = {
         "missing": "No such file",
         "missing/file": "No such file",
         "empty/file": "Not a directory",
         ".": "not a file",
-        "pipe": "not a file",  # and nobody waits for someone to write to it
+        "pipe": "not a file",  # without waiting for a writer
         "empty": "empty",
         "pointer": "git lfs pull",
     }
-    for name, message in found.items():
+    for name, message in messages.items():
         path = tmp_path / name
         with pytest.raises(CheckpointError, match=message) as caught:
             mapped(path)

@@ -1,4 +1,4 @@
-"""Where names of files are looked up."""
+"""Folders come from the environment, and files are looked up in them."""
 
 import pathlib
 

@@ -45,7 +45,7 @@ def test_an_empty_message_has_no_fields():
         ("12" + "ff" * 9 + "01", "field 2 is cut off at byte 11"),
     ],
 )
-def test_what_is_no_message_is_refused(message, reason):
+def test_malformed_messages_are_errors(message, reason):
     with pytest.raises(ValueError, match=reason):
         list(protobuf.fields(bytes.fromhex(message)))
 
@@ -83,12 +83,12 @@ def test_signed(value, number):
 
 @settings(deadline=None)
 @given(st.binary(max_size=60))
-def test_any_bytes_are_a_message_or_none(message):
+def test_any_bytes_are_a_message_or_an_error(message):
     try:
-        found = list(protobuf.fields(message))
+        fields = list(protobuf.fields(message))
     except ValueError:
         return
-    # Two bytes or more each; and together never more than there were.
-    assert len(found) <= len(message) // 2
-    values = [value for _, _, value in found if isinstance(value, bytes)]
+    # A field has two bytes or more, and all fields no more than the message.
+    assert len(fields) <= len(message) // 2
+    values = [value for _, _, value in fields if isinstance(value, bytes)]
     assert sum(map(len, values)) <= len(message)
