@@ -13,14 +13,17 @@ from bertgen_jax.pretrained.checkpoint import Checkpoint, Unused, summary
 from bertgen_jax.pretrained.ctranslate2 import export
 from bertgen_jax.pretrained.formats.location import MODEL_CONFIG
 from bertgen_jax.tokenizers.pair import TokenizerPair
-from bertgen_jax.tokenizers.vocabulary_files import FOLDERS, LAYOUTS
+from bertgen_jax.tokenizers.vocabulary_files import FILE_NAMES, SUBDIRECTORIES
 
 TARGETS = ("huggingface", "ctranslate2")
 
 # A directory with one of these files has a tokenizer, or a part of one. The archives of
 # fairseq hold a dict.txt alone.
 _VOCABULARIES = {
-    name for layouts in LAYOUTS.values() for layout in layouts for name in layout
+    name
+    for alternatives in FILE_NAMES.values()
+    for names in alternatives
+    for name in names
 } - {"dict.txt"}
 
 
@@ -156,7 +159,7 @@ def _tokenizers(checkpoint: Checkpoint) -> TokenizerPair | None:
     try:
         return TokenizerPair.from_pretrained(path)
     except TokenizerError:
-        folders = (path, *(path / name for name in FOLDERS))
+        folders = (path, *(path / name for name in SUBDIRECTORIES))
         if any(any(folder.glob(name)) for folder in folders for name in _VOCABULARIES):
             raise
         return None

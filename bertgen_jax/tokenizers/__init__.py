@@ -1,1 +1,1 @@
-"""Tokenizers: text in, token ids out, and back."""
+"""Tokenizers, which turn text into token ids and back."""

@@ -1,18 +1,23 @@
-"""`AutoTokenizer`: a path in, a tokenizer of the kind whose files lie there out."""
+"""`AutoTokenizer`: loads a tokenizer of the kind whose files a directory has."""
 
-import os
 from typing import Any
 
-from bertgen_jax import errors
+from bertgen_jax.errors import TokenizerError
+from bertgen_jax.files.paths import StrPath
 from bertgen_jax.tokenizers import tokenizer_config, vocabulary_files
-from bertgen_jax.tokenizers.base import PretrainedTokenizer
 from bertgen_jax.tokenizers.byte_level_bpe import ByteLevelBPETokenizer
 from bertgen_jax.tokenizers.interface import BYTE_LEVEL_BPE, SENTENCEPIECE, WORDPIECE
 from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
-from bertgen_jax.tokenizers.vocabulary_files import GENERIC_PEERS, PEERS, Files
+from bertgen_jax.tokenizers.vocabulary_files import (
+    GENERIC_CLASSES,
+    KIND_OF_CLASS,
+    VocabularyFiles,
+)
 from bertgen_jax.tokenizers.wordpiece import WordPieceTokenizer
 
-CLASSES: dict[str, type[PretrainedTokenizer]] = {
+AnyTokenizer = BertGenerationTokenizer | WordPieceTokenizer | ByteLevelBPETokenizer
+
+CLASSES: dict[str, type[AnyTokenizer]] = {
     SENTENCEPIECE: BertGenerationTokenizer,
     WORDPIECE: WordPieceTokenizer,
     BYTE_LEVEL_BPE: ByteLevelBPETokenizer,
@@ -20,44 +25,49 @@ CLASSES: dict[str, type[PretrainedTokenizer]] = {
 
 
 class AutoTokenizer:
-    """Picks the kind of tokenizer by the files that are there."""
+    """Picks the kind of tokenizer by its files."""
 
     @staticmethod
-    def from_pretrained(
-        source: str | os.PathLike[str], **overrides: Any
-    ) -> PretrainedTokenizer:
-        """Loads a tokenizer.
+    def from_pretrained(path: StrPath, **overrides: Any) -> AnyTokenizer:
+        """Loads a tokenizer with the options that were saved beside it.
 
         Args:
-          source: a directory: Hugging Face's, one of the original TF or fairseq
-            checkpoints, a TF Hub module, or one that a tokenizer has saved itself to;
-            or a vocabulary file. `vocabulary_files.LAYOUTS` has the names.
-          **overrides: arguments of the constructor that replace what the files say.
+          path: a directory of Hugging Face's, of the original TF or fairseq
+            checkpoints, a TF Hub module, or one that `save_pretrained` wrote; or a
+            vocabulary file alone. `vocabulary_files.FILE_NAMES` lists the names.
+          **overrides: arguments of the constructor that replace those in the files.
 
         Raises:
-          TokenizerError: there is no tokenizer, or not one alone; or a file is corrupt
+          TokenizerError: there is no tokenizer, or more than one; or a file is corrupt
             or of another kind.
-          ConfigError: an argument that the constructor of this kind refuses.
+          ConfigError: an override is invalid for this kind.
         """
-        found = vocabulary_files.find(source)
-        files = found[0] if len(found) == 1 else _choose(found)
+        candidates = vocabulary_files.find(path)
+        files = candidates[0] if len(candidates) == 1 else _choose(candidates)
         return CLASSES[files.kind].from_files(files, **overrides)
 
 
-def _choose(found: tuple[Files, ...]) -> Files:
-    """Of several kinds in a directory, the one that its tokenizer_class names."""
-    directory = found[0].directory
-    name = tokenizer_config.peer_class(directory)
-    chosen = [files for files in found if files.kind == PEERS.get(name)]
-    if name in GENERIC_PEERS:
-        chosen = [files for files in found if files.parsed]
+def _choose(candidates: tuple[VocabularyFiles, ...]) -> VocabularyFiles:
+    """Returns the tokenizer of a directory that its tokenizer_class names.
+
+    Raises:
+      TokenizerError: none, or more than one, fits the class.
+    """
+    directory = candidates[0].directory
+    assert directory is not None  # a single file is never of several kinds
+    name = tokenizer_config.tokenizer_class(directory)
+    if name in GENERIC_CLASSES:
+        chosen = [files for files in candidates if files.parsed]
+    else:
+        kind = KIND_OF_CLASS.get(name)
+        chosen = [files for files in candidates if files.kind == kind]
     if len(chosen) == 1:
         return chosen[0]
     listed = "; ".join(
         f"{' and '.join(path.name for path in files.paths)} ({files.kind})"
-        for files in found
+        for files in candidates
     )
-    raise errors.TokenizerError(
-        f"{directory} holds several tokenizers: {listed}. Name the file that is meant "
+    raise TokenizerError(
+        f"{directory} holds several tokenizers: {listed}. Name the file of one of them "
         "instead of the directory, or remove the others."
     )

@@ -1,4 +1,4 @@
-"""`ByteLevelBPETokenizer`: text in, the ids of GPT-2's or RoBERTa's pieces out."""
+"""`ByteLevelBPETokenizer`: the tokenizer of GPT-2 and RoBERTa."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,18 +6,24 @@ from typing import Any, Self, Unpack
 
 import tokenizers
 
-from bertgen_jax import errors
-from bertgen_jax.tokenizers import fast, interface, json_files, tokenizer_json
-from bertgen_jax.tokenizers.base import complete
-from bertgen_jax.tokenizers.fast import FastOptions, FastTokenizer
-from bertgen_jax.tokenizers.json_files import field
+from bertgen_jax.errors import TokenizerError
+from bertgen_jax.files.json_files import shown
+from bertgen_jax.files.paths import StrPath
+from bertgen_jax.tokenizers import interface, tokenizers_library, vocabulary_files
+from bertgen_jax.tokenizers.pretrained_tokenizer import (
+    ROLES,
+    PretrainedTokenizer,
+    complete_options,
+)
+from bertgen_jax.tokenizers.tokenizer_config import field, read_object
 from bertgen_jax.tokenizers.tokenizer_json import TokenizerJson
-from bertgen_jax.tokenizers.vocabulary_files import Files
+from bertgen_jax.tokenizers.tokenizers_library import LibraryEngine, LibraryOptions
+from bertgen_jax.tokenizers.vocabulary_files import VocabularyFiles
 
 Merges = Sequence[tuple[str, str]]
 
 SPACE = "Ġ"
-ROBERTA = {
+ROBERTA_ROLES = {
     "bos_token": "<s>",
     "eos_token": "</s>",
     "unk_token": "<unk>",
@@ -26,66 +32,70 @@ ROBERTA = {
     "cls_token": "<s>",
     "mask_token": "<mask>",
 }
-GPT2 = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
+GPT2_ROLES = {
+    "bos_token": "<|endoftext|>",
+    "eos_token": "<|endoftext|>",
+    "unk_token": "<|endoftext|>",
+}
 
 
-class ByteLevelBPETokenizer(FastTokenizer):
-    """GPT-2's and RoBERTa's tokenizer; an `interface.Tokenizer`.
+class ByteLevelBPETokenizer(PretrainedTokenizer):
+    """GPT-2's and RoBERTa's tokenizer.
 
-    Text is cut into words, numbers and signs, each with the space before it. Their
-    bytes are written in letters (`vocabularies` says which) and merged into pieces, the
-    pair that comes first in `merges` first. Nothing is unknown, and decoding gives back
-    what was encoded. Ids equal those of `transformers.GPT2Tokenizer` and
-    `RobertaTokenizer` 5, special ids aside, which are not put around a text.
+    Text is split into words, numbers and signs, each with the space before it. Their
+    bytes are written as letters, a space as "Ġ", and merged into pieces in the order of
+    `merges`. There is no unknown text, and decoding restores what was encoded. Ids
+    equal those of `transformers.GPT2Tokenizer` and `RobertaTokenizer` 5, except that no
+    special ids are put around a text.
     """
 
     kind = interface.BYTE_LEVEL_BPE
 
     def __init__(
         self,
-        vocab: str | os.PathLike[str] | Mapping[str, int],
-        merges: str | os.PathLike[str] | Merges,
+        vocab: StrPath | Mapping[str, int],
+        merges: StrPath | Merges,
         *,
         add_prefix_space: bool = False,
-        **options: Unpack[FastOptions],
+        **options: Unpack[LibraryOptions],
     ):
-        """Makes a tokenizer of a vocabulary and its merges.
+        """Makes a tokenizer from a vocabulary and its merges.
 
         Args:
           vocab: path of a vocab.json or encoder.json, or each piece with its row.
           merges: path of a merges.txt or vocab.bpe, or pairs of pieces.
-          add_prefix_space: whether a text begins as if there were a space before it.
-          **options: see `FastOptions`. The usual special strings are <s>, </s>,
-            <unk>, <pad> and <mask> where the vocabulary has <s> and </s>; elsewhere
+          add_prefix_space: whether a text is encoded as if a space came before it.
+          **options: see `LibraryOptions`. The usual special strings are <s>, </s>,
+            <unk>, <pad> and <mask> if the vocabulary has <s> and </s>; otherwise
             <|endoftext|> begins and ends a text.
 
         Raises:
-          TokenizerError: vocabulary or merges cannot be read, or do not fit.
-          ConfigError: an option that is unknown, or that cannot be meant.
+          TokenizerError: vocabulary or merges cannot be read, or do not fit together.
+          ConfigError: an option is unknown or invalid.
         """
-        options = complete(options, fast.LIBRARY_DEFAULTS)
-        vocab_name, pieces = "The vocabulary", vocab
-        if not isinstance(vocab, Mapping):
-            vocab_name, pieces = os.fspath(vocab), json_files.read_object(vocab)
-        pieces = tokenizer_json.check_vocabulary(pieces, vocab_name)
+        all_options = complete_options(options, tokenizers_library.LIBRARY_DEFAULTS)
+        if isinstance(vocab, Mapping):
+            vocab_name, pieces = "The vocabulary", vocab
+        else:
+            vocab_name, pieces = os.fspath(vocab), read_object(vocab)
+        pieces = vocabulary_files.check_vocabulary(pieces, vocab_name)
         if SPACE not in pieces:
-            raise errors.TokenizerError(
+            raise TokenizerError(
                 f"{vocab_name} has no piece {SPACE!r}, a space in GPT-2's letters for "
                 "bytes; expected a byte-level vocabulary."
             )
-        merges_name, pairs = "The merges", merges
-        is_file = isinstance(merges, str | os.PathLike)
-        if is_file:
-            merges_name, pairs = os.fspath(merges), read_merges(merges)
-        pairs = check_merges(pairs, merges_name, pieces, vocab_name)
-        if is_file:
-            _check_whole(pairs, merges_name, pieces, vocab_name)
+        if isinstance(merges, str | os.PathLike):
+            merges_name = os.fspath(merges)
+            pairs = check_merges(read_merges(merges), merges_name, pieces, vocab_name)
+            _check_complete(pairs, merges_name, pieces, vocab_name)
+        else:
+            pairs = check_merges(merges, "The merges", pieces, vocab_name)
 
-        known = {*pieces, *(token.content for token in options["added_tokens"])}
-        usual = ROBERTA if {"<s>", "</s>"} <= known else GPT2
-        roles = fast.usual_roles(options, usual, known)
+        known = {*pieces, *(token.content for token in all_options["added_tokens"])}
+        usual = ROBERTA_ROLES if {"<s>", "</s>"} <= known else GPT2_ROLES
+        roles = tokenizers_library.usual_roles(all_options, usual, known)
         if roles["eos_token"] is None:
-            raise errors.TokenizerError(
+            raise TokenizerError(
                 f"{vocab_name} has {len(pieces):,} pieces, and neither </s> nor "
                 "<|endoftext|> is one; expected its own special string as eos_token."
             )
@@ -94,7 +104,7 @@ class ByteLevelBPETokenizer(FastTokenizer):
             tokenizers.models.BPE(
                 vocab=pieces,
                 merges=pairs,
-                # Of use where a vocabulary lacks letters, whose bytes would be lost.
+                # For a vocabulary that lacks letters, whose bytes would be dropped.
                 unk_token=unknown if unknown in pieces else None,
             )
         )
@@ -102,40 +112,72 @@ class ByteLevelBPETokenizer(FastTokenizer):
             add_prefix_space=add_prefix_space
         )
         pipeline.decoder = tokenizers.decoders.ByteLevel()
+        self._library = LibraryEngine(pipeline)
         super().__init__(
-            pipeline,
+            self._library,
             (pieces, pairs),
+            pieces,
             roles,
-            {**options, "add_prefix_space": add_prefix_space},
-            decisive={"add_prefix_space": add_prefix_space},
+            {**all_options, "add_prefix_space": add_prefix_space},
+            around_source=tokenizers_library.around_source(roles),
+            decisive={
+                "add_prefix_space": add_prefix_space,
+                "vocabulary": tokenizers_library.digest(pieces, pairs),
+            },
         )
 
     @classmethod
-    def from_files(cls, files: Files, **overrides: Any) -> Self:
-        """Loads what `vocabulary_files.find` has found; see `from_pretrained`."""
+    def from_pretrained(cls, path: StrPath, **overrides: Any) -> Self:
+        """Loads a vocabulary and its options; see `AutoTokenizer.from_pretrained`."""
+        (files,) = vocabulary_files.find(path, (cls.kind,))
+        return cls.from_files(files, **overrides)
+
+    @classmethod
+    def from_files(cls, files: VocabularyFiles, **overrides: Any) -> Self:
+        """Loads the files that `vocabulary_files.find` returns.
+
+        Raises:
+          TokenizerError: a file is corrupt.
+          ConfigError: an override is invalid.
+        """
         options: dict[str, Any] = {}
         if files.parsed:
             vocab, merges, options = _read_json(files.parsed)
         elif len(files.paths) == 3:
             encoder, merges, dictionary = files.paths
-            vocab = fairseq_vocabulary(encoder, dictionary)
+            vocab = read_fairseq_vocabulary(encoder, dictionary)
         else:
             vocab, merges = files.paths
         fields = {"add_prefix_space": bool}
-        options |= fast.saved_options(files, fields, {})
-        # Version 4 of the peer wrote True here too; 5 does not heed it. Pieces have the
-        # spaces of the text: there is none to clean up.
+        options |= tokenizers_library.saved_options(files, fields, {})
+        # Version 4 of Hugging Face's library wrote True here, and version 5 ignores it:
+        # pieces include the spaces of the text, so there is nothing to clean up.
         options.pop("clean_up_tokenization_spaces", None)
         return cls(vocab, merges, **(options | overrides))
 
+    def save_pretrained(self, directory: StrPath) -> None:
+        """Writes tokenizer.json and tokenizer_config.json; creates the directory.
 
-def read_merges(file: str | os.PathLike[str]) -> list[tuple[str, ...]]:
+        Hugging Face's AutoTokenizer gives the same ids, and by default puts the source
+        prefix and suffix around a text.
+        """
+        tokenizers_library.write_tokenizer_json(directory, self._library, self)
+        self._write_config(
+            directory,
+            tokenizers_library.SAVED_CLASS,
+            ROLES,
+            fields=tokenizers_library.SAVED_FIELDS,
+            own_fields={},
+        )
+
+
+def read_merges(file: StrPath) -> list[tuple[str, ...]]:
     """Reads a merges.txt or vocab.bpe: two pieces a line, the first merge first.
 
     Raises:
       TokenizerError: it cannot be read.
     """
-    lines = json_files.read_text(file).rstrip("\n").split("\n")
+    lines = vocabulary_files.read_text(file).rstrip("\n").split("\n")
     if lines[0].startswith("#version"):
         del lines[0]
     return [tuple(line.split(" ")) for line in lines]
@@ -144,82 +186,84 @@ def read_merges(file: str | os.PathLike[str]) -> list[tuple[str, ...]]:
 def check_merges(
     merges: Any, merges_name: str, pieces: Mapping[str, int], vocab_name: str
 ) -> list[tuple[str, str]]:
-    """Pairs of pieces that make a piece.
+    """Returns merges as pairs of pieces that make a third piece.
 
     Raises:
-      TokenizerError: there is something else among them.
+      TokenizerError: one of them is something else.
     """
     if not isinstance(merges, Sequence):
-        raise errors.TokenizerError(
-            f"{merges_name} is {json_files.shown(merges)}; expected pairs of pieces."
+        raise TokenizerError(
+            f"{merges_name} is {shown(merges)}; expected pairs of pieces."
         )
+    pairs: list[tuple[str, str]] = []
     for number, pair in enumerate(merges):
         match pair:
-            case str(left), str(right):
-                sound = left in pieces and right in pieces and left + right in pieces
+            case str(left), str(right) if (
+                left in pieces and right in pieces and left + right in pieces
+            ):
+                pairs.append((left, right))
             case _:
-                sound = False
-        if not sound:
-            raise errors.TokenizerError(
-                f"{merges_name}: merge {number + 1:,} is {json_files.shown(pair)}; "
-                f"expected two pieces of {vocab_name} that make a third. Is one of the "
-                "files cut off, or are they of two tokenizers?"
-            )
-    return [tuple(pair) for pair in merges]
+                raise TokenizerError(
+                    f"{merges_name}: merge {number + 1:,} is {shown(pair)}; expected "
+                    f"two pieces of {vocab_name} that make a third. Is one of the "
+                    "files cut off, or are they of two tokenizers?"
+                )
+    return pairs
 
 
-def _check_whole(
+def _check_complete(
     merges: Iterable[tuple[str, str]],
     merges_name: str,
     pieces: Mapping[str, int],
     vocab_name: str,
 ) -> None:
-    """Notices a text file of merges that was cut off, and would give other ids."""
+    """Detects a text file of merges that was cut off, which would give other ids."""
     made = {left + right for left, right in merges}
     unmade = [
         piece
         for piece in pieces
-        if len(piece) > 1 and piece not in made and not fast.looks_special(piece)
+        if len(piece) > 1
+        and piece not in made
+        and not tokenizers_library.looks_special(piece)
     ]
     if unmade:
-        raise errors.TokenizerError(
+        raise TokenizerError(
             f"{merges_name} has no merge that makes {unmade[0]!r}, nor {len(unmade):,} "
             f"pieces of {vocab_name} in all; expected one for each piece of several "
-            "letters. The file is cut off, or is another vocabulary's."
+            "letters. The file is cut off, or belongs to another vocabulary."
         )
 
 
-def fairseq_vocabulary(
-    encoder: str | os.PathLike[str], dictionary: str | os.PathLike[str]
-) -> dict[str, int]:
-    """The rows of a RoBERTa of fairseq.
+def read_fairseq_vocabulary(encoder: StrPath, dictionary: StrPath) -> dict[str, int]:
+    """Returns the rows of fairseq's RoBERTa.
 
     `dict.txt` has a line "number count" for each row after <s>, <pad>, </s> and <unk>;
-    numbers are those of GPT-2's pieces. After them comes <mask>, which the task of
-    masked words adds (fairseq: `Dictionary`, `MaskedLMTask`).
+    the numbers are ids of GPT-2. The last row is <mask>, which the masked-LM task adds
+    (fairseq: `Dictionary`, `MaskedLMTask`).
+
+    Args:
+      encoder: path of GPT-2's encoder.json.
+      dictionary: path of dict.txt.
 
     Raises:
-      TokenizerError: a file cannot be read.
+      TokenizerError: a file cannot be read, or the two do not fit together.
     """
-    gpt2 = tokenizer_json.check_vocabulary(
-        json_files.read_object(encoder), os.fspath(encoder)
-    )
+    gpt2 = vocabulary_files.check_vocabulary(read_object(encoder), os.fspath(encoder))
     names = {str(number): piece for piece, number in gpt2.items()}
     order = ["<s>", "<pad>", "</s>", "<unk>"]
-    lines = json_files.read_text(dictionary).rstrip("\n").split("\n")
+    lines = vocabulary_files.read_text(dictionary).rstrip("\n").split("\n")
     for number, line in enumerate(lines):
         name, _, count = line.partition(" ")
         if not count.isdecimal() or (name.isdecimal() and name not in names):
-            raise errors.TokenizerError(
-                f"{os.fspath(dictionary)}, line {number + 1:,}, is "
-                f"{json_files.shown(line)}; expected a number of "
-                f"{os.fspath(encoder)} and a count."
+            raise TokenizerError(
+                f"{os.fspath(dictionary)}, line {number + 1:,}, is {shown(line)}; "
+                f"expected a number of {os.fspath(encoder)} and a count."
             )
         order.append(names.get(name, name))
     order += [] if "<mask>" in order else ["<mask>"]
     pieces = {piece: row for row, piece in enumerate(order)}
     if len(pieces) < len(order):
-        raise errors.TokenizerError(
+        raise TokenizerError(
             f"{os.fspath(dictionary)} has {len(order) - len(pieces):,} of its pieces "
             "twice; expected each once."
         )
@@ -229,7 +273,7 @@ def fairseq_vocabulary(
 def _read_json(
     parsed: TokenizerJson,
 ) -> tuple[dict[str, int], list[tuple[str, str]], dict[str, Any]]:
-    """Vocabulary and merges of a tokenizer.json, and the options that it says."""
+    """Returns vocabulary and merges of a tokenizer.json, and the options in it."""
     parsed.expect(
         "model",
         dropout=None,
@@ -242,9 +286,9 @@ def _read_json(
     parsed.expect("pre_tokenizer", type="ByteLevel", use_regex=True)
     prefix = field(parsed.pre_tokenizer, "add_prefix_space", bool, parsed.file)
     merges = parsed.model.get("merges")
-    if isinstance(merges, list):  # version 4 of the peer wrote pairs as "left right"
+    if isinstance(merges, list):  # version 4 wrote pairs as "left right"
         merges = [tuple(m.split(" ")) if isinstance(m, str) else m for m in merges]
-    where = f"The vocabulary in {parsed.file}"
-    pieces = tokenizer_json.check_vocabulary(parsed.model.get("vocab"), where)
-    pairs = check_merges(merges, f"The merges in {parsed.file}", pieces, where)
+    name = f"The vocabulary in {parsed.file}"
+    pieces = vocabulary_files.check_vocabulary(parsed.model.get("vocab"), name)
+    pairs = check_merges(merges, f"The merges in {parsed.file}", pieces, name)
     return pieces, pairs, {} if prefix is None else {"add_prefix_space": prefix}

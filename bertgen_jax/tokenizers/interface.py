@@ -1,11 +1,13 @@
-"""`Tokenizer`: what the house knows of any tokenizer, text in and ids out."""
+"""`Tokenizer`: the interface of all tokenizers, and their kinds and special ids."""
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from typing import Protocol
 
-# Kinds of tokenizers, which differ in how their pieces spell text; see `vocabularies`.
+from bertgen_jax.files.paths import StrPath
+
+# The kinds of tokenizers differ in how their pieces spell text; see
+# `warm_start.vocabulary_matching`.
 SENTENCEPIECE = "SentencePiece"
 WORDPIECE = "WordPiece"
 BYTE_LEVEL_BPE = "byte-level BPE"
@@ -13,17 +15,18 @@ BYTE_LEVEL_BPE = "byte-level BPE"
 
 @dataclasses.dataclass(frozen=True)
 class SpecialIds:
-    """Ids with a role; they come from the tokenizer's files, none has a fixed value.
+    """The ids with a role. They come from the tokenizer's files; none is fixed.
 
     Attributes:
-      pad: fills up short rows of a batch; that of `eos` where the vocabulary has none
-        (GPT-2). Masks come from lengths, so nothing is lost by it.
+      pad: fills up short rows of a batch. Equal to `eos` if the vocabulary has no such
+        string (GPT-2); that is harmless, because masks come from lengths.
       eos: ends a target.
-      unk: stands for what the vocabulary cannot spell; that of `eos` in GPT-2, which
-        can spell everything.
-      bos: starts a target; None where the tokenizer has no such string.
-      sep: separates two texts in one row; None where there is no such string.
-      mask: stood for what BERT or RoBERTa had to guess; None where there is none.
+      unk: stands for text that the vocabulary cannot spell. Equal to `eos` in GPT-2,
+        which can spell everything.
+      bos: starts a target; None if the tokenizer has no such string.
+      sep: separates two texts in one row; None if there is no such string.
+      mask: stood for the words that BERT or RoBERTa had to guess in pre-training; None
+        if there is no such string.
     """
 
     pad: int
@@ -35,19 +38,19 @@ class SpecialIds:
 
 
 class Tokenizer(Protocol):
-    """Text to ids and back; safe to share between threads and to pickle.
+    """Turns text into ids and back. Can be shared between threads, and pickled.
 
     Attributes:
-      vocab_size: rows that an embedding table needs, ids added after the vocabulary
-        included: every id is below it.
+      vocab_size: the rows that an embedding table needs; every id is below it, those
+        added after the vocabulary too.
       special_ids: the ids with a role.
-      source_prefix, source_suffix: ids that belong around a source, as [CLS] and [SEP]
-        in BERT; both empty unless the tokenizer was made with `source_specials`, as the
-        paper's models have none. `encode` adds neither: who cuts sources to a length
-        (`data.encoding`, `pipeline`) puts them around what is left.
+      source_prefix, source_suffix: the ids around a source, such as [CLS] and [SEP] in
+        BERT. Both are empty unless the tokenizer was made with `source_specials`,
+        because the models of the paper have none. `encode` adds neither; they are added
+        after a source is truncated (`data.encoding`, `generation.pipeline`).
       kind: `SENTENCEPIECE`, `WORDPIECE` or `BYTE_LEVEL_BPE`.
-      fingerprint: hex digest of everything that changes ids. Equal fingerprints give
-        equal ids; a cache of tokenized text is keyed by it.
+      fingerprint: hex digest of everything that changes ids. Tokenizers with equal
+        fingerprints give equal ids, so it is the key of caches of tokenized text.
     """
 
     vocab_size: int
@@ -58,27 +61,27 @@ class Tokenizer(Protocol):
     fingerprint: str
 
     def encode(self, text: str) -> list[int]:
-        """The ids of one text; no special ids are added around it."""
+        """Returns the ids of one text, without special ids around them."""
         ...
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """`[encode(text) for text in texts]`, in several threads where that helps."""
+        """Returns `[encode(text) for text in texts]`, computed on all cores."""
         ...
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
-        """The text of one row of ids."""
+        """Returns the text of one row of ids."""
         ...
 
     def batch_decode(
         self, batch: Sequence[Sequence[int]], skip_special_tokens: bool = False
     ) -> list[str]:
-        """`[decode(ids) for ids in batch]`."""
+        """Returns `[decode(ids) for ids in batch]`."""
         ...
 
     def get_vocab(self) -> dict[str, int]:
-        """Every piece and special string with its id."""
+        """Returns every piece and special string with its id."""
         ...
 
-    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
-        """Writes the files that Hugging Face loads as they are."""
+    def save_pretrained(self, directory: StrPath) -> None:
+        """Writes a directory that Hugging Face loads unchanged."""
         ...

@@ -1,26 +1,27 @@
-"""`TokenizerPair`: the tokenizer of the sources and that of the targets, mostly one."""
+"""`TokenizerPair`: the tokenizers of sources and targets, which are usually one."""
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Sequence
 from typing import Self
 
+from bertgen_jax.files.paths import StrPath
 from bertgen_jax.tokenizers.auto import AutoTokenizer
 from bertgen_jax.tokenizers.interface import Tokenizer
 
-TARGET = "decoder_tokenizer"  # folder in a model directory, where the two differ
+TARGET = "decoder_tokenizer"  # subdirectory of a model directory, if the two differ
 
 
 @dataclasses.dataclass(frozen=True)
 class TokenizerPair:
-    """What turns sources into ids, and ids of targets into text and back.
+    """The tokenizers of a model.
 
-    A pair of checkpoints with two vocabularies, such as BERT and GPT-2, has two.
+    A model that starts from two checkpoints with different vocabularies, such as BERT
+    and GPT-2, has two tokenizers.
 
     Attributes:
-      source: of the encoder's input.
-      target: of the decoder's input and output.
+      source: the tokenizer of the encoder's input.
+      target: the tokenizer of the decoder's input and output.
     """
 
     source: Tokenizer
@@ -33,22 +34,22 @@ class TokenizerPair:
 
     @property
     def fingerprint(self) -> str:
-        """Of both; that of the tokenizer where it is one."""
+        """The fingerprints of both tokenizers, or of the only one."""
         if self.is_one:
             return self.source.fingerprint
         return f"{self.source.fingerprint}+{self.target.fingerprint}"
 
     @classmethod
     def of(cls, source: Tokenizer, target: Tokenizer | None = None) -> Self:
-        """A pair of two, or of one that serves both sides."""
+        """Returns a pair of two tokenizers, or of one that serves both sides."""
         return cls(source, source if target is None else target)
 
     @classmethod
-    def from_pretrained(cls, directory: str | os.PathLike[str]) -> Self:
-        """Reads the tokenizers of a model directory, or of a work directory.
+    def from_pretrained(cls, directory: StrPath) -> Self:
+        """Reads the tokenizers of a model directory or a work directory.
 
         Raises:
-          TokenizerError: there is none, or it is corrupt.
+          TokenizerError: a tokenizer is missing or corrupt.
         """
         source = AutoTokenizer.from_pretrained(directory)
         directory = pathlib.Path(directory)
@@ -58,33 +59,32 @@ class TokenizerPair:
         return cls(source, source)
 
     def generated_text(self, ids: Sequence[int]) -> str:
-        """What a model has written: no special strings, but the one between sentences.
+        """Returns the text that a model generated.
 
-        In the published vocabulary " <::::> " is a special string, and a part of the
-        texts of WikiSplit as well; Hugging Face leaves it out. In BERT's and RoBERTa's
-        the string that separates is the one that ends a text.
+        Special strings are dropped, except the separator of sentences: "<::::>" is a
+        special string of the published vocabulary, but part of the texts of WikiSplit.
+        (Hugging Face drops it.) In the vocabularies of BERT and RoBERTa the separator
+        is the string that ends a text, so it is dropped.
 
           [2, 30996, 865, 33, 609, 1] -> "sank . <::::> who"
         """
         special = self.target.special_ids
         if special.sep in (None, special.eos):
             return self.target.decode(ids, skip_special_tokens=True)
-        parts: list[list[int]] = [[]]
+        sentences: list[list[int]] = [[]]
         for id_ in ids:
             if id_ == special.sep:
-                parts.append([])
+                sentences.append([])
             else:
-                parts[-1].append(int(id_))
-        texts = [self.target.decode(part, skip_special_tokens=True) for part in parts]
+                sentences[-1].append(int(id_))
+        texts = self.target.batch_decode(sentences, skip_special_tokens=True)
         return f" {self.target.decode([special.sep])} ".join(texts).strip(" ")
 
-    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
-        """Writes the files; a second tokenizer to a folder of its own.
+    def save_pretrained(self, directory: StrPath) -> None:
+        """Writes the files; a second tokenizer goes to a subdirectory.
 
-        Hugging Face knows one tokenizer a directory, and there finds the source's.
+        Hugging Face expects one tokenizer in a directory and finds the source's.
         """
         self.source.save_pretrained(directory)
         if not self.is_one:
-            inner = pathlib.Path(directory) / TARGET
-            inner.mkdir(parents=True, exist_ok=True)
-            self.target.save_pretrained(inner)
+            self.target.save_pretrained(pathlib.Path(directory) / TARGET)

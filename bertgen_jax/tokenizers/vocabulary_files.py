@@ -1,20 +1,23 @@
-"""A path in; which kinds of tokenizer lie there, and in which files, out."""
+"""Finds the files of tokenizers in a directory, and reads vocabularies."""
 
 import dataclasses
-import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from bertgen_jax import errors
-from bertgen_jax.errors import nearest
+from bertgen_jax.errors import TokenizerError, nearest
+from bertgen_jax.files.json_files import MAX_BYTES, shown
+from bertgen_jax.files.paths import StrPath
+from bertgen_jax.normalization import is_unicode
 from bertgen_jax.tokenizers import tokenizer_config, tokenizer_json
+from bertgen_jax.tokenizers.added_tokens import is_id
 from bertgen_jax.tokenizers.interface import BYTE_LEVEL_BPE, SENTENCEPIECE, WORDPIECE
 from bertgen_jax.tokenizers.tokenizer_json import TokenizerJson
 
 TOKENIZER_JSON = "tokenizer.json"
 ANY_MODEL = "*.model"
-# Where a kind has its vocabulary. The first layout that is complete is read.
-LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
+# The files of a vocabulary by kind. The first alternative that is complete is read.
+FILE_NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     SENTENCEPIECE: (("spiece.model",), ("tokenizer.model",), (ANY_MODEL,)),
     WORDPIECE: ((TOKENIZER_JSON,), ("vocab.txt",)),
     BYTE_LEVEL_BPE: (
@@ -24,10 +27,11 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("encoder.json", "vocab.bpe"),  # openai/gpt-2
     ),
 }
-FOLDERS = ("assets", "tokenizer")  # where a TF Hub module, and a work directory has it
-# The classes of Hugging Face's that make of such files what is made of them here. Of
-# the others, many split text in another way first, or number pieces otherwise.
-PEERS = {
+# Where a TF Hub module and a work directory have these files.
+SUBDIRECTORIES = ("assets", "tokenizer")
+# Hugging Face classes that are equivalent to ours on these files. Many other classes
+# split text in another way first, or number pieces differently.
+KIND_OF_CLASS = {
     "BertGenerationTokenizer": SENTENCEPIECE,
     "BertTokenizer": WORDPIECE,
     "DistilBertTokenizer": WORDPIECE,
@@ -37,20 +41,22 @@ PEERS = {
     "BartTokenizer": BYTE_LEVEL_BPE,
     "LongformerTokenizer": BYTE_LEVEL_BPE,
 }
-# They read any tokenizer.json.
-GENERIC_PEERS = ("PreTrainedTokenizer", "TokenizersBackend")
+# Hugging Face classes that read any tokenizer.json.
+GENERIC_CLASSES = ("PreTrainedTokenizer", "TokenizersBackend")
+
+_MAX_LISTED = 10  # files in a message
 
 
 @dataclasses.dataclass(frozen=True)
-class Files:
+class VocabularyFiles:
     """The files of one tokenizer.
 
     Attributes:
-      kind: a name in `LAYOUTS`.
-      paths: in the order of their layout.
-      parsed: what tokenizer.json says, if that is the file.
-      directory: where more of Hugging Face's files may be; None for a vocabulary that
-        was named by itself.
+      kind: a key of `FILE_NAMES`.
+      paths: in the order of `FILE_NAMES`.
+      parsed: the contents of tokenizer.json, if that is the file.
+      directory: may have more files of Hugging Face's; None if the user named a
+        vocabulary file, which is then read alone.
     """
 
     kind: str
@@ -60,116 +66,197 @@ class Files:
 
 
 def find(
-    source: str | os.PathLike[str], kinds: Sequence[str] = tuple(LAYOUTS)
-) -> tuple[Files, ...]:
+    path: StrPath, kinds: Sequence[str] = tuple(FILE_NAMES)
+) -> tuple[VocabularyFiles, ...]:
     """Finds the files of tokenizers.
 
     Args:
-      source: a directory, or one of the files. What stands in front of the usual name
-        of a file, as in `gpt2_vocab.json`, stands in front of its fellow's name too.
-      kinds: the kinds that are wanted.
+      path: a directory, or one of the files. A prefix of its usual name, such as
+        `gpt2_` in `gpt2_vocab.json`, is expected in the names of the other files too.
+      kinds: the kinds to look for.
 
     Returns:
-      At least one entry, at most one of a kind.
+      At least one entry, and at most one of each kind.
 
     Raises:
-      TokenizerError: there is no tokenizer of these kinds, or a part of one.
+      TokenizerError: there is no tokenizer of these kinds, or only a part of one.
     """
-    source = pathlib.Path(source).expanduser()
-    if source.is_dir():
-        places = (source, *(source / folder for folder in FOLDERS))
-        found = next(filter(None, (_inside(place, kinds) for place in places)), ())
-    elif source.is_file():
-        found = _beside(source, kinds)
+    path = pathlib.Path(path).expanduser()
+    files: tuple[VocabularyFiles, ...] = ()
+    if path.is_dir():
+        for directory in (path, *(path / name for name in SUBDIRECTORIES)):
+            files = files or _in_directory(directory, kinds)
+    elif path.is_file():
+        files = _of_file(path, kinds)
     else:
-        raise errors.TokenizerError(
-            f"There is nothing at {source}. Expected a tokenizer directory or a "
-            "vocabulary file on this machine; nothing is downloaded."
+        raise TokenizerError(
+            f"{path} does not exist. Expected a tokenizer directory or a vocabulary "
+            "file on this machine; nothing is downloaded."
         )
-    if not found:
-        raise errors.TokenizerError(_not_found(source, kinds))
-    return found
+    if not files:
+        raise TokenizerError(_missing_message(path, kinds))
+    return files
 
 
-def _inside(directory: pathlib.Path, kinds: Sequence[str]) -> tuple[Files, ...]:
-    found = []
+def _in_directory(
+    directory: pathlib.Path, kinds: Sequence[str]
+) -> tuple[VocabularyFiles, ...]:
+    """Returns the tokenizers of these kinds in a directory."""
+    tokenizers = []
     parsed = None
     if set(kinds) != {SENTENCEPIECE} and (directory / TOKENIZER_JSON).is_file():
         parsed = tokenizer_json.read(directory / TOKENIZER_JSON)
     for kind in kinds:
-        # What stands beside a tokenizer.json is not read: the two may not agree.
+        # Files beside a tokenizer.json are ignored, because they may disagree with it.
         if parsed and kind != SENTENCEPIECE:
             if parsed.kind == kind:
-                found.append(Files(kind, (parsed.file,), parsed, directory))
+                tokenizers.append(
+                    VocabularyFiles(kind, (parsed.file,), parsed, directory)
+                )
             continue
-        for layout in LAYOUTS[kind]:
-            fitting = [sorted(directory.glob(name)) for name in layout]
-            if all(len(paths) == 1 for paths in fitting):
-                files = tuple(path for (path,) in fitting)
-                found.append(Files(kind, files, None, directory))
+        for names in FILE_NAMES[kind]:
+            matches = [sorted(directory.glob(name)) for name in names]
+            if all(len(paths) == 1 for paths in matches):
+                paths = tuple(path for (path,) in matches)
+                tokenizers.append(VocabularyFiles(kind, paths, None, directory))
                 break
-    if any(files.parsed is None for files in found):
-        name = tokenizer_config.peer_class(directory)
-        if name not in ("", *PEERS, *GENERIC_PEERS):
-            raise errors.TokenizerError(
+    if any(files.parsed is None for files in tokenizers):
+        name = tokenizer_config.tokenizer_class(directory)
+        if name not in ("", *KIND_OF_CLASS, *GENERIC_CLASSES):
+            raise TokenizerError(
                 f"The tokenizer_class in {directory} is {name!r}, which may split text "
-                f"in another way; expected {', '.join(PEERS)}, or a tokenizer.json. A "
-                "vocabulary that is named by itself is read whatever the class."
+                f"in another way; expected {', '.join(KIND_OF_CLASS)}, or a "
+                "tokenizer.json. To ignore the class, name the vocabulary file instead "
+                "of the directory."
             )
-    return tuple(found)
+    return tuple(tokenizers)
 
 
-def _beside(file: pathlib.Path, kinds: Sequence[str]) -> tuple[Files, ...]:
+def _of_file(file: pathlib.Path, kinds: Sequence[str]) -> tuple[VocabularyFiles, ...]:
+    """Returns the tokenizer that a file belongs to, with the other files of it."""
     if file.name.endswith(TOKENIZER_JSON):
         parsed = tokenizer_json.read(file)
-        return (Files(parsed.kind, (file,), parsed),) if parsed.kind in kinds else ()
+        if parsed.kind is None or parsed.kind not in kinds:
+            return ()
+        return (VocabularyFiles(parsed.kind, (file,), parsed),)
     for kind in kinds:
-        for layout in LAYOUTS[kind]:
-            for name in (name.removeprefix("*") for name in layout):
+        for names in FILE_NAMES[kind]:
+            for name in (name.removeprefix("*") for name in names):
                 if not file.name.endswith(name):
                     continue
-                start = file.name.removesuffix(name)
-                paths = [file.with_name(start + other) for other in layout]
-                paths = [file] if len(layout) == 1 else paths
+                prefix = file.name.removesuffix(name)
+                paths = [file.with_name(prefix + other) for other in names]
+                paths = [file] if len(names) == 1 else paths
                 if all(path.is_file() for path in paths):
-                    return (Files(kind, tuple(paths)),)
+                    return (VocabularyFiles(kind, tuple(paths)),)
     if tuple(kinds) in ((SENTENCEPIECE,), (WORDPIECE,)):
-        return (Files(kinds[0], (file,)),)  # it is said to be one: any name will do
+        # The caller knows the kind, which has one file, so any name will do.
+        return (VocabularyFiles(kinds[0], (file,)),)
     return ()
 
 
-def _not_found(source: pathlib.Path, kinds: Sequence[str]) -> str:
-    """The message where there is no tokenizer, or half of one."""
-    folder = source if source.is_dir() else source.parent
-    names = sorted(path.name for path in folder.glob("*"))
-    listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-    layouts = [layout for kind in kinds for layout in LAYOUTS[kind]]
-    expected = "; ".join(dict.fromkeys(" and ".join(layout) for layout in layouts))
-    if source.is_file():
-        text = f"{source} is no vocabulary of a known name, or its fellow is missing"
+def _missing_message(path: pathlib.Path, kinds: Sequence[str]) -> str:
+    """Returns the message for a missing tokenizer, or a part of one."""
+    directory = path if path.is_dir() else path.parent
+    present = sorted(child.name for child in directory.glob("*"))
+    more = ", ..." if len(present) > _MAX_LISTED else ""
+    listed = ", ".join(present[:_MAX_LISTED]) + more
+    alternatives = [names for kind in kinds for names in FILE_NAMES[kind]]
+    expected = "; ".join(dict.fromkeys(" and ".join(names) for names in alternatives))
+    if path.is_file():
+        message = f"{path} is not a vocabulary of a known name, or a part is missing"
     else:
-        text = f"Found no tokenizer in {source}, which holds {listed or 'nothing'}"
-    text += f". Expected one of: {expected}.{nearest(layouts[0][0], names)}"
-    if TOKENIZER_JSON in names:
-        parsed = tokenizer_json.read(folder / TOKENIZER_JSON)
+        message = f"Found no tokenizer in {path}, which holds {listed or 'nothing'}"
+    hint = nearest(alternatives[0][0], present)
+    message += f". Expected one of: {expected}.{hint}"
+    if TOKENIZER_JSON in present:
+        parsed = tokenizer_json.read(directory / TOKENIZER_JSON)
         if parsed.kind is not None:
-            return f"{text} The tokenizer.json there is {parsed.kind}."
+            return f"{message} Its tokenizer.json is {parsed.kind}."
         return (
-            f"{text} The tokenizer.json there is of type "
-            f"{tokenizer_json.model_type(parsed.model)}. One that was made from a "
-            "SentencePiece model is not read: put the model itself there."
+            f"{message} Its tokenizer.json is of type "
+            f"{tokenizer_json.model_type(parsed.model)}, which is not supported. If it "
+            "was made from a SentencePiece model, copy that model here."
         )
-    for layout in layouts:
-        missing = [name for name in layout if name not in names]
-        if 0 < len(missing) < len(layout):
-            present = " and ".join(name for name in layout if name in names)
-            text += f" {present} lacks {' and '.join(missing)}."
+    for names in alternatives:
+        missing = [name for name in names if name not in present]
+        if 0 < len(missing) < len(names):
+            complete = " and ".join(name for name in names if name in present)
+            message += f" {complete} lacks {' and '.join(missing)}."
             break
-    if len(list(folder.glob(ANY_MODEL))) > 1 and (ANY_MODEL,) in layouts:
-        text += f" Of several {ANY_MODEL}, name the one that is meant."
-    if "dict.txt" in names:
-        text += (
-            " fairseq's archives hold dict.txt alone. The other two are GPT-2's, and "
-            "published apart from them, in fairseq's folder gpt2_bpe."
+    if len(list(directory.glob(ANY_MODEL))) > 1 and (ANY_MODEL,) in alternatives:
+        message += f" There are several {ANY_MODEL}: name one of them."
+    if "dict.txt" in present:
+        message += (
+            " Archives of fairseq contain only dict.txt. The other two files are "
+            "GPT-2's and are published in fairseq's directory gpt2_bpe."
         )
-    return text
+    return message
+
+
+def read_text(file: StrPath) -> str:
+    """Reads a text file of moderate size; line ends of any kind become "\\n".
+
+    Raises:
+      TokenizerError: it cannot be read, is not UTF-8, or is too large.
+    """
+    file = pathlib.Path(file)
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise TokenizerError(
+                f"{file} has {file.stat().st_size:,} bytes; expected a file of a "
+                f"tokenizer, which has at most {MAX_BYTES:,}."
+            )
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise TokenizerError(f"Cannot read {file}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise TokenizerError(
+            f"{file} is not text in UTF-8 ({error.reason} at byte {error.start:,}); "
+            "expected a file of a tokenizer."
+        ) from error
+
+
+def check_vocabulary(pieces: Any, name: str) -> dict[str, int]:
+    """Checks that each piece has a row of its own, without gaps from 0 on.
+
+    Args:
+      pieces: any value, such as one of a JSON file.
+      name: what messages call it.
+
+    Returns:
+      The row of each piece.
+
+    Raises:
+      TokenizerError: it is not such a vocabulary.
+    """
+    if not isinstance(pieces, Mapping) or not pieces:
+        raise TokenizerError(
+            f"{name} is {shown(pieces)}; expected an object of pieces, each with its "
+            "row."
+        )
+    for piece, row in pieces.items():
+        if not (isinstance(piece, str) and piece and is_id(row)):
+            raise TokenizerError(
+                f"{name} has {shown(piece)}: {shown(row)}; expected a piece and its "
+                "row."
+            )
+    if not is_unicode("".join(pieces)):
+        broken = next(piece for piece in pieces if not is_unicode(piece))
+        raise TokenizerError(
+            f"{name} has the piece {broken!r}, half of a character; expected text."
+        )
+    owners: dict[int, str] = {}
+    for piece, row in pieces.items():
+        if owners.setdefault(row, piece) != piece:
+            raise TokenizerError(
+                f"{name} has {owners[row]!r} and {piece!r} in row {row:,}; expected a "
+                "row for each."
+            )
+    if len(owners) <= max(owners):
+        missing = next(row for row in range(len(owners) + 1) if row not in owners)
+        raise TokenizerError(
+            f"{name} has {len(pieces):,} pieces, the last in row {max(owners):,}, and "
+            f"none in row {missing:,}; expected one in each. The file is damaged."
+        )
+    return dict(pieces)

@@ -1,4 +1,4 @@
-"""`WordPieceTokenizer`: text in, the ids of BERT's word pieces out."""
+"""`WordPieceTokenizer`: the tokenizer of BERT."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -6,93 +6,100 @@ from typing import Any, Self, Unpack
 
 import tokenizers
 
-from bertgen_jax import errors
-from bertgen_jax.tokenizers import fast, interface, json_files, tokenizer_json
-from bertgen_jax.tokenizers.base import complete
-from bertgen_jax.tokenizers.fast import FastOptions, FastTokenizer
-from bertgen_jax.tokenizers.json_files import field
+from bertgen_jax.errors import TokenizerError
+from bertgen_jax.files.json_files import shown
+from bertgen_jax.files.paths import StrPath
+from bertgen_jax.tokenizers import interface, tokenizers_library, vocabulary_files
+from bertgen_jax.tokenizers.pretrained_tokenizer import (
+    ROLES,
+    PretrainedTokenizer,
+    complete_options,
+)
+from bertgen_jax.tokenizers.tokenizer_config import field
 from bertgen_jax.tokenizers.tokenizer_json import TokenizerJson
-from bertgen_jax.tokenizers.vocabulary_files import Files
+from bertgen_jax.tokenizers.tokenizers_library import LibraryEngine, LibraryOptions
+from bertgen_jax.tokenizers.vocabulary_files import VocabularyFiles
 
 CONTINUATION = "##"
-LONGEST_WORD = 100  # letters; a longer word is one unknown piece, as in BERT
-USUAL = {
+MAX_LETTERS = 100  # a longer word is one unknown piece, as in BERT
+USUAL_ROLES = {
     "unk_token": "[UNK]",
     "sep_token": "[SEP]",
     "pad_token": "[PAD]",
     "cls_token": "[CLS]",
     "mask_token": "[MASK]",
 }
-ON_PURPOSE = "lower_case_on_purpose"  # a cased vocabulary; saved, so as to ask once
+# Saved if a cased vocabulary is lower-cased on purpose, so that loading accepts it.
+ON_PURPOSE = "lower_case_on_purpose"
 FIELDS = {"do_lower_case": bool, "strip_accents": bool, "tokenize_chinese_chars": bool}
 
 
-class WordPieceTokenizer(FastTokenizer):
-    """BERT's tokenizer; an `interface.Tokenizer`.
+class WordPieceTokenizer(PretrainedTokenizer):
+    """BERT's tokenizer.
 
-    Text is rid of control characters, lower-cased or not, cut at spaces, punctuation
-    and Chinese characters, and each word is split into the longest pieces that the
-    vocabulary has, from its beginning on. Ids and decoded text equal those of
-    `transformers.BertTokenizer` 5, special ids aside, which are not put around a text.
-    [CLS] begins a target, [SEP] ends it.
+    Control characters are removed and letters lower-cased, if that is set. Text is
+    split at spaces, punctuation and Chinese characters, and each word into the longest
+    pieces that the vocabulary has, from its beginning on. Ids and decoded text equal
+    those of `transformers.BertTokenizer` 5, except that no special ids are put around a
+    text. [CLS] begins a target, [SEP] ends it.
     """
 
     kind = interface.WORDPIECE
 
     def __init__(
         self,
-        vocab: str | os.PathLike[str] | Mapping[str, int],
+        vocab: StrPath | Mapping[str, int],
         *,
         do_lower_case: bool | None = None,
         strip_accents: bool | None = None,
         tokenize_chinese_chars: bool = True,
-        **options: Unpack[FastOptions],
+        **options: Unpack[LibraryOptions],
     ):
-        """Makes a tokenizer of a vocabulary.
+        """Makes a tokenizer from a vocabulary.
 
         Args:
           vocab: path of a vocab.txt, or each piece with its row.
-          do_lower_case: whether capitals are removed. If None, they are where no piece
-            has one: a cased vocabulary is not lower-cased unasked.
-          strip_accents: whether accents are removed; as `do_lower_case` if None.
+          do_lower_case: whether capitals are removed. None for whether no piece has
+            one, so that a cased vocabulary is not lower-cased by default.
+          strip_accents: whether accents are removed; None for `do_lower_case`.
           tokenize_chinese_chars: whether each Chinese character is a word of its own.
-          **options: see `FastOptions`. The usual special strings are [UNK], [SEP],
-            [PAD], [CLS] and [MASK]; the usual `bos_token` and `eos_token` are those of
-            `cls_token` and `sep_token`.
+          **options: see `LibraryOptions`. The usual special strings are [UNK], [SEP],
+            [PAD], [CLS] and [MASK]; by default `bos_token` is `cls_token` and
+            `eos_token` is `sep_token`.
 
         Raises:
           TokenizerError: there is no vocabulary of word pieces.
-          ConfigError: an option that is unknown, or that cannot be meant.
+          ConfigError: an option is unknown or invalid.
         """
-        options = complete(options, fast.LIBRARY_DEFAULTS)
+        all_options = complete_options(options, tokenizers_library.LIBRARY_DEFAULTS)
         if isinstance(vocab, Mapping):
-            where, pieces = "The vocabulary", vocab
+            name, pieces = "The vocabulary", vocab
         else:
-            where, pieces = os.fspath(vocab), read_vocabulary(vocab)
-        pieces = tokenizer_json.check_vocabulary(pieces, where)
-        known = {*pieces, *(token.content for token in options["added_tokens"])}
-        roles = fast.usual_roles(options, USUAL, known)
+            name, pieces = os.fspath(vocab), read_vocabulary(vocab)
+        pieces = vocabulary_files.check_vocabulary(pieces, name)
+        known = {*pieces, *(token.content for token in all_options["added_tokens"])}
+        roles = tokenizers_library.usual_roles(all_options, USUAL_ROLES, known)
         roles["bos_token"] = roles["bos_token"] or roles["cls_token"]
         roles["eos_token"] = roles["eos_token"] or roles["sep_token"]
-        for role, missing in (
+        for role, is_missing in (
             ("unk_token", roles["unk_token"] not in pieces),
             ("sep_token", roles["eos_token"] is None),
         ):
-            if missing:
-                raise errors.TokenizerError(
-                    f"{where} has {len(pieces):,} pieces, and "
-                    f"{roles[role] or USUAL[role]!r} is none of them; expected the "
-                    f"vocabulary of a BERT, or its own special string as {role}."
+            if is_missing:
+                raise TokenizerError(
+                    f"{name} has {len(pieces):,} pieces, and "
+                    f"{roles[role] or USUAL_ROLES[role]!r} is none of them; expected "
+                    f"the vocabulary of a BERT, or its own special string as {role}."
                 )
         if do_lower_case is None:
-            do_lower_case = not capitals(pieces)
+            do_lower_case = not pieces_with_capitals(pieces)
         self.do_lower_case = do_lower_case
 
         pipeline = tokenizers.Tokenizer(
             tokenizers.models.WordPiece(
                 vocab=pieces,
                 unk_token=roles["unk_token"],
-                max_input_chars_per_word=LONGEST_WORD,
+                max_input_chars_per_word=MAX_LETTERS,
                 continuing_subword_prefix=CONTINUATION,
             )
         )
@@ -105,97 +112,124 @@ class WordPieceTokenizer(FastTokenizer):
         pipeline.normalizer = tokenizers.normalizers.BertNormalizer(**normalizer)
         pipeline.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
         pipeline.decoder = tokenizers.decoders.WordPiece(prefix=CONTINUATION)
+        self._library = LibraryEngine(pipeline)
         super().__init__(
-            pipeline,
+            self._library,
             (pieces,),
+            pieces,
             roles,
             {
-                **options,
+                **all_options,
                 "do_lower_case": do_lower_case,
                 "strip_accents": strip_accents,
                 "tokenize_chinese_chars": tokenize_chinese_chars,
             },
-            decisive={"normalizer": normalizer},
+            around_source=tokenizers_library.around_source(roles),
+            decisive={
+                "normalizer": normalizer,
+                "vocabulary": tokenizers_library.digest(pieces),
+            },
         )
 
     @classmethod
-    def from_files(cls, files: Files, **overrides: Any) -> Self:
-        """Loads what `vocabulary_files.find` has found; see `from_pretrained`.
+    def from_pretrained(cls, path: StrPath, **overrides: Any) -> Self:
+        """Loads a vocabulary and its options; see `AutoTokenizer.from_pretrained`."""
+        (files,) = vocabulary_files.find(path, (cls.kind,))
+        return cls.from_files(files, **overrides)
+
+    @classmethod
+    def from_files(cls, files: VocabularyFiles, **overrides: Any) -> Self:
+        """Loads the files that `vocabulary_files.find` returns.
 
         Raises:
-          TokenizerError: also where a file says that a cased vocabulary is lower-cased.
+          TokenizerError: a file is corrupt, or says that a cased vocabulary is
+            lower-cased.
+          ConfigError: an override is invalid.
         """
-        vocab, options = files.paths[0], {}
+        vocab: StrPath | dict[str, int] = files.paths[0]
+        options: dict[str, Any] = {}
         if files.parsed:
             vocab, options = _read_json(files.parsed)
-        options |= fast.saved_options(files, FIELDS, {ON_PURPOSE: bool})
+        options |= tokenizers_library.saved_options(files, FIELDS, {ON_PURPOSE: bool})
         on_purpose = options.pop(ON_PURPOSE, "do_lower_case" in overrides)
         tokenizer = cls(vocab, **(options | overrides))
-        unused = tokenizer._unused()
-        if unused and not on_purpose:
-            raise errors.TokenizerError(
+        unreachable = tokenizer._unreachable_pieces()
+        if unreachable and not on_purpose:
+            raise TokenizerError(
                 f"{files.directory or files.paths[0]} says do_lower_case, but has "
-                f"{len(unused):,} pieces with capitals, such as {unused[0]!r}, which "
-                "lower-cased text never reaches; expected do_lower_case=False as an "
-                "argument, which overrides the file, or True if it is meant so."
+                f"{len(unreachable):,} pieces with capitals, such as "
+                f"{unreachable[0]!r}, which lower-cased text never contains; expected "
+                "do_lower_case=False as an argument, which overrides the file, or True "
+                "if it is on purpose."
             )
         return tokenizer
 
-    def _unused(self) -> list[str]:
-        """Pieces that no text becomes, as capitals are removed."""
+    def _unreachable_pieces(self) -> list[str]:
+        """Returns the pieces with capitals, if text is lower-cased."""
         (pieces,) = self._vocabulary
-        return capitals(pieces) if self.do_lower_case else []
+        return pieces_with_capitals(pieces) if self.do_lower_case else []
 
-    def _own_fields(self) -> dict[str, Any]:
-        return {ON_PURPOSE: bool(self._unused())}
+    def save_pretrained(self, directory: StrPath) -> None:
+        """Writes tokenizer.json and tokenizer_config.json; creates the directory.
+
+        Hugging Face's AutoTokenizer gives the same ids, and by default puts the source
+        prefix and suffix around a text.
+        """
+        tokenizers_library.write_tokenizer_json(directory, self._library, self)
+        self._write_config(
+            directory,
+            tokenizers_library.SAVED_CLASS,
+            ROLES,
+            fields=tokenizers_library.SAVED_FIELDS,
+            own_fields={ON_PURPOSE: bool(self._unreachable_pieces())},
+        )
 
 
-def read_vocabulary(file: str | os.PathLike[str]) -> dict[str, int]:
-    """Reads a vocab.txt: a piece a line, in the order of their rows.
+def read_vocabulary(file: StrPath) -> dict[str, int]:
+    """Reads a vocab.txt: one piece a line, in the order of their rows.
 
     Raises:
-      TokenizerError: it cannot be read; a line is empty, or there twice.
+      TokenizerError: it cannot be read; a line is empty or repeated.
     """
     pieces: dict[str, int] = {}
-    for row, piece in enumerate(json_files.read_text(file).rstrip("\n").split("\n")):
+    lines = vocabulary_files.read_text(file).rstrip("\n").split("\n")
+    for row, piece in enumerate(lines):
         if not piece or piece in pieces:
-            what = f"{json_files.shown(piece)} once more" if piece else "empty"
-            raise errors.TokenizerError(
-                f"{os.fspath(file)}, line {row + 1:,}, is {what}; expected word "
+            problem = f"{shown(piece)} once more" if piece else "empty"
+            raise TokenizerError(
+                f"{os.fspath(file)}, line {row + 1:,}, is {problem}; expected word "
                 "pieces, each on a line of its own."
             )
         pieces[piece] = row
     return pieces
 
 
-def capitals(pieces: Iterable[str]) -> list[str]:
-    """The pieces that lower-cased text never reaches; special strings do not count."""
+def pieces_with_capitals(pieces: Iterable[str]) -> list[str]:
+    """Returns the pieces that lower-cased text never contains, special ones aside."""
     return [
         piece
         for piece in pieces
-        if piece != piece.lower() and not fast.looks_special(piece)
+        if piece != piece.lower() and not tokenizers_library.looks_special(piece)
     ]
 
 
 def _read_json(parsed: TokenizerJson) -> tuple[dict[str, int], dict[str, Any]]:
-    """The vocabulary of a tokenizer.json, and the options that it says."""
+    """Returns the vocabulary of a tokenizer.json and the options in it."""
     parsed.expect(
         "model",
         continuing_subword_prefix=CONTINUATION,
-        max_input_chars_per_word=LONGEST_WORD,
+        max_input_chars_per_word=MAX_LETTERS,
     )
     parsed.expect("normalizer", type="BertNormalizer", clean_text=True)
     parsed.expect("pre_tokenizer", type="BertPreTokenizer")
-    file = parsed.file
-    said = {
+    file, normalizer = parsed.file, parsed.normalizer
+    options = {
         "unk_token": field(parsed.model, "unk_token", str, file),
-        "do_lower_case": field(parsed.normalizer, "lowercase", bool, file),
-        "strip_accents": field(parsed.normalizer, "strip_accents", bool, file),
-        "tokenize_chinese_chars": field(
-            parsed.normalizer, "handle_chinese_chars", bool, file
-        ),
+        "do_lower_case": field(normalizer, "lowercase", bool, file),
+        "strip_accents": field(normalizer, "strip_accents", bool, file),
+        "tokenize_chinese_chars": field(normalizer, "handle_chinese_chars", bool, file),
     }
-    pieces = tokenizer_json.check_vocabulary(
+    pieces = vocabulary_files.check_vocabulary(
         parsed.model.get("vocab"), f"The vocabulary in {file}"
     )
-    return pieces, {key: value for key, value in said.items() if value is not None}
+    return pieces, {key: value for key, value in options.items() if value is not None}

@@ -34,6 +34,12 @@ ROBERTA_PIECES = (
 )
 
 
+def read_model(tokenizer, directory):
+    """Returns the bytes of the SentencePiece model of a tokenizer."""
+    (path,) = tokenizer.save_vocabulary(directory)
+    return pathlib.Path(path).read_bytes()
+
+
 def rows(pieces):
     return {piece: row for row, piece in enumerate(pieces)}
 
@@ -48,6 +54,18 @@ def unigram():
     return sentencepiece_training.train_sentencepiece(
         SENTENCES, 90, model_type="unigram"
     )
+
+
+@pytest.fixture(scope="session")
+def bpe_model(bpe, tmp_path_factory):
+    """The SentencePiece model of `bpe`."""
+    return read_model(bpe, tmp_path_factory.mktemp("bpe"))
+
+
+@pytest.fixture(scope="session")
+def unigram_model(unigram, tmp_path_factory):
+    """The SentencePiece model of `unigram`."""
+    return read_model(unigram, tmp_path_factory.mktemp("unigram"))
 
 
 @pytest.fixture(scope="session", params=["bpe", "unigram"])
@@ -83,7 +101,7 @@ def any_tokenizer(request):
 
 
 @pytest.fixture
-def write(tmp_path, bpe):
+def write(tmp_path, bpe, bpe_model):
     """Writes a tokenizer as its publishers do: (layout, folder) -> the folder."""
 
     def write_layout(layout, folder="published"):
@@ -94,7 +112,7 @@ def write(tmp_path, bpe):
         numbers = [rows(GPT2_PIECES)[piece] for piece in GPT2_PIECES[::-1]]
         dictionary = "".join(f"{number} 7\n" for number in numbers)
         files = {
-            "sentencepiece": {"spiece.model": bpe._model},
+            "sentencepiece": {"spiece.model": bpe_model},
             "bert": {"vocab.txt": "\n".join(WORD_PIECES) + "\n"},
             "roberta": {"vocab.json": rows(ROBERTA_PIECES), "merges.txt": merges},
             "gpt2": {"encoder.json": rows(GPT2_PIECES), "vocab.bpe": merges},

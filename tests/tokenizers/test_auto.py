@@ -107,7 +107,7 @@ def test_a_sentencepiece_model_of_any_name_is_found_if_it_is_alone(write):
     (directory / "spiece.model").rename(directory / "mine.model")
     assert AutoTokenizer.from_pretrained(directory).fingerprint == expected
     shutil.copy(directory / "mine.model", directory / "yours.model")
-    with pytest.raises(errors.TokenizerError, match=r"Of several \*\.model, name the"):
+    with pytest.raises(errors.TokenizerError, match=r"several \*\.model: name one"):
         AutoTokenizer.from_pretrained(directory)
 
 

@@ -74,7 +74,7 @@ def test_sources_stand_between_special_ids_only_if_asked(write):
 
 def test_gpt2_has_nothing_to_put_around_sources(write):
     load = ByteLevelBPETokenizer.from_pretrained
-    with pytest.raises(errors.ConfigError, match=r"has '<\|endoftext\|>' alone"):
+    with pytest.raises(errors.ConfigError, match=r"has only '<\|endoftext\|>"):
         load(write("gpt2"), source_specials=True)
     own = load(write("gpt2"), source_specials=True, bos_token="<go>")
     assert own.source_prefix == (own.vocab_size - 1,)

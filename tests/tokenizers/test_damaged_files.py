@@ -62,11 +62,11 @@ def test_lines_of_a_vocab_txt_end_at_newlines_only(write):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "is not JSON"),
-        ("{", "is not JSON"),
-        ("[1]", "holds a JSON list; expected an object"),
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[1]", "found a JSON list, expected a JSON object"),
         ("{}", "expected an object of pieces"),
-        ('{"a": 0, "a": 1}', "the key 'a' stands in an object twice"),
+        ('{"a": 0, "a": 1}', "the key 'a' stands twice in one object"),
         ({"a": "0"}, "has 'a': '0'; expected a piece and its row"),
         ({"a": 0.0}, "has 'a': 0.0; expected a piece"),
         ({"a": True}, "has 'a': True; expected a piece"),
@@ -77,8 +77,8 @@ def test_lines_of_a_vocab_txt_end_at_newlines_only(write):
         ({"a": 0, "b": 0}, "has 'a' and 'b' in row 0"),
         ({"a": 0, "b": 2}, "the last in row 2, and none in row 1"),
         ({"a": 0, "b": 1}, "has no piece 'Ġ'"),
-        ('{"a": ' * 10**5, "is not JSON: maximum recursion depth"),
-        ('{"a": ' + "9" * 5000 + "}", "is not JSON: Exceeds the limit"),
+        ('{"a": ' * 10**5, r"not JSON \(maximum recursion depth"),
+        ('{"a": ' + "9" * 5000 + "}", r"not JSON \(Exceeds the limit"),
     ],
 )
 def test_a_vocab_json_that_is_none(write, content, message):
@@ -139,7 +139,7 @@ def test_a_vocabulary_without_an_end(gpt2):
     [
         (["model"], None, "has no model"),
         (["model"], [], r"model in .* is \[\]; expected dict"),
-        (["model", "type"], "Unigram", "is of type Unigram. One that was made from a "),
+        (["model", "type"], "Unigram", "is of type Unigram, which is not supported"),
         (["model", "type"], "WordLevel", "is of type WordLevel"),
         (["model", "type"], "BPE", "is of type BPE"),
         (["model", "vocab"], ["the"], r"is \['the'\]; expected an object of pieces"),
@@ -153,9 +153,9 @@ def test_a_vocabulary_without_an_end(gpt2):
         (["normalizer", "lowercase"], "yes", "lowercase in .* is 'yes'; expected bool"),
         (["pre_tokenizer", "type"], "Whitespace", "is 'Whitespace'; expected 'BertPre"),
         (["added_tokens"], {}, r"added_tokens in .* is {}; expected list"),
-        (["added_tokens", 0], 5, "gives 5 as a special string"),
+        (["added_tokens", 0], 5, "has 5 as a special string"),
         (["added_tokens", 0, "content"], 5, "as a special string"),
-        (["added_tokens", 0, "content"], "\ud800", "is given as an added or special"),
+        (["added_tokens", 0, "content"], "\ud800", "is not a valid added or special"),
         (["added_tokens", 0, "id"], "0", "has the id '0'; expected one from 0 to"),
         (["added_tokens", 0, "id"], 2**31, "has the id 2147483648; expected one from"),
         (["added_tokens", 0, "id"], 9, r"'\[PAD\]' has the id 9, but '\[PAD\]' is 0"),
@@ -183,7 +183,7 @@ def test_a_tokenizer_json_that_means_something_else(
         (["model", "end_of_word_suffix"], "</w>", "is '</w>'; expected None"),
         (["model", "merges"], 5, "The merges in .* is 5; expected pairs"),
         (["model", "merges", 0], "h e x", r"merge 1 is \('h', 'e', 'x'\)"),
-        (["normalizer"], {"type": "NFC"}, "is 'NFC'; expected None: a byte-level BPE"),
+        (["normalizer"], {"type": "NFC"}, "is 'NFC'; expected None: with another"),
         (["pre_tokenizer", "use_regex"], False, "use_regex .* is False; expected True"),
         (
             ["pre_tokenizer"],
@@ -193,7 +193,7 @@ def test_a_tokenizer_json_that_means_something_else(
         (
             ["pre_tokenizer"],
             {"type": "Metaspace"},
-            "is of type BPE. One that was made ",
+            "is of type BPE, which is not",
         ),
     ],
 )

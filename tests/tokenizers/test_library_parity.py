@@ -198,7 +198,10 @@ def test_the_peer_loads_what_we_save(
             tmp_path / "plain",
             source_specials=source_specials,
             extra_special_tokens=("[X]",),
-            added_tokens=[*tokenizer._added, AddedToken("Zebra", lstrip=True)],
+            added_tokens=[
+                *tokenizer.added_tokens_decoder.values(),
+                AddedToken("Zebra", lstrip=True),
+            ],
             model_max_length=32,
         )
         ours.save_pretrained(directory)

@@ -21,17 +21,17 @@ def test_rows_are_filled_on_the_left():
 
 
 def test_a_pad_id_inside_a_row_is_not_padding():
-    _, mask = padding.pad_rows([[0, 5, 0]], 0, least_length=4)
+    _, mask = padding.pad_rows([[0, 5, 0]], 0, min_length=4)
     np.testing.assert_array_equal(mask, [[True, True, True, False]])
 
 
 @pytest.mark.parametrize(
-    ("least_length", "multiple_of", "width"),
+    ("min_length", "multiple_of", "width"),
     [(0, 1, 3), (2, 1, 3), (5, 1, 5), (0, 4, 4), (5, 4, 8), (8, 4, 8)],
 )
-def test_the_width_is_enough_and_a_multiple(least_length, multiple_of, width):
+def test_the_width_is_enough_and_a_multiple(min_length, multiple_of, width):
     ids, mask = padding.pad_rows(
-        [[1, 2, 3], [4]], 0, least_length=least_length, multiple_of=multiple_of
+        [[1, 2, 3], [4]], 0, min_length=min_length, multiple_of=multiple_of
     )
     assert ids.shape == mask.shape == (2, width)
     assert mask.sum() == 4
@@ -40,10 +40,10 @@ def test_the_width_is_enough_and_a_multiple(least_length, multiple_of, width):
 def test_rows_may_be_empty_or_absent():
     ids, mask = padding.pad_rows([[], []], 0)
     assert ids.shape == mask.shape == (2, 0)
-    ids, mask = padding.pad_rows([], 0, least_length=3)
+    ids, mask = padding.pad_rows([], 0, min_length=3)
     assert ids.shape == mask.shape == (0, 3)
 
 
 def test_an_unknown_side_is_an_error():
-    with pytest.raises(errors.ConfigError, match=r"'rigth'.*Did you mean 'right'\?"):
+    with pytest.raises(errors.ConfigError, match="Did you mean 'right'"):
         padding.pad_rows([[1]], 0, side="rigth")

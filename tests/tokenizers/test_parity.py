@@ -122,10 +122,10 @@ def test_calling_and_padding(pair, arguments):
     assert list(ours(texts[0], **arguments)["input_ids"]) == expected["input_ids"]
 
 
-def test_the_peer_loads_what_we_save(tmp_path, bpe):
+def test_the_peer_loads_what_we_save(tmp_path, bpe_model):
     transformers = pytest.importorskip("transformers")
     ours = BertGenerationTokenizer(
-        bpe._model,
+        bpe_model,
         sep_token="[SEP]",
         extra_special_tokens=("[X]", "[Y]"),
         added_tokens=[AddedToken("zebra", 120)],
@@ -167,9 +167,9 @@ def test_we_load_what_the_peer_saves(tmp_path, bpe):
         assert ours.decode(ids, True) == peer.decode(ids, skip_special_tokens=True)
 
 
-def test_the_peer_carries_our_settings_along(tmp_path, bpe):
+def test_the_peer_carries_our_settings_along(tmp_path, bpe_model):
     transformers = pytest.importorskip("transformers")
-    ours = BertGenerationTokenizer(bpe._model, normalization=("quotes", "dashes"))
+    ours = BertGenerationTokenizer(bpe_model, normalization=("quotes", "dashes"))
     ours.save_pretrained(tmp_path / "ours")
     peer = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
     peer.save_pretrained(tmp_path / "theirs")

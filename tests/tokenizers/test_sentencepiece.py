@@ -10,9 +10,8 @@ import sentencepiece
 from hypothesis import strategies
 
 from bertgen_jax import errors
-from bertgen_jax.tokenizers import sentencepiece_model
 from bertgen_jax.tokenizers.added_tokens import AddedToken
-from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
+from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer, load_model
 
 SPECIALS = ("<pad>", "</s>", "<s>", "<unk>", "<::::>")
 # Any unicode, lone surrogates too, with special strings thrown in.
@@ -44,8 +43,8 @@ def test_special_strings_are_one_id_each_and_swallow_spaces(tokenizer):
     assert tokenizer.encode("<s></s><pad><unk>") == [2, 1, 0, 3]
 
 
-def test_of_two_strings_with_one_beginning_the_longer_is_cut_out(bpe):
-    both = BertGenerationTokenizer(bpe._model, extra_special_tokens=("<s>a", "<s>ab"))
+def test_of_two_strings_with_one_beginning_the_longer_is_cut_out(bpe_model):
+    both = BertGenerationTokenizer(bpe_model, extra_special_tokens=("<s>a", "<s>ab"))
     assert both.tokenize("<s>ab <s>a <s>") == ["<s>ab", "<s>a", "<s>"]
 
 
@@ -89,9 +88,9 @@ def test_vocabulary_maps_every_piece_to_its_id(tokenizer):
     assert tokenizer.convert_tokens_to_ids("no such piece") == 3
 
 
-def test_strings_that_the_model_lacks_get_ids_after_it(bpe):
+def test_strings_that_the_model_lacks_get_ids_after_it(bpe, bpe_model):
     more = BertGenerationTokenizer(
-        bpe._model, sep_token="[SEP]", bos_token="[GO]", extra_special_tokens=("[X]",)
+        bpe_model, sep_token="[SEP]", bos_token="[GO]", extra_special_tokens=("[X]",)
     )
     # In the peer's order: beginning, separator, then the extra ones.
     assert more.special_ids.bos == bpe.vocab_size
@@ -103,59 +102,57 @@ def test_strings_that_the_model_lacks_get_ids_after_it(bpe):
     assert more.decode(ids, skip_special_tokens=True) == "red"
 
 
-def test_added_strings_have_their_own_ids_and_are_not_special(bpe):
+def test_added_strings_have_their_own_ids_and_are_not_special(bpe, bpe_model):
     place = bpe.vocab_size
-    more = BertGenerationTokenizer(
-        bpe._model, added_tokens=[AddedToken("zebra", place)]
-    )
+    more = BertGenerationTokenizer(bpe_model, added_tokens=[AddedToken("zebra", place)])
     assert more.encode("red zebra") == [*bpe.encode("red"), place]
     assert more.decode([place, 1], skip_special_tokens=True) == "zebra"
     assert more.vocab_size == place + 1
 
 
-def test_roles_without_a_string_have_no_id(bpe):
-    bare = BertGenerationTokenizer(bpe._model, bos_token=None, sep_token=None)
+def test_roles_without_a_string_have_no_id(bpe_model):
+    bare = BertGenerationTokenizer(bpe_model, bos_token=None, sep_token=None)
     assert bare.special_ids.bos is bare.special_ids.sep is None
     for role in ("pad_token", "eos_token", "unk_token"):
         with pytest.raises(errors.ConfigError, match=f"{role} is None"):
-            BertGenerationTokenizer(bpe._model, **{role: None})
+            BertGenerationTokenizer(bpe_model, **{role: None})
 
 
-def test_sources_stand_between_special_ids_only_if_asked(bpe):
+def test_sources_stand_between_special_ids_only_if_asked(bpe, bpe_model):
     assert bpe.source_prefix == bpe.source_suffix == ()
-    around = BertGenerationTokenizer(bpe._model, source_specials=True)
+    around = BertGenerationTokenizer(bpe_model, source_specials=True)
     assert (around.source_prefix, around.source_suffix) == ((2,), (1,))
     assert around.encode("red house") == bpe.encode("red house")
     assert around.fingerprint != bpe.fingerprint
-    with pytest.raises(errors.ConfigError, match="has '</s>' alone"):
-        BertGenerationTokenizer(bpe._model, bos_token=None, source_specials=True)
+    with pytest.raises(errors.ConfigError, match="has only '</s>'"):
+        BertGenerationTokenizer(bpe_model, bos_token=None, source_specials=True)
 
 
-def test_normalization_changes_ids_and_the_fingerprint(bpe):
+def test_normalization_changes_ids_and_the_fingerprint(bpe, bpe_model):
     text = "‘red’ house"
     assert 3 in bpe.encode(text)
-    straight = BertGenerationTokenizer(bpe._model, normalization=("quotes",))
+    straight = BertGenerationTokenizer(bpe_model, normalization=("quotes",))
     assert straight.encode(text) == bpe.encode("'red' house")
     assert straight.fingerprint != bpe.fingerprint
 
 
-def test_fingerprints_tell_tokenizers_apart(bpe, unigram):
+def test_fingerprints_tell_tokenizers_apart(bpe, bpe_model, unigram):
     variants = [
         bpe,
         unigram,
-        BertGenerationTokenizer(bpe._model, normalization=("nfc",)),
-        BertGenerationTokenizer(bpe._model, sep_token="[SEP]"),
-        BertGenerationTokenizer(bpe._model, bos_token="</s>", eos_token="<s>"),
-        BertGenerationTokenizer(bpe._model, added_tokens=[AddedToken("zebra", 200)]),
-        BertGenerationTokenizer(bpe._model, sp_model_kwargs={"enable_sampling": True}),
+        BertGenerationTokenizer(bpe_model, normalization=("nfc",)),
+        BertGenerationTokenizer(bpe_model, sep_token="[SEP]"),
+        BertGenerationTokenizer(bpe_model, bos_token="</s>", eos_token="<s>"),
+        BertGenerationTokenizer(bpe_model, added_tokens=[AddedToken("zebra", 200)]),
+        BertGenerationTokenizer(bpe_model, sp_model_kwargs={"enable_sampling": True}),
     ]
     assert len({variant.fingerprint for variant in variants}) == len(variants)
-    assert BertGenerationTokenizer(bpe._model).fingerprint == bpe.fingerprint
+    assert BertGenerationTokenizer(bpe_model).fingerprint == bpe.fingerprint
 
 
-def test_sampling_gives_other_ids_for_the_same_text(unigram):
+def test_sampling_gives_other_ids_for_the_same_text(unigram_model):
     sampling = BertGenerationTokenizer(
-        unigram._model,
+        unigram_model,
         sp_model_kwargs={"enable_sampling": True, "nbest_size": -1, "alpha": 0.1},
     )
     text = "The green house has seven doors"
@@ -173,9 +170,9 @@ def test_sampling_gives_other_ids_for_the_same_text(unigram):
         ({"alpha": None}, "alpha of sp_model_kwargs is None; expected a float"),
     ],
 )
-def test_wrong_sampling_arguments_are_errors(bpe, sp_model_kwargs, message):
+def test_wrong_sampling_arguments_are_errors(bpe_model, sp_model_kwargs, message):
     with pytest.raises(errors.ConfigError, match=message):
-        BertGenerationTokenizer(bpe._model, sp_model_kwargs=sp_model_kwargs)
+        BertGenerationTokenizer(bpe_model, sp_model_kwargs=sp_model_kwargs)
 
 
 def test_pickles_and_threads_give_the_same_ids(tokenizer):
@@ -255,10 +252,10 @@ def test_calling_with_padding_gives_arrays(bpe):
     assert not one["attention_mask"].tolist()[0]
 
 
-def test_truncation_keeps_the_beginning(bpe):
+def test_truncation_keeps_the_beginning(bpe, bpe_model):
     text = "The red house has seven doors"
     assert bpe(text, truncation=True, max_length=3)["input_ids"] == bpe.encode(text)[:3]
-    short = BertGenerationTokenizer(bpe._model, model_max_length=2)
+    short = BertGenerationTokenizer(bpe_model, model_max_length=2)
     assert short(text, truncation=True)["input_ids"] == bpe.encode(text)[:2]
     assert short(text)["input_ids"] == bpe.encode(text)
 
@@ -304,19 +301,19 @@ def test_foreign_files_are_errors_that_name_the_file(tmp_path, kind):
         BertGenerationTokenizer(FOREIGN[kind])
 
 
-def test_a_truncated_model_never_passes_for_a_whole_one(bpe):
-    for length in range(len(bpe._model) - 100):
+def test_a_truncated_model_never_passes_for_a_whole_one(bpe_model):
+    for length in range(len(bpe_model) - 100):
         with pytest.raises(errors.TokenizerError):
-            sentencepiece_model.load(bpe._model[:length], {})
+            load_model(bpe_model[:length], {})
 
 
-def test_a_model_cut_off_between_two_pieces_says_so(bpe):
+def test_a_model_cut_off_between_two_pieces_says_so(bpe_model):
     # A piece is a field of its own, so the library takes such a beginning for a model.
-    beginnings = (bpe._model[:length] for length in range(200, 400))
+    beginnings = (bpe_model[:length] for length in range(200, 400))
     messages = []
     for model in beginnings:
         with pytest.raises(errors.TokenizerError) as caught:
-            sentencepiece_model.load(model, {})
+            load_model(model, {})
         messages.append(str(caught.value))
     assert any("is cut off: its " in message for message in messages)
 

@@ -10,9 +10,9 @@ from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
 
 
 @pytest.fixture
-def directory(tmp_path, bpe):
+def directory(tmp_path, bpe_model):
     """A directory with a model alone."""
-    (tmp_path / "spiece.model").write_bytes(bpe._model)
+    (tmp_path / "spiece.model").write_bytes(bpe_model)
     return tmp_path
 
 
@@ -20,9 +20,9 @@ def write(path, value):
     path.write_text(value if isinstance(value, str) else json.dumps(value))
 
 
-def test_saving_and_loading_gives_the_same_tokenizer(tmp_path, bpe):
+def test_saving_and_loading_gives_the_same_tokenizer(tmp_path, bpe, bpe_model):
     saved = BertGenerationTokenizer(
-        bpe._model,
+        bpe_model,
         bos_token="[GO]",
         sep_token=None,
         sp_model_kwargs={"enable_sampling": True, "alpha": 0.2},
@@ -134,28 +134,28 @@ def test_a_hub_name_is_not_a_directory_here(tmp_path):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ("{", r"tokenizer_config\.json is not JSON: Expecting property name"),
-        ("[]", r"tokenizer_config\.json holds a JSON list; expected an object"),
-        ({"eos_token": 5}, "gives 5 as a special string"),
-        ({"eos_token": {"text": "</s>"}}, "gives {'text': '</s>'} as a special string"),
+        ("{", r"tokenizer_config\.json: not JSON \(Expecting property name"),
+        ("[]", r"tokenizer_config\.json: found a JSON list, expected a JSON object"),
+        ({"eos_token": 5}, "has 5 as a special string"),
+        ({"eos_token": {"text": "</s>"}}, "has {'text': '</s>'} as a special string"),
         (
             {"added_tokens_decoder": []},
             r"added_tokens_decoder in .* is \[\]; expected dict",
         ),
-        ({"added_tokens_decoder": {"-1": "x"}}, "gives '-1' as the id"),
-        ({"extra_special_tokens": [5]}, "gives 5 as a special string"),
-        ({"eos_token": ""}, "gives '' as a special string"),
+        ({"added_tokens_decoder": {"-1": "x"}}, "has '-1' as the id"),
+        ({"extra_special_tokens": [5]}, "has 5 as a special string"),
+        ({"eos_token": ""}, "has '' as a special string"),
         (
             {"eos_token": {"content": "</s>", "lstrip": 1}},
             "lstrip in .* is 1; expected",
         ),
-        ({"added_tokens_decoder": {"9" * 12: "x"}}, "gives '9999.*' as the id"),
+        ({"added_tokens_decoder": {"9" * 12: "x"}}, "has '9999.*' as the id"),
         ({"model_max_length": "many"}, r"is 'many'; expected int \| float"),
         ({"model_max_length": True}, r"is True; expected int \| float"),
         ({"model_max_length": 0}, "is 0; expected at least 1"),
         ({"bertgen_jax": {"source_specials": "no"}}, "is 'no'; expected bool"),
-        ('{"eos_token": 1, "eos_token": 2}', "'eos_token' stands in an object twice"),
-        ("[" * 10**5, "is not JSON: maximum recursion depth"),
+        ('{"eos_token": 1, "eos_token": 2}', "'eos_token' stands twice in one object"),
+        ("[" * 10**5, r"not JSON \(maximum recursion depth"),
         ({"sp_model_kwargs": "x"}, "sp_model_kwargs in .* is 'x'; expected dict"),
         ({"clean_up_tokenization_spaces": "no"}, "is 'no'; expected bool"),
         ({"bertgen_jax": {"normalization": "nfc"}}, "is 'nfc'; expected list"),
@@ -169,7 +169,7 @@ def test_malformed_settings_name_file_and_field(directory, config, message):
 
 def test_malformed_ids_of_old_directories_name_their_file(directory):
     write(directory / "added_tokens.json", {"[X]": -3})
-    with pytest.raises(errors.TokenizerError, match=r"added_tokens\.json gives -3 as"):
+    with pytest.raises(errors.TokenizerError, match=r"added_tokens\.json has -3 as"):
         BertGenerationTokenizer.from_pretrained(directory)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies
 
 from bertgen_jax import errors
 from bertgen_jax.tokenizers.added_tokens import AddedToken
-from bertgen_jax.tokenizers.wordpiece import WordPieceTokenizer, capitals
+from bertgen_jax.tokenizers.wordpiece import WordPieceTokenizer, pieces_with_capitals
 
 CASED = {"The": 25, "##S": 26}
 TEXTS = strategies.lists(
@@ -100,8 +100,8 @@ def test_chinese_characters_are_words_unless_told_otherwise(word_pieces):
 
 
 def test_special_strings_do_not_make_a_vocabulary_a_cased_one():
-    assert capitals(["[UNK]", "[unused1]", "<S>", "ℝ", "é", "the"]) == []
-    assert capitals(["A", "##B", "é", "É"]) == ["A", "##B", "É"]
+    assert pieces_with_capitals(["[UNK]", "[unused1]", "<S>", "ℝ", "é", "the"]) == []
+    assert pieces_with_capitals(["A", "##B", "é", "É"]) == ["A", "##B", "É"]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_missing_special_strings(word_pieces):
     assert (ids.bos, ids.mask, ids.pad) == (None, None, 1)  # no [PAD]: that of [SEP]
     named = WordPieceTokenizer(bare, pad_token="[PAD]", cls_token="[CLS]")
     assert (named.special_ids.bos, named.special_ids.pad) == (3, 4)
-    with pytest.raises(errors.ConfigError, match=r"has '\[SEP\]' alone"):
+    with pytest.raises(errors.ConfigError, match=r"has only '\[SEP\]"):
         WordPieceTokenizer(bare, source_specials=True)
     for role, piece in (("unk_token", "[UNK]"), ("sep_token", "[SEP]")):
         pieces = {piece: "<x>"}

@@ -1,26 +1,23 @@
 """`PretrainedTokenizer`: what tokenizers of every kind do with texts and ids."""
 
 import dataclasses
+import functools
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 
-from bertgen_jax import errors
-from bertgen_jax.errors import nearest
+from bertgen_jax.errors import ConfigError, TokenizerError, nearest
+from bertgen_jax.files.paths import StrPath
 from bertgen_jax.normalization import check_steps, normalize
-from bertgen_jax.tokenizers import (
-    added_tokens,
-    interface,
-    tokenizer_config,
-    vocabulary_files,
-)
-from bertgen_jax.tokenizers.padding import check_length, pad_as_asked
+from bertgen_jax.tokenizers import added_tokens, tokenizer_config
+from bertgen_jax.tokenizers.added_tokens import AddedToken
+from bertgen_jax.tokenizers.interface import SpecialIds
+from bertgen_jax.tokenizers.padding import check_length, pad_as_requested
 
-# In the peer's order: it numbers the strings that the vocabulary lacks.
+# In Hugging Face's order, by which it numbers the strings that the vocabulary lacks.
 ROLES = (
     "bos_token",
     "eos_token",
@@ -30,31 +27,32 @@ ROLES = (
     "cls_token",
     "mask_token",
 )
-# What `clean_up_tokenization_spaces` strips of its spaces, in the peer's order.
+# `clean_up_tokenization_spaces` strips these, in Hugging Face's order.
 CLEAN_UP = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
 OWN_OPTIONS = ("normalization", "source_specials")  # unknown to Hugging Face
 
 
 class Options(TypedDict, total=False):
-    """Arguments of the constructor that tokenizers of every kind have.
+    """Arguments of the constructors that tokenizers of every kind have.
 
     Attributes:
-      normalization: names of `normalization.STEPS`, applied in this order; () if left
-        out.
+      normalization: names of `normalization.STEPS`, applied in this order; () by
+        default.
       source_specials: whether `source_prefix` and `source_suffix` are [CLS] and [SEP],
-        or <s> and </s>; False if left out.
+        or <s> and </s>; False by default.
       extra_special_tokens: further strings that are one id each, and that
         `skip_special_tokens` drops.
-      added_tokens: strings with ids, or flags, that the vocabulary does not know of.
-      model_max_length: where `truncation=True` cuts without `max_length`, in ids.
+      added_tokens: strings whose ids, or flags, are not in the vocabulary.
+      model_max_length: the length in ids to which `truncation=True` cuts a text if no
+        `max_length` is given.
       clean_up_tokenization_spaces: whether decoding removes the spaces before
-        punctuation and English contractions; False if left out.
+        punctuation and English contractions; False by default.
     """
 
     normalization: Sequence[str]
     source_specials: bool
     extra_special_tokens: Sequence[str]
-    added_tokens: Sequence[added_tokens.AddedToken]
+    added_tokens: Sequence[AddedToken]
     model_max_length: int | None
     clean_up_tokenization_spaces: bool
 
@@ -69,52 +67,96 @@ DEFAULTS = Options(
 )
 
 
-class PretrainedTokenizer:
-    """The part of an `interface.Tokenizer` that does not depend on how pieces are made.
+class Engine(Protocol):
+    """Splits normalized texts into pieces, and joins pieces to texts.
 
-    A kind of tokenizer derives from it and gives `from_files`, `save_pretrained`,
-    `tokenize`, `_encode` and `_join`. Instances never change.
+    `tokenizers_library.LibraryEngine` and `sentencepiece.SentencePieceEngine` are the
+    two engines.
+    """
+
+    def add_tokens(self, tokens: Mapping[int, AddedToken]) -> None:
+        """Registers, once, the strings that are cut out of texts, by id."""
+        ...
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Returns the ids of each text, computed on all cores."""
+        ...
+
+    def tokenize(self, text: str) -> list[str]:
+        """Returns the pieces of a text."""
+        ...
+
+    def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
+        """Returns the text of ids, all of which are in the vocabulary."""
+        ...
+
+
+class PretrainedTokenizer:
+    """A tokenizer with the methods of Hugging Face's; an `interface.Tokenizer`.
+
+    How text is split is the task of an `Engine`. `BertGenerationTokenizer`,
+    `WordPieceTokenizer` and `ByteLevelBPETokenizer` derive from this class, as in
+    Hugging Face's library; they add constructors and the reading and writing of files.
+    Instances never change.
 
     Attributes:
-      kind: one of those in `interface`.
-      vocab_size: rows an embedding table needs, ids after the vocabulary included.
+      kind: see `interface.Tokenizer`.
+      vocab_size: the rows that an embedding table needs, ids after the vocabulary
+        included.
       special_ids: the ids with a role.
-      source_prefix, source_suffix: ids that belong around a source; see `Tokenizer`.
+      source_prefix, source_suffix: ids around a source; see `interface.Tokenizer`.
       fingerprint: hex digest of everything that changes ids.
       normalization: names of the steps applied to a text before it is encoded.
-      model_max_length: where `truncation=True` cuts, in ids; None for no limit.
+      model_max_length: the length in ids to which `truncation=True` cuts; None for no
+        limit.
+      added_tokens_decoder: the strings that are cut out of texts, by id.
       bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token: the
-        special strings; None for one that there is not.
+        special strings; None if there is none for this role.
     """
 
     kind: str
+    bos_token: str | None
+    eos_token: str | None
+    unk_token: str | None
+    sep_token: str | None
+    pad_token: str | None
+    cls_token: str | None
+    mask_token: str | None
 
     def __init__(
         self,
+        engine: Engine,
+        vocabulary: tuple[Any, ...],
         pieces: Mapping[str, int],
         roles: Mapping[str, str | None],
         options: Mapping[str, Any],
         *,
-        around_source: tuple[str | None, str],
+        around_source: tuple[str | None, str | None],
         decisive: Mapping[str, Any],
     ):
-        """Gives the special strings their ids.
+        """Numbers the special strings and computes the fingerprint.
 
         Args:
-          pieces: the vocabulary.
-          roles: the special string of each role that there is.
-          options: the constructor's arguments, `Options` among them.
-          around_source: what `source_specials` puts before and after a source.
-          decisive: what changes ids, besides the special strings and `Options`; values
-            that JSON can hold.
+          engine: splits texts; without special strings so far.
+          vocabulary: the positional arguments of the constructor by value, so that a
+            pickle does not need the files.
+          pieces: the rows of the pieces.
+          roles: the special string of each role.
+          options: the other arguments of the constructor, `Options` among them.
+          around_source: the strings that `source_specials` puts before and after a
+            source.
+          decisive: JSON values that change ids, besides the special strings and
+            `Options`.
 
         Raises:
           TokenizerError: two strings have one id.
-          ConfigError: `source_specials` where nothing could be put around a source; an
+          ConfigError: `source_specials` for a vocabulary without two such strings; an
             unknown normalization step.
         """
         self.normalization = check_steps(options["normalization"])
         self.model_max_length = options["model_max_length"]
+        self._engine = engine
+        self._vocabulary = vocabulary
         self._options = {
             **options,
             "normalization": self.normalization,
@@ -124,16 +166,18 @@ class PretrainedTokenizer:
         for role in ROLES:
             setattr(self, role, roles.get(role))
 
-        roles = {role: token for role, token in roles.items() if token}
-        special = dict.fromkeys([*roles.values(), *options["extra_special_tokens"]])
-        self._added = added_tokens.numbered(pieces, options["added_tokens"], special)
-        self._ids = {**pieces, **{token.content: token.id for token in self._added}}
+        tokens = {role: token for role, token in roles.items() if token}
+        special = dict.fromkeys([*tokens.values(), *options["extra_special_tokens"]])
+        added = added_tokens.numbered(pieces, options["added_tokens"], special)
+        engine.add_tokens(added)
+        self.added_tokens_decoder = added
+        self._ids = {**pieces, **{token.content: i for i, token in added.items()}}
         self._tokens = {index: piece for piece, index in self._ids.items()}
-        self._skipped = frozenset(token.id for token in self._added if token.special)
+        self._special = frozenset(i for i, token in added.items() if token.special)
         self.vocab_size = 1 + max(self._tokens)
-        ids = {role: self._ids[token] for role, token in roles.items()}
+        ids = {role: self._ids[token] for role, token in tokens.items()}
         eos = ids["eos_token"]
-        self.special_ids = interface.SpecialIds(
+        self.special_ids = SpecialIds(
             pad=ids.get("pad_token", eos),
             eos=eos,
             unk=ids.get("unk_token", eos),
@@ -144,10 +188,10 @@ class PretrainedTokenizer:
         self.source_prefix = self.source_suffix = ()
         if options["source_specials"]:
             first, last = around_source
-            if first is None or first == last:
-                raise errors.ConfigError(
-                    "source_specials asks for special strings around sources, but this "
-                    f"vocabulary has {last!r} alone; expected False, or strings of "
+            if first is None or last is None or first == last:
+                raise ConfigError(
+                    "source_specials puts special strings around sources, but this "
+                    f"vocabulary has only {last!r}; expected False, or strings of "
                     "your own as bos_token and eos_token."
                 )
             self.source_prefix = (self._ids[first],)
@@ -157,41 +201,23 @@ class PretrainedTokenizer:
             **decisive,
             "class": type(self).__name__,
             "normalization": self.normalization,
-            "added": [dataclasses.astuple(token) for token in self._added],
+            "added": [dataclasses.astuple(token) for token in added.values()],
             "roles": dataclasses.asdict(self.special_ids),
             "source": [self.source_prefix, self.source_suffix],
         }
         text = json.dumps(everything, sort_keys=True)
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()
 
-    @classmethod
-    def from_pretrained(cls, source: str | os.PathLike[str], **overrides: Any) -> Self:
-        """Loads a vocabulary and what was saved beside it.
-
-        Args:
-          source: a directory, or a vocabulary file alone; `vocabulary_files.LAYOUTS`
-            has their names.
-          **overrides: arguments of the constructor that replace what the files say.
-
-        Raises:
-          TokenizerError: a file is missing, corrupt or of another kind.
-          ConfigError: as the constructor.
-        """
-        (files,) = vocabulary_files.find(source, (cls.kind,))
-        return cls.from_files(files, **overrides)
-
-    @classmethod
-    def from_files(cls, files: vocabulary_files.Files, **overrides: Any) -> Self:
-        """Loads what `vocabulary_files.find` has found; see `from_pretrained`."""
-        raise NotImplementedError
+    def __reduce__(self):
+        return functools.partial(type(self), **self._options), self._vocabulary
 
     def __len__(self) -> int:
         return self.vocab_size
 
     def encode(self, text: str) -> list[int]:
-        """The ids of one text; no special ids are added around it.
+        """Returns the ids of one text, without special ids around them.
 
-        With BERT's uncased vocabulary, GPT-2's, and that of BertGeneration:
+        With the vocabularies of BERT (uncased), GPT-2 and BertGeneration:
 
         ```
         "the [MASK] bug"         -> [1996, 103, 11829]
@@ -200,34 +226,35 @@ class PretrainedTokenizer:
         ```
 
         Args:
-          text: any string. Half a surrogate pair, which no UTF-8 text can hold, is
-            read as U+FFFD, the replacement character.
+          text: any string. Half a surrogate pair, which is not valid in UTF-8, is read
+            as U+FFFD, the replacement character.
 
         Raises:
           TokenizerError: `text` is not a string.
         """
-        return self._encode([normalize(text, self.normalization)])[0]
+        return self._engine.encode([normalize(text, self.normalization)])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """`[encode(text) for text in texts]`, on all cores.
+        """Returns `[encode(text) for text in texts]`, computed on all cores.
 
         Raises:
-          TokenizerError: `texts` is a string, or holds something else than strings.
+          TokenizerError: `texts` is a string, or contains something else than strings.
         """
         if isinstance(texts, str):
-            raise errors.TokenizerError(
+            raise TokenizerError(
                 f"encode_batch got one text, {texts[:40]!r}; expected a list of them. "
                 "`encode` takes one."
             )
-        return self._encode([normalize(text, self.normalization) for text in texts])
-
-    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of normalized texts, on all cores if there are several."""
-        raise NotImplementedError
+        return self._engine.encode(
+            [normalize(text, self.normalization) for text in texts]
+        )
 
     def tokenize(self, text: str) -> list[str]:
-        """The pieces of one text."""
-        raise NotImplementedError
+        """Returns the pieces of one text.
+
+        In a SentencePiece vocabulary, text without a piece stands for itself.
+        """
+        return self._engine.tokenize(normalize(text, self.normalization))
 
     def decode(
         self,
@@ -235,7 +262,7 @@ class PretrainedTokenizer:
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
     ) -> str:
-        """The text of one row of ids.
+        """Returns the text of one row of ids.
 
         With the published vocabulary of BertGeneration:
 
@@ -246,25 +273,21 @@ class PretrainedTokenizer:
 
         Args:
           ids: int[T], a list or an array.
-          skip_special_tokens: whether to drop special ids, that of unknown text
-            included.
+          skip_special_tokens: whether to drop special ids, including that of unknown
+            text.
           clean_up_tokenization_spaces: whether to remove the spaces before punctuation
-            and English contractions; as the constructor was told if None.
+            and English contractions; None for the constructor's setting.
 
         Raises:
-          TokenizerError: an id outside of the vocabulary.
+          TokenizerError: an id is outside of the vocabulary.
         """
-        text = self._join(self._check_ids(ids), skip_special_tokens)
+        text = self._engine.decode(self._check_ids(ids), skip_special_tokens)
         if clean_up_tokenization_spaces is None:
             clean_up_tokenization_spaces = self._options["clean_up_tokenization_spaces"]
         if clean_up_tokenization_spaces:
-            for found in CLEAN_UP:
-                text = text.replace(found, found.strip())
+            for spaced in CLEAN_UP:
+                text = text.replace(spaced, spaced.strip())
         return text
-
-    def _join(self, ids: list[int], skip_special_tokens: bool) -> str:
-        """The text of ids of the vocabulary."""
-        raise NotImplementedError
 
     def batch_decode(
         self,
@@ -272,7 +295,7 @@ class PretrainedTokenizer:
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
     ) -> list[str]:
-        """`[decode(ids) for ids in batch]`, also for an array int[B, T]."""
+        """Returns `[decode(ids) for ids in batch]`, also for an array int[B, T]."""
         return [
             self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces)
             for ids in batch
@@ -281,15 +304,15 @@ class PretrainedTokenizer:
     def convert_ids_to_tokens(
         self, ids: int | Sequence[int], skip_special_tokens: bool = False
     ) -> str | list[str]:
-        """Pieces of ids: a string for one id, a list for several.
+        """Returns the pieces of ids: a string for one id, a list for several.
 
         Raises:
-          TokenizerError: an id outside of the vocabulary.
+          TokenizerError: an id is outside of the vocabulary.
         """
         if isinstance(ids, int | np.integer):
-            return self.convert_ids_to_tokens([ids])[0]
-        skipped = self._skipped if skip_special_tokens else ()
-        # Added ids may begin beyond the vocabulary; what lies between has no piece.
+            return self._tokens.get(self._check_ids([int(ids)])[0], "")
+        skipped = self._special if skip_special_tokens else ()
+        # Added ids may leave a gap after the vocabulary; ids in the gap have no piece.
         return [
             self._tokens.get(i, "") for i in self._check_ids(ids) if i not in skipped
         ]
@@ -297,27 +320,31 @@ class PretrainedTokenizer:
     def _check_ids(self, ids: Sequence[int]) -> list[int]:
         array = np.asarray(ids)
         if array.size and (array.ndim != 1 or array.dtype.kind not in "iu"):
-            raise errors.TokenizerError(
+            raise TokenizerError(
                 f"Cannot decode {array.dtype} of shape {array.shape}; expected one row "
                 "of integers. `batch_decode` takes several rows."
             )
         outside = array[(array < 0) | (array >= self.vocab_size)]
         if outside.size:
-            raise errors.TokenizerError(
+            raise TokenizerError(
                 f"Id {outside[0]} is not one of 0 to {self.vocab_size - 1}, the ids of "
-                "this tokenizer. Labels filled with -100, or ids of a model with more "
-                "rows than that, cannot be decoded as they are."
+                "this tokenizer. Labels filled with -100, and ids of a model with more "
+                "rows, cannot be decoded unchanged."
             )
         return array.tolist()
 
     def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> int | list[int]:
-        """Ids of pieces: one for a string, a list for several; unk for unknown ones."""
+        """Returns the ids of pieces: one id for a string, a list for several pieces.
+
+        An unknown piece has the id of unknown text.
+        """
+        unknown = self.special_ids.unk
         if isinstance(tokens, str):
-            return self._ids.get(tokens, self.special_ids.unk)
-        return [self.convert_tokens_to_ids(token) for token in tokens]
+            return self._ids.get(tokens, unknown)
+        return [self._ids.get(token, unknown) for token in tokens]
 
     def get_vocab(self) -> dict[str, int]:
-        """Every piece and special string with its id."""
+        """Returns every piece and special string with its id."""
         return dict(self._ids)
 
     def __call__(
@@ -330,7 +357,7 @@ class PretrainedTokenizer:
         pad_to_multiple_of: int | None = None,
         padding_side: str = "right",
     ) -> dict[str, Any]:
-        """Encodes one text or several; no special ids are added around them.
+        """Encodes one text or several, without special ids around them.
 
         Args:
           text: one string, or B of them.
@@ -341,11 +368,11 @@ class PretrainedTokenizer:
           padding_side: "right" or "left".
 
         Returns:
-          input_ids and attention_mask: if padded, int32[B, S] and bool[B, S], for one
-          string without B; otherwise lists.
+          input_ids and attention_mask. With padding: int32[B, S] and bool[B, S], and
+          without the axis B for one string. Without padding: lists.
 
         Raises:
-          TokenizerError: as `encode`.
+          TokenizerError: see `encode`.
           ConfigError: `truncation` or padding to "max_length" without a length.
         """
         rows = self.encode_batch([text] if isinstance(text, str) else text)
@@ -369,12 +396,12 @@ class PretrainedTokenizer:
         pad_to_multiple_of: int | None = None,
         padding_side: str = "right",
     ) -> dict[str, Any]:
-        """Fills up rows that were encoded without padding.
+        """Pads rows that were encoded without padding.
 
         Args:
           encoded: a mapping with B rows under input_ids, or B mappings with one each.
           padding: True or "longest", "max_length", False or "do_not_pad".
-          max_length: in ids, for "max_length"; longer rows are kept whole.
+          max_length: in ids, for "max_length"; longer rows are not cut.
           pad_to_multiple_of: round the padded length up to a multiple of this.
           padding_side: "right" or "left".
 
@@ -387,8 +414,8 @@ class PretrainedTokenizer:
         if isinstance(encoded, Mapping):
             rows = encoded["input_ids"]
         else:
-            rows = [one["input_ids"] for one in encoded]
-        ids, mask = pad_as_asked(
+            rows = [mapping["input_ids"] for mapping in encoded]
+        ids, mask = pad_as_requested(
             rows,
             self.special_ids.pad,
             padding,
@@ -398,21 +425,26 @@ class PretrainedTokenizer:
         )
         return {"input_ids": ids, "attention_mask": mask}
 
-    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
-        """Writes files that Hugging Face loads as they are; makes the directory."""
-        raise NotImplementedError
-
-    def _save_config(
+    def _write_config(
         self,
-        directory: str | os.PathLike[str],
+        directory: StrPath,
         tokenizer_class: str,
         roles: Sequence[str],
         *,
         fields: Mapping[str, Any],
         own_fields: Mapping[str, Any],
-        added: Sequence[added_tokens.AddedToken] = (),
+        added: Sequence[AddedToken] = (),
     ) -> None:
-        """Writes tokenizer_config.json; see `tokenizer_config.write`."""
+        """Writes tokenizer_config.json; see `tokenizer_config.write`.
+
+        Args:
+          directory: where to write it.
+          tokenizer_class: the name of Hugging Face's class.
+          roles: the special strings to write.
+          fields: further arguments that Hugging Face knows.
+          own_fields: further arguments that it does not know.
+          added: the strings that are cut out of texts, if no other file lists them.
+        """
         options = {role: getattr(self, role) for role in roles} | dict(fields)
         cleans_up = self._options["clean_up_tokenization_spaces"]
         options["clean_up_tokenization_spaces"] = cleans_up
@@ -426,16 +458,18 @@ class PretrainedTokenizer:
         tokenizer_config.write(directory, tokenizer_class, options, own, added)
 
 
-def complete(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with those that are not given.
+def complete_options(
+    options: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns options in which those left out have their defaults.
 
     Raises:
       ConfigError: there is no such option.
     """
-    for name in given:
+    for name in options:
         if name not in defaults:
-            raise errors.ConfigError(
-                f"This tokenizer has no option {name!r}; further options are "
+            raise ConfigError(
+                f"This tokenizer has no option {name!r}; expected one of "
                 f"{', '.join(defaults)}.{nearest(name, defaults)}"
             )
-    return {**defaults, **given}
+    return {**defaults, **options}
