@@ -20,9 +20,10 @@ from bertgen_jax.commands import main
 from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 from bertgen_jax.pretrained.formats.own_runs import MODEL_CONFIG
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
+from tests.fixtures import vocabularies
 
 pytestmark = pytest.mark.parity
-files = pytest.importorskip("tests.checkpoints.published_files")
+files = pytest.importorskip("tests.fixtures.published_checkpoints")
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 COMMANDS = re.findall(r"\| `(bertgen convert [^`]+)` \|", README.read_text("utf-8"))
@@ -34,28 +35,11 @@ def made(directory):
     return directory
 
 
-def write_word_pieces(directory, name="vocab.txt"):
-    letters = string.ascii_lowercase
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters]
-    pieces += [f"##{letter}" for letter in letters]
-    (directory / name).write_text("\n".join(pieces) + "\n")
-
-
-def write_byte_level(directory, vocabulary, merges, first=()):
-    """GPT-2's letters for bytes, without a merge."""
-    kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    letters = [chr(byte) for byte in kept]
-    letters += [chr(0x100 + i) for i in range(256 - len(letters))]
-    pieces = [*first, *letters, "<|endoftext|>"]
-    rows = {piece: row for row, piece in enumerate(pieces)}
-    (directory / vocabulary).write_text(json.dumps(rows))
-    (directory / merges).write_text("#version: 0.2\n")
-    return rows
-
-
 def write_zipped_bert(root):
     inner = made(root / "inner" / "cased_L-12_H-768_A-12")
-    write_word_pieces(files.google(files.bert(), inner))
+    vocabularies.write_word_pieces(
+        files.google(files.bert(), inner), string.ascii_lowercase, ()
+    )
     shutil.make_archive(root / inner.name, "zip", inner.parent)
     shutil.rmtree(inner.parent)
 
@@ -71,19 +55,19 @@ def write_hub_module(root):
 
 def write_gpt2(root):
     directory = files.openai(files.gpt2(), made(root / "124M"))
-    write_byte_level(directory, "encoder.json", "vocab.bpe")
+    vocabularies.write_all_bytes(directory, "encoder.json", "vocab.bpe")
 
 
 def write_fairseq(root):
     directory = files.fairseq(files.roberta(), made(root / "roberta.base"))
-    rows = write_byte_level(directory, "encoder.json", "vocab.bpe")
+    rows = vocabularies.write_all_bytes(directory, "encoder.json", "vocab.bpe")
     lines = [f"{row} {1000 - row}" for row in rows.values()]
     (directory / "dict.txt").write_text("\n".join(lines) + "\n")
 
 
 def write_hugging_face(root):
     directory = files.pickled(files.bert(), made(root / "bert-base-uncased"))
-    write_word_pieces(directory)
+    vocabularies.write_word_pieces(directory, string.ascii_lowercase, ())
     directory = files.sharded(files.pair(), made(root / "roberta2roberta_L-24_bbc"))
     train_sentencepiece(TEXTS, 60).save_pretrained(directory)
 

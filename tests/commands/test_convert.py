@@ -6,15 +6,15 @@ import pytest
 
 from bertgen_jax.commands import main
 from bertgen_jax.pretrained import loading
-from tests.fixtures import small_checkpoints
+from tests.fixtures import checkpoints, vocabularies
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     """A checkpoint of google-research/bert with its vocabulary."""
     path = tmp_path_factory.mktemp("published") / "cased_L-2"
-    small_checkpoints.write("google", path)
-    small_checkpoints.write_word_pieces(path)
+    checkpoints.write("google", path)
+    vocabularies.write_word_pieces(path)
     return path
 
 

@@ -26,7 +26,7 @@ from bertgen_jax.pretrained.containers import safetensors_file
 from bertgen_jax.pretrained.formats.own_runs import MODEL_CONFIG
 from bertgen_jax.tokenizers.auto import AutoTokenizer
 from bertgen_jax.tokenizers.wordpiece import WordPieceTokenizer
-from tests.fixtures import small_checkpoints
+from tests.fixtures import checkpoints
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "b", "##b", "."]
 
@@ -34,7 +34,7 @@ PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "b", "##b", 
 @pytest.fixture
 def bert(tmp_path):
     """A directory with BERT's weights and vocabulary."""
-    directory, _ = small_checkpoints.write("google", tmp_path / "source")
+    directory, _ = checkpoints.write("google", tmp_path / "source")
     (directory / "vocab.txt").write_text("\n".join(PIECES) + "\n")
     return directory
 
@@ -54,9 +54,9 @@ def names(directory):
     return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
 
 
-@pytest.mark.parametrize("kind", small_checkpoints.ALL)
+@pytest.mark.parametrize("kind", checkpoints.ALL)
 def test_the_model_is_the_same_before_and_after(kind, tmp_path):
-    source, _ = small_checkpoints.write(kind, tmp_path / "source")
+    source, _ = checkpoints.write(kind, tmp_path / "source")
     conversion.convert(source, tmp_path / "result")
     assert_same(
         loading.from_pretrained(tmp_path / "result"),
@@ -69,7 +69,7 @@ def test_the_result_is_f32_whatever_the_source(dtype, tmp_path):
     def cast(tensors):
         tensors.update({name: t.astype(dtype) for name, t in tensors.items()})
 
-    source, _ = small_checkpoints.write("pair", tmp_path / "source", change=cast)
+    source, _ = checkpoints.write("pair", tmp_path / "source", change=cast)
     conversion.convert(source, tmp_path / "result")
     file = safetensors_file.open_safetensors(tmp_path / "result" / "model.safetensors")
     assert {info.dtype for info in file.tensors.values()} == {np.dtype(np.float32)}
@@ -94,7 +94,7 @@ def test_what_was_done_is_said(bert, tmp_path):
     (bert / "vocab.txt").unlink()
     done = conversion.convert(bert, tmp_path / "other")
     assert str(done).endswith("\ntexts    no tokenizer beside the weights")
-    shared, _ = small_checkpoints.write("shared pair", tmp_path / "shared")
+    shared, _ = checkpoints.write("shared pair", tmp_path / "shared")
     done = conversion.convert(shared, tmp_path / "again")
     assert "unused   repeats another tensor (36)" in str(done)
 
@@ -107,7 +107,7 @@ def test_the_tokenizer_comes_along(bert, tmp_path):
 
 
 def test_a_tokenizer_that_is_damaged_is_not_left_out(tmp_path):
-    source, _ = small_checkpoints.write("encoder", tmp_path / "source")
+    source, _ = checkpoints.write("encoder", tmp_path / "source")
     (source / "spiece.model").write_bytes(b"no model")
     with pytest.raises(TokenizerError, match=r"spiece\.model"):
         conversion.convert(source, tmp_path / "result")
@@ -115,7 +115,7 @@ def test_a_tokenizer_that_is_damaged_is_not_left_out(tmp_path):
 
 
 def test_a_dictionary_of_fairseqs_is_no_tokenizer(tmp_path):
-    source, _ = small_checkpoints.write("fairseq", tmp_path / "source")
+    source, _ = checkpoints.write("fairseq", tmp_path / "source")
     assert (source / "dict.txt").is_file()
     assert conversion.convert(source, tmp_path / "result").tokenizer == ""
 
@@ -138,13 +138,13 @@ def test_it_may_keep_the_bias_of_the_masked_lm_head(bert, tmp_path):
     )
     assert "masked-LM head (4)" in str(done)  # the fifth is used
     _, params = loading.from_pretrained(tmp_path / "result")
-    bias = small_checkpoints.bert()["cls.predictions.bias"]
+    bias = checkpoints.bert()["cls.predictions.bias"]
     np.testing.assert_array_equal(params["lm_head"]["bias"], bias)
 
 
 @pytest.mark.parametrize("side", ["encoder", "decoder"])
 def test_a_side_of_a_pair(side, tmp_path):
-    source, tensors = small_checkpoints.write("pair", tmp_path / "source")
+    source, tensors = checkpoints.write("pair", tmp_path / "source")
     done = conversion.convert(source, tmp_path / "result", architecture=side)
     left = {
         "encoder": "of the other side, or between the two (36); cross-attention, which "
@@ -191,7 +191,7 @@ def test_options_that_cannot_be_meant(options, message, bert, tmp_path):
 
 
 def test_a_bias_that_is_not_there_cannot_be_kept(tmp_path):
-    source, _ = small_checkpoints.write("encoder", tmp_path / "source")
+    source, _ = checkpoints.write("encoder", tmp_path / "source")
     with pytest.raises(
         ConfigError, match="expected a checkpoint with a masked-LM head"
     ):
@@ -205,7 +205,7 @@ def test_without_the_library_nothing_is_written(tmp_path, monkeypatch):
     name = "bertgen_jax.pretrained.ctranslate2.spec"
     monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.delattr(ctranslate2, "spec", raising=False)
-    source, _ = small_checkpoints.write("pair", tmp_path / "source")
+    source, _ = checkpoints.write("pair", tmp_path / "source")
     (source / "vocab.txt").write_text("\n".join(PIECES) + "\n")
     with pytest.raises(ConfigError, match=r"pip install 'bertgen_jax\[ctranslate2\]'"):
         conversion.convert(source, tmp_path / "result", "ctranslate2")
@@ -213,7 +213,7 @@ def test_without_the_library_nothing_is_written(tmp_path, monkeypatch):
 
 
 def test_ctranslate2_needs_a_vocabulary(tmp_path):
-    source, _ = small_checkpoints.write("pair", tmp_path / "source")
+    source, _ = checkpoints.write("pair", tmp_path / "source")
     with pytest.raises(TokenizerError, match="holds no tokenizer; expected one beside"):
         conversion.convert(source, tmp_path / "result", "ctranslate2")
     assert not (tmp_path / "result").exists()
@@ -227,7 +227,7 @@ def search_of(directory):
 
 
 def test_the_settings_of_a_search_come_along(tmp_path):
-    source, _ = small_checkpoints.write("pair", tmp_path / "source")
+    source, _ = checkpoints.write("pair", tmp_path / "source")
     settings = {"num_beams": 4, "max_length": 64, "bos_token_id": 2, "eos_token_id": 1}
     (source / "generation_config.json").write_text(json.dumps(settings))
     conversion.convert(source, tmp_path / "result")
@@ -241,10 +241,10 @@ def test_the_settings_of_a_search_come_along(tmp_path):
 
 
 def test_ids_are_the_models_where_no_file_says_how_to_search(tmp_path):
-    source, _ = small_checkpoints.write("openai", tmp_path / "source")
+    source, _ = checkpoints.write("openai", tmp_path / "source")
     conversion.convert(source, tmp_path / "result")
     assert search_of(tmp_path / "result") == GenerationConfig(eos_token_id=29)
-    source, _ = small_checkpoints.write("hub", tmp_path / "module")
+    source, _ = checkpoints.write("hub", tmp_path / "module")
     conversion.convert(source, tmp_path / "other")
     assert search_of(tmp_path / "other") == GenerationConfig(
         decoder_start_token_id=2, eos_token_id=1, pad_token_id=0
@@ -434,7 +434,7 @@ def test_parents_that_were_there_stay(bert, tmp_path, monkeypatch):
 
 def test_it_reads_one_tensor_at_a_time(tmp_path, monkeypatch):
     """All of a checkpoint is views of its file, but for the sum of two tables."""
-    source, _ = small_checkpoints.write("bert", tmp_path / "source")
+    source, _ = checkpoints.write("bert", tmp_path / "source")
     seen = {}
     real = saving.save
 

@@ -8,7 +8,7 @@ from bertgen_jax.pretrained import checkpoint
 from bertgen_jax.pretrained.formats import detection
 from bertgen_jax.tokenizers.auto import AutoTokenizer
 from bertgen_jax.warm_start import warm_start
-from tests.fixtures import small_checkpoints
+from tests.fixtures import checkpoints, vocabularies
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def parsed(monkeypatch):
 
 
 def test_the_tokenizer_is_parsed_once(parsed, tmp_path):
-    directory, _ = small_checkpoints.write("bert", tmp_path / "it")
-    pieces = small_checkpoints.write_word_pieces(directory)
+    directory, _ = checkpoints.write("bert", tmp_path / "it")
+    pieces = vocabularies.write_word_pieces(directory)
     opened = detection.open_checkpoint(directory)
     assert not parsed
     assert list(opened.tokenizer.get_vocab()) == pieces
@@ -42,20 +42,18 @@ def test_a_warm_start_parses_each_vocabulary_once(
     monkeypatch.setattr(
         warm_start, "random_params", lambda model, seed: draw_params(model.config)
     )
-    encoder, _ = small_checkpoints.write("bert", tmp_path / "encoder")
-    small_checkpoints.write_word_pieces(encoder)
-    checkpoints = {"encoder": encoder}
+    encoder, _ = checkpoints.write("bert", tmp_path / "encoder")
+    vocabularies.write_word_pieces(encoder)
+    stacks = {"encoder": encoder}
     if recipe == "bert2gpt":
-        checkpoints["decoder"], _ = small_checkpoints.write(
-            "gpt2", tmp_path / "decoder"
-        )
-        small_checkpoints.write_byte_level(checkpoints["decoder"], "gpt2")
-    bg.warm_start(recipe, **checkpoints)
-    assert sorted(parsed) == sorted(checkpoints.values())
+        stacks["decoder"], _ = checkpoints.write("gpt2", tmp_path / "decoder")
+        vocabularies.write_byte_level(stacks["decoder"], "gpt2")
+    bg.warm_start(recipe, **stacks)
+    assert sorted(parsed) == sorted(stacks.values())
 
 
 def test_a_checkpoint_without_a_tokenizer_opens(tmp_path):
-    directory, _ = small_checkpoints.write("bert", tmp_path / "it")
+    directory, _ = checkpoints.write("bert", tmp_path / "it")
     opened = detection.open_checkpoint(directory)
     with pytest.raises(TokenizerError):
         _ = opened.tokenizer

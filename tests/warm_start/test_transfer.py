@@ -16,8 +16,8 @@ from bertgen_jax.tokenizers.pair import TokenizerPair
 from bertgen_jax.warm_start import architecture, opening, recipes
 from bertgen_jax.warm_start.recipes import Recipe, Selection
 from bertgen_jax.warm_start.transfer import transfer
-from tests.fixtures import small_checkpoints
-from tests.fixtures.small_checkpoints import LAYERS, POSITIONS, WIDTH, WORDS
+from tests.fixtures import checkpoints, vocabularies
+from tests.fixtures.checkpoints import LAYERS, POSITIONS, WIDTH, WORDS
 
 TABLE = "embeddings/word_embeddings/embedding"
 PLACES = "embeddings/position_embeddings/embedding"
@@ -28,11 +28,11 @@ def source(tmp_path):
     """Writes a checkpoint with a vocabulary: (kind, name) -> directory, tensors."""
 
     def write(kind, name="source", **options):
-        directory, tensors = small_checkpoints.write(kind, tmp_path / name, **options)
+        directory, tensors = checkpoints.write(kind, tmp_path / name, **options)
         if kind in ("gpt2", "roberta"):
-            small_checkpoints.write_byte_level(directory, kind)
+            vocabularies.write_byte_level(directory, kind)
         else:
-            small_checkpoints.write_word_pieces(directory)
+            vocabularies.write_word_pieces(directory)
         return directory, tensors
 
     return write
@@ -343,14 +343,14 @@ def test_two_kinds_keep_their_vocabularies(source, start, kind):
 def test_one_vocabulary_for_two_kinds_is_matched_by_text(source, start):
     encoder, read = source("bert", "one")
     decoder, tensors = source("gpt2", "other")
-    pieces = small_checkpoints.write_byte_level(decoder, "gpt2")
+    pieces = vocabularies.write_byte_level(decoder, "gpt2")
     own = opening.choose_tokenizers(
         opening.open_checkpoints(recipes.get("gpt"), encoder=None, decoder=decoder)
     )
     done = start("bert2gpt", encoder, decoder, tokenizers=TokenizerPair.of(own.source))
     assert_gpt2(done, tensors)
     table = done.after[f"encoder/{TABLE}"]
-    theirs = small_checkpoints.write_word_pieces(encoder)
+    theirs = vocabularies.write_word_pieces(encoder)
     words = read["bert.embeddings.word_embeddings.weight"]
     for ours, their in (
         ("Ġc", "c"),
@@ -409,7 +409,7 @@ def test_two_checkpoints_share_nothing(source, start):
 
 def test_two_checkpoints_in_one_directory_are_two(source, start, tmp_path):
     directory, read = source("google")
-    writer, values, made, _ = small_checkpoints.ALL["google"]
+    writer, values, made, _ = checkpoints.ALL["google"]
     writer(directory, values, made(7), prefix="later.ckpt")
     first, second = directory / "bert_model.ckpt", directory / "later.ckpt"
     done = start("bert2bert", first, second)
@@ -504,7 +504,7 @@ def test_a_model_of_prefixes_starts_another(source, start, tmp_path):
     directory, tensors = source("gpt2")
     done = start("gpt", decoder=directory)
     saving.save(tmp_path / "ours", done.config, trees.nested(done.after))
-    small_checkpoints.write_byte_level(tmp_path / "ours", "gpt2")
+    vocabularies.write_byte_level(tmp_path / "ours", "gpt2")
     for recipe in ("gpt", "rnd2gpt"):
         assert_gpt2(start(recipe, decoder=tmp_path / "ours"), tensors)
 

@@ -13,8 +13,8 @@ from bertgen_jax import trees
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.tokenizers.pair import TokenizerPair
 from bertgen_jax.warm_start import warm_start
-from tests.fixtures import small_checkpoints
-from tests.fixtures.small_checkpoints import WORDS
+from tests.fixtures import checkpoints, vocabularies
+from tests.fixtures.checkpoints import WORDS
 
 WORD_TABLE = "decoder/bert/embeddings/word_embeddings/embedding"
 
@@ -24,11 +24,11 @@ def sources(tmp_path_factory):
     """Checkpoints with their vocabularies, by kind."""
     root = tmp_path_factory.mktemp("sources")
     for kind in ("bert", "roberta", "gpt2"):
-        directory, _ = small_checkpoints.write(kind, root / kind)
+        directory, _ = checkpoints.write(kind, root / kind)
         if kind == "bert":
-            small_checkpoints.write_word_pieces(directory)
+            vocabularies.write_word_pieces(directory)
         else:
-            small_checkpoints.write_byte_level(directory, kind)
+            vocabularies.write_byte_level(directory, kind)
     return {kind: root / kind for kind in ("bert", "roberta", "gpt2")}
 
 
@@ -69,8 +69,8 @@ def test_params_are_f32_on_a_device_whatever_is_computed(sources, drawn):
 
 
 def test_params_outlive_the_file(tmp_path, drawn):
-    directory, _ = small_checkpoints.write("bert", tmp_path / "bert")
-    small_checkpoints.write_word_pieces(directory)
+    directory, _ = checkpoints.write("bert", tmp_path / "bert")
+    vocabularies.write_word_pieces(directory)
     _, params = bg.warm_start("bert2bert", encoder=directory)
     before = jax.tree.map(np.array, params)
     with (directory / "model.safetensors").open("r+b") as file:
@@ -129,7 +129,7 @@ def test_special_ids_are_the_tokenizers(sources, drawn):
 def test_the_output_bias_brings_its_parameter(sources, drawn):
     model, params = bg.warm_start("bertshare", encoder=sources["bert"], mlm_bias=True)
     assert model.config.decoder.lm_head_bias
-    bias = small_checkpoints.bert()["cls.predictions.bias"]
+    bias = checkpoints.bert()["cls.predictions.bias"]
     np.testing.assert_array_equal(params["decoder"]["lm_head"]["bias"], bias)
 
 

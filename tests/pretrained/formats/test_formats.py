@@ -16,7 +16,7 @@ from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 from bertgen_jax.pretrained import checkpoint, name_maps, saving
 from bertgen_jax.pretrained.formats import detection
 from bertgen_jax.pretrained.formats.own_runs import MODEL_CONFIG
-from tests.fixtures import small_checkpoints, tf_bundle_files, torch_files
+from tests.fixtures import checkpoints, tf_bundle_files, torch_files
 
 ARCHITECTURES = {
     "gpt2": "decoder",
@@ -27,7 +27,7 @@ ARCHITECTURES = {
     "hub": "encoder-decoder",
     "shared hub": "encoder-decoder",
 }
-kinds = pytest.mark.parametrize("kind", small_checkpoints.ALL)
+kinds = pytest.mark.parametrize("kind", checkpoints.ALL)
 
 
 def load(name):
@@ -49,9 +49,9 @@ def assert_equal(found, expected):
 
 @kinds
 def test_a_directory_is_recognised(kind, tmp_path):
-    directory, _ = small_checkpoints.write(kind, tmp_path / "it")
+    directory, _ = checkpoints.write(kind, tmp_path / "it")
     found = load(directory)
-    assert found.format == small_checkpoints.ALL[kind][-1]
+    assert found.format == checkpoints.ALL[kind][-1]
     assert found.path == directory
     assert found.file.is_file()
     assert found.architecture == ARCHITECTURES.get(kind, "encoder")
@@ -61,7 +61,7 @@ def test_a_directory_is_recognised(kind, tmp_path):
 
 @kinds
 def test_every_tensor_is_taken_or_listed_once(kind, tmp_path):
-    directory, _ = small_checkpoints.write(kind, tmp_path / "it")
+    directory, _ = checkpoints.write(kind, tmp_path / "it")
     source = detection.open_checkpoint(directory)
     found = checkpoint.load(source)
     taken = {t for array in found.arrays.values() for t in array.tensors}
@@ -87,8 +87,8 @@ SAME = {
 
 @pytest.mark.parametrize(("kind", "like"), SAME.items(), ids=SAME)
 def test_the_same_model_is_the_same_whatever_wrote_it(kind, like, tmp_path):
-    one, _ = small_checkpoints.write(kind, tmp_path / "one")
-    other, _ = small_checkpoints.write(like, tmp_path / "other")
+    one, _ = checkpoints.write(kind, tmp_path / "one")
+    other, _ = checkpoints.write(like, tmp_path / "other")
     found, expected = arrays_of(load(one)), arrays_of(load(other))
     if kind == "shared hub":  # it has no bias, the other zeros; and one head
         assert not expected.pop("decoder/lm_head/bias").any()
@@ -100,8 +100,8 @@ def test_fairseqs_roberta_is_hugging_faces_without_segments(tmp_path):
     def forget(tensors):
         del tensors["roberta.embeddings.token_type_embeddings.weight"]
 
-    one, _ = small_checkpoints.write("fairseq", tmp_path / "one")
-    other, _ = small_checkpoints.write("roberta", tmp_path / "other", change=forget)
+    one, _ = checkpoints.write("fairseq", tmp_path / "one")
+    other, _ = checkpoints.write("roberta", tmp_path / "other", change=forget)
     found, expected = load(one), load(other)
     assert_equal(arrays_of(found), arrays_of(expected))
     assert found.config == expected.config
@@ -110,7 +110,7 @@ def test_fairseqs_roberta_is_hugging_faces_without_segments(tmp_path):
 
 
 def test_a_module_of_two_stacks_is_a_pair_with_one_table(tmp_path):
-    directory, tensors = small_checkpoints.write("hub", tmp_path / "it")
+    directory, tensors = checkpoints.write("hub", tmp_path / "it")
     found = load(directory)
     assert found.config.share_embeddings
     assert not found.config.decoder.lm_head_bias
@@ -138,13 +138,13 @@ IDS = {
 
 @pytest.mark.parametrize(("kind", "ids"), IDS.items(), ids=IDS)
 def test_the_special_ids_are_those_of_the_lineage(kind, ids, tmp_path):
-    directory, _ = small_checkpoints.write(kind, tmp_path / "it")
+    directory, _ = checkpoints.write(kind, tmp_path / "it")
     config = load(directory).config
     assert (config.pad_token_id, config.bos_token_id, config.eos_token_id) == ids
 
 
 def test_a_module_has_the_ids_of_its_vocabulary(tmp_path):
-    directory, _ = small_checkpoints.write("hub", tmp_path / "it")
+    directory, _ = checkpoints.write("hub", tmp_path / "it")
     assert load(directory).config.eos_token_id == 1
     (directory / "assets").mkdir()
     pieces = ["[PAD]", "\udcff", "[UNK]", "[CLS]", "[SEP]"]
@@ -211,7 +211,7 @@ def test_a_run_of_ours_is_its_model_or_one_of_its_steps(run, tmp_path):
 
 @kinds
 def test_any_of_its_files_may_be_named(kind, tmp_path):
-    directory, _ = small_checkpoints.write(kind, tmp_path / "it")
+    directory, _ = checkpoints.write(kind, tmp_path / "it")
     expected = load(directory)
     for path in [path for path in directory.rglob("*") if path.is_file()]:
         found = load(path)
@@ -221,7 +221,7 @@ def test_any_of_its_files_may_be_named(kind, tmp_path):
 def test_tensorflows_prefix_may_be_named(tmp_path):
     for prefix in ("model.ckpt-1", "model.ckpt-20"):
         seed = len(prefix)
-        writer, values, made, _ = small_checkpoints.ALL["google"]
+        writer, values, made, _ = checkpoints.ALL["google"]
         writer(tmp_path, values, made(seed), prefix=prefix)
     for prefix in ("model.ckpt-1", "model.ckpt-20"):
         for end in ("", ".index", ".data-00000-of-00001"):
@@ -236,8 +236,8 @@ def test_tensorflows_prefix_may_be_named(tmp_path):
 
 
 def test_names_are_relative_to_the_data_or_the_working_directory(tmp_path, monkeypatch):
-    small_checkpoints.write("bert", tmp_path / "data" / "one")
-    small_checkpoints.write("google", tmp_path / "work" / "other")
+    checkpoints.write("bert", tmp_path / "data" / "one")
+    checkpoints.write("google", tmp_path / "work" / "other")
     monkeypatch.setenv("BERTGEN_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path / "work")
     assert load("one").path == tmp_path / "data" / "one"
@@ -245,41 +245,41 @@ def test_names_are_relative_to_the_data_or_the_working_directory(tmp_path, monke
 
 
 def test_a_directory_within_a_directory_is_found(tmp_path):
-    directory, _ = small_checkpoints.write("bert", tmp_path / "outer" / "inner")
+    directory, _ = checkpoints.write("bert", tmp_path / "outer" / "inner")
     (tmp_path / "outer" / ".DS_Store").touch()
     assert load(tmp_path / "outer").path == directory
 
 
 def test_tensorflows_files_may_stand_under_config_json(tmp_path):
-    directory, _ = small_checkpoints.write("google", tmp_path / "it")
+    directory, _ = checkpoints.write("google", tmp_path / "it")
     expected = load(directory)
     (directory / "bert_config.json").rename(directory / "config.json")
     assert_equal(arrays_of(load(directory)), arrays_of(expected))
-    small_checkpoints.write_config(directory, small_checkpoints.BERT)
+    checkpoints.write_config(directory, checkpoints.BERT)
     assert load(directory).format == expected.format
 
 
 def test_of_two_files_safetensors_is_read_unless_the_other_is_named(tmp_path):
-    small_checkpoints.write("bert", tmp_path / "it", seed=1)
-    small_checkpoints.write("bert, pickled", tmp_path / "it", seed=2)
+    checkpoints.write("bert", tmp_path / "it", seed=1)
+    checkpoints.write("bert, pickled", tmp_path / "it", seed=2)
     assert load(tmp_path / "it").file.name == "model.safetensors"
     assert load(tmp_path / "it" / "config.json").file.name == "model.safetensors"
     found = load(tmp_path / "it" / "pytorch_model.bin")
     np.testing.assert_array_equal(
         found.arrays["embeddings/LayerNorm/bias"].values,
-        small_checkpoints.bert(2)["bert.embeddings.LayerNorm.bias"],
+        checkpoints.bert(2)["bert.embeddings.LayerNorm.bias"],
     )
 
 
 def test_other_weights_than_those_that_were_named_are_not_read(tmp_path):
-    directory, _ = small_checkpoints.write("bert", tmp_path / "it")
+    directory, _ = checkpoints.write("bert", tmp_path / "it")
     (directory / "flax_model.msgpack").touch()
     with pytest.raises(CheckpointError, match=r"msgpack was named, but .*safetensors;"):
         load(directory / "flax_model.msgpack")
 
 
 def test_of_several_files_of_fairseq_one_must_be_named(tmp_path):
-    directory, _ = small_checkpoints.write("fairseq", tmp_path / "it")
+    directory, _ = checkpoints.write("fairseq", tmp_path / "it")
     torch_files.save(directory / "checkpoint_last.pt", {"epoch": 3})
     with pytest.raises(CheckpointError, match=r"checkpoint_last.pt, model.pt; .* Name"):
         load(directory)
@@ -287,7 +287,7 @@ def test_of_several_files_of_fairseq_one_must_be_named(tmp_path):
 
 
 def test_an_archive_is_not_its_directory(tmp_path):
-    directory, _ = small_checkpoints.write("bert", tmp_path / "it")
+    directory, _ = checkpoints.write("bert", tmp_path / "it")
     shutil.make_archive(directory / "other", "zip", directory)
     with pytest.raises(CheckpointError, match=r"other\.zip is an archive.*Unpack it"):
         load(directory / "other.zip")
@@ -344,7 +344,7 @@ def test_there_is_nothing_of_that_name(tmp_path):
 
 def refused(kind, directory, message, change=None, **config):
     """Opens what is written so, and takes no memory for it; returns what is said."""
-    directory, _ = small_checkpoints.write(kind, directory, change=change, **config)
+    directory, _ = checkpoints.write(kind, directory, change=change, **config)
     tracemalloc.start()
     try:
         with pytest.raises(CheckpointError, match=message) as error:
@@ -475,7 +475,7 @@ def test_so_do_those_of_other_kinds(kind, config, message, tmp_path):
 
 def test_a_side_of_a_pair_may_be_as_wrong(tmp_path):
     for side in ("encoder", "decoder"):
-        stack = small_checkpoints.PAIR[side]
+        stack = checkpoints.PAIR[side]
         for field, value, message in (
             (
                 "num_hidden_layers",
@@ -498,15 +498,13 @@ def test_a_side_of_a_pair_may_be_as_wrong(tmp_path):
 
 
 def test_a_stack_that_is_said_to_be_shared_but_is_not(tmp_path):
-    directory, _ = small_checkpoints.write(
-        "pair", tmp_path / "it", tie_encoder_decoder=True
-    )
+    directory, _ = checkpoints.write("pair", tmp_path / "it", tie_encoder_decoder=True)
     with pytest.raises(CheckpointError, match="tensors are shared, tied or ab"):
         load(directory)
 
 
 def test_another_programs_hparams(tmp_path):
-    directory, _ = small_checkpoints.write("openai", tmp_path / "it")
+    directory, _ = checkpoints.write("openai", tmp_path / "it")
     (directory / "hparams.json").write_text('{"batch_size": 4096}')
     with pytest.raises(
         CheckpointError, match="n_vocab, n_ctx, n_embd, n_head, n_layer"
@@ -515,11 +513,11 @@ def test_another_programs_hparams(tmp_path):
 
 
 def test_a_bundle_without_a_configuration(tmp_path):
-    directory, _ = small_checkpoints.write("google", tmp_path / "it")
+    directory, _ = checkpoints.write("google", tmp_path / "it")
     (directory / "bert_config.json").unlink()
     with pytest.raises(CheckpointError, match=r"ckpt\.index: there is no bert_config"):
         load(directory)
-    small_checkpoints.write_config(directory, small_checkpoints.GPT2)
+    checkpoints.write_config(directory, checkpoints.GPT2)
     with pytest.raises(CheckpointError, match="model_type is 'gpt2'; expected 'bert'"):
         load(directory)
 
@@ -621,13 +619,13 @@ def test_what_is_not_finite_is_refused(value, dtype, tmp_path):
     def spoil(tensors):
         tensors[BIAS] = np.array([0, 1, 2, 3, 4, 5, 6, value], dtype)
 
-    directory, _ = small_checkpoints.write("bert", tmp_path / "it", change=spoil)
+    directory, _ = checkpoints.write("bert", tmp_path / "it", change=spoil)
     with pytest.raises(CheckpointError, match=rf"safetensors: {BIAS} holds NaN or inf"):
         load(directory)
 
 
 def test_what_f32_cannot_hold_is_not_finite(tmp_path):
-    directory, _ = small_checkpoints.write(
+    directory, _ = checkpoints.write(
         "bert", tmp_path / "it", change=with_(BIAS, np.full(8, 1e300))
     )
     with pytest.raises(CheckpointError, match=f"{BIAS} holds NaN or infinity"):
@@ -636,7 +634,7 @@ def test_what_f32_cannot_hold_is_not_finite(tmp_path):
 
 def test_what_is_left_out_may_be_anything(tmp_path):
     odd = np.full((3, 1), np.nan)
-    directory, _ = small_checkpoints.write(
+    directory, _ = checkpoints.write(
         "bert", tmp_path / "it", change=with_("classifier.weight", odd)
     )
     reasons = {unused.tensor: unused.reason for unused in load(directory).unused}
@@ -645,9 +643,9 @@ def test_what_is_left_out_may_be_anything(tmp_path):
 
 def test_a_roberta_that_normalises_first_is_none(tmp_path):
     """fairseq's other block: it would compute something else with these weights."""
-    directory, _ = small_checkpoints.write("fairseq", tmp_path / "it")
+    directory, _ = checkpoints.write("fairseq", tmp_path / "it")
     name = "encoder.sentence_encoder.layer_norm.weight"
-    state = small_checkpoints.fairseq_names(small_checkpoints.roberta()) | {name: zeros}
+    state = checkpoints.fairseq_names(checkpoints.roberta()) | {name: zeros}
     args = torch_files.namespace(encoder_attention_heads=2)
     torch_files.save(directory / "model.pt", {"args": args, "model": state})
     with pytest.raises(CheckpointError, match=rf"\+ model\.{name}"):
@@ -679,7 +677,7 @@ def test_a_file_of_torch_without_fairseqs_model(tree, message, tmp_path):
 
 
 def test_fairseq_must_say_how_many_heads_there_are(tmp_path):
-    state = small_checkpoints.fairseq_names(small_checkpoints.roberta())
+    state = checkpoints.fairseq_names(checkpoints.roberta())
     torch_files.save(tmp_path / "model.pt", {"model": state})
     with pytest.raises(CheckpointError, match="encoder_attention_heads is None in its"):
         load(tmp_path)
@@ -711,9 +709,9 @@ def test_a_module_of_something_else(variables, message, tmp_path):
 
 
 def test_a_module_whose_sizes_cannot_be(tmp_path):
-    directory, _ = small_checkpoints.write("hub", tmp_path / "it")
+    directory, _ = checkpoints.write("hub", tmp_path / "it")
     for name in ("layer_999999999", "layer_" + "9" * 5000, "layer_9999"):
-        variables = small_checkpoints.hub_names(small_checkpoints.pair(), False)
+        variables = checkpoints.hub_names(checkpoints.pair(), False)
         variables[f"module/bert/decoder/{name}/output/dense/bias"] = zeros
         prefix = directory / "variables" / "variables"
         for path in prefix.parent.iterdir():
@@ -725,7 +723,7 @@ def test_a_module_whose_sizes_cannot_be(tmp_path):
 
 
 def test_a_safetensors_file_of_another_library(tmp_path):
-    small_checkpoints.write_config(tmp_path, small_checkpoints.BERT)
+    checkpoints.write_config(tmp_path, checkpoints.BERT)
     safetensors.numpy.save_file(
         {"0.auto_model.x": zeros}, tmp_path / "model.safetensors"
     )

@@ -20,17 +20,17 @@ from bertgen_jax.errors import BertgenError, ConfigError
 from bertgen_jax.models.create import create_model
 from bertgen_jax.pretrained import checkpoint, name_maps
 from bertgen_jax.pretrained.formats import detection
-from tests.fixtures import small_checkpoints
+from tests.fixtures import checkpoints
 
 FEW = settings(deadline=None, max_examples=8, derandomize=True)
 MANY = settings(deadline=None, max_examples=1_000)
 
 FIELDS = sorted(
     {
-        *small_checkpoints.BERT,
-        *small_checkpoints.GPT2,
-        *small_checkpoints.HPARAMS,
-        *small_checkpoints.PAIR,
+        *checkpoints.BERT,
+        *checkpoints.GPT2,
+        *checkpoints.HPARAMS,
+        *checkpoints.PAIR,
         *("eos_token_id", "is_decoder", "add_cross_attention", "tie_word_embeddings"),
         *("lm_head_bias", "lm_head_transform", "pre_layer_norm", "initializer_range"),
         *("tie_encoder_decoder", "share_embeddings", "share_encoder_decoder"),
@@ -135,7 +135,7 @@ def edited(tensors, edits):
 def is_read_or_an_error(kind, directory, changes, edits):
     """Whatever is written is either a model, whole and fitting, or an error of ours."""
     shutil.rmtree(directory, ignore_errors=True)
-    writer, config, made, _ = small_checkpoints.ALL[kind]
+    writer, config, made, _ = checkpoints.ALL[kind]
     try:
         writer(
             directory,
@@ -171,7 +171,7 @@ def check(found):
     hash(create_model(found.config))
 
 
-kinds = pytest.mark.parametrize("kind", small_checkpoints.ALL)
+kinds = pytest.mark.parametrize("kind", checkpoints.ALL)
 
 
 @kinds

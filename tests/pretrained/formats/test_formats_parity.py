@@ -13,7 +13,7 @@ from bertgen_jax.pretrained import loading, saving
 pytestmark = pytest.mark.parity
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
-files = pytest.importorskip("tests.checkpoints.published_files")
+files = pytest.importorskip("tests.fixtures.published_checkpoints")
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 
