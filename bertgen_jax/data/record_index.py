@@ -131,7 +131,7 @@ def _scan(table: Table, columns: Columns, on_bad_row: str) -> RecordIndex:
         )
     if not good:
         raise errors.DataError(
-            f"{table.name} has no rows; at least one is expected."
+            f"{table.name} has no rows; expected at least one."
             if not messages
             else f"{table.name}: not one of {number:,} rows is good. {messages[0]}"
         )

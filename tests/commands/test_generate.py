@@ -15,10 +15,10 @@ import pytest
 from bertgen_jax.commands import generate, main
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.generation.pipeline import Pipeline, pipeline
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.pretrained import saving
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
+from tests.fixtures.models import pair_config, stack_config
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -27,15 +27,9 @@ ROOT = pathlib.Path(__file__).parents[2]
 def directory(tmp_path_factory, draw_params):
     """The directory of a random model."""
     tokenizer = train_sentencepiece(["the boat sank", "nobody was hurt"] * 5, 40)
-    stack = BertGenerationConfig(
-        vocab_size=tokenizer.vocab_size,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=64,
+    pair = pair_config(
+        stack_config(vocab_size=tokenizer.vocab_size, max_position_embeddings=64)
     )
-    pair = EncoderDecoderConfig.from_stacks(stack, stack, decoder_start_token_id=2)
     model = EncoderDecoder(pair)
     path = tmp_path_factory.mktemp("model")
     saving.save_pretrained(

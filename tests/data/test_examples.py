@@ -17,7 +17,7 @@ from pyarrow import parquet as pq
 from bertgen_jax import errors
 from bertgen_jax.data.columns import Example
 from bertgen_jax.data.demo import corpora
-from bertgen_jax.data.examples import open_examples
+from bertgen_jax.data.examples import draw, first, open_examples
 
 COLUMNS = {"source": "document", "target": "summary"}
 ROWS = [
@@ -357,6 +357,32 @@ def test_a_demo_corpus_is_read_by_its_name():
 def test_an_unknown_demo_corpus_is_an_error_with_a_suggestion(name):
     with pytest.raises(errors.DataError, match=r"Did you mean '(news|test)'\?"):
         open_examples(name, COLUMNS)
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    (tmp_path / "x.jsonl").write_bytes(jsonl(ROWS))
+    return open_examples(str(tmp_path / "x.jsonl"), COLUMNS)
+
+
+def test_the_first_examples_are_a_corpus_too(corpus):
+    subset = first(corpus, 2)
+    assert list(subset) == [corpus[0], corpus[1]]
+    assert len(subset) == 2
+    assert subset.fingerprint not in (corpus.fingerprint, first(corpus, 3).fingerprint)
+    assert subset.description == "2 (the first 2) of 6 examples, 0.4 kB: x.jsonl"
+    assert first(corpus, 0) is first(corpus, 6) is corpus
+
+
+def test_a_fraction_of_the_examples_is_drawn_in_their_order(corpus):
+    subset = draw(corpus, 0.5, seed=0)
+    numbers = [list(corpus).index(row) for row in subset]
+    assert len(numbers) == 3
+    assert numbers == sorted(set(numbers))
+    assert draw(corpus, 0.5, seed=0).fingerprint == subset.fingerprint
+    assert draw(corpus, 0.5, seed=1).fingerprint != subset.fingerprint
+    assert len(draw(corpus, 0.01, seed=0)) == 1
+    assert draw(corpus, 1, seed=0) is corpus
 
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip)

@@ -65,7 +65,7 @@ def test_the_second_time_it_comes_from_the_cache(path):
         1,
         {"no JSON object": 1},
         (
-            "x.jsonl, line 3: found '[]\\n'; one JSON object a line is expected "
+            "x.jsonl, line 3: found '[]\\n'; expected one JSON object a line "
             "(`jq -c '.[]'` makes lines of an array).",
         ),
     )

@@ -171,7 +171,7 @@ def test_a_stream_of_any_length_takes_little_memory():
         ("x.tsv", b"a\tb\n", "2", "no column '2'; found: '0', '1'"),
         ("x.tsv", b"a\tb\n", "a+c", "no column 'c'; found: 'a', 'b'"),
         ("x.csv", b"text,text\n1,2\n", None, "has 2 columns 'text'; expected one"),
-        ("x", b"\xff\xfea\x00", None, "UTF-16; UTF-8 is expected"),
+        ("x", b"\xff\xfea\x00", None, "UTF-16; expected UTF-8"),
         ("x.gz", b"a", None, "cannot be decompressed"),
         (
             "x",

@@ -38,12 +38,12 @@ def _parse(content: bytes) -> Mapping[str, object]:
     except (ValueError, RecursionError) as error:
         raise table.BadRow(
             "malformed JSON",
-            f"{error}, in {table.excerpt(text)}; one JSON object a line is expected.",
+            f"{error}, in {table.excerpt(text)}; expected one JSON object a line.",
         ) from None
     if not isinstance(value, dict):
         raise table.BadRow(
             "no JSON object",
-            f"found {table.excerpt(text)}; one JSON object a line is expected "
+            f"found {table.excerpt(text)}; expected one JSON object a line "
             "(`jq -c '.[]'` makes lines of an array).",
         )
     return value

@@ -54,7 +54,7 @@ def remove_byte_order_mark(content: bytes, name: str) -> bytes:
     """
     if content.startswith(_UTF_16_MARKS):
         raise errors.DataError(
-            f"{name} begins like a file in UTF-16; UTF-8 is expected. "
+            f"{name} begins like a file in UTF-16; expected UTF-8. "
             "`iconv -f UTF-16 -t UTF-8` converts it."
         )
     return content.removeprefix(_BYTE_ORDER_MARK)
@@ -85,7 +85,7 @@ def records(
             blank.append(row)
             continue
         for line in blank:
-            bad = table.BadRow("blank line", "the line is blank; a row is expected.")
+            bad = table.BadRow("blank line", "the line is blank; expected a row.")
             yield table.Record((line.start, line.end), line.number, bad)
         blank.clear()
         try:

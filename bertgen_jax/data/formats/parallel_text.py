@@ -128,8 +128,8 @@ class ParallelText:
                 f"found {' and '.join(counts)}. One of them is cut off, or belongs to "
                 "other files."
             )
-        first, *others = self._files.values()
-        for file, piece in zip(others, row[1:], strict=True):
+        first, *further = self._files.values()
+        for file, piece in zip(further, row[1:], strict=True):
             if _label(piece) != _label(row[0]):
                 raise errors.DataError(
                     f"{self.name}: {self.unit} {number} is {_label(row[0])} of "

@@ -24,7 +24,7 @@ def test_digits_are_names_like_any_other(tmp_path):
     ("row", "message"),
     [
         (b'{"s": "a", "t": "b"\n', r"line 2: Expecting ',' delimiter.*'\{\"s\""),
-        (b'["a", "b"]\n', r"line 2: found '\[\"a\", \"b\"\]\\n'; one JSON obj"),
+        (b'["a", "b"]\n', r"line 2: found '\[\"a\", \"b\"\]\\n'; expected one"),
         (b'{"s": "a\tb", "t": "b"}\n', "line 2: Invalid control character"),
         (b"\xe2\x82\n", "line 2: byte 1 of the row, 0xe2, is not UTF-8"),
         (b'{"s": "a"}\n', "line 2: there is no column 't'; found: 's'"),
@@ -36,7 +36,7 @@ def test_digits_are_names_like_any_other(tmp_path):
         (b'{"s": [], "t": "b"}\n', "line 2: column 's' is empty; the source"),
         (b'{"s": "a\\ud83d", "t": "b"}\n', r"'s' has U\+D83D, half of a surrogate"),
         (b"[" * 100_000 + b"\n", "line 2: maximum recursion depth exceeded"),
-        (b"\n", "line 2: the line is blank; a row is expected"),
+        (b"\n", "line 2: the line is blank; expected a row"),
     ],
 )
 def test_a_bad_row_is_an_error_or_skipped(row, message, tmp_path):

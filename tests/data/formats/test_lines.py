@@ -45,7 +45,7 @@ GOOD = {
 
 @pytest.mark.parametrize("name", GOOD)
 def test_utf16_is_an_error_that_names_it(name, tmp_path):
-    with pytest.raises(errors.DataError, match="UTF-16; UTF-8 is expected"):
+    with pytest.raises(errors.DataError, match="UTF-16; expected UTF-8"):
         read(tmp_path / name, GOOD[name].decode().encode("utf-16"))
 
 
