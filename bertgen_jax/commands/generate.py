@@ -18,7 +18,7 @@ from bertgen_jax.errors import ConfigError, check_choice
 from bertgen_jax.files import paths
 from bertgen_jax.generation import bulk, result_files
 from bertgen_jax.generation.pipeline import pipeline
-from bertgen_jax.generation.result_files import Result, ResultWriter
+from bertgen_jax.generation.result_files import ResultWriter, TextResult
 
 _MAX_WARNINGS = 10  # failed texts that are named
 
@@ -238,7 +238,7 @@ class _Warnings:
     def __init__(self, name: str):
         self._name, self._left = name, _MAX_WARNINGS
 
-    def __call__(self, text: data_texts.SourceText, result: Result) -> None:
+    def __call__(self, text: data_texts.SourceText, result: TextResult) -> None:
         if self._left > 0:
             # Line and number differ after a header and after line breaks in quotes.
             number = "" if text.line == result.number else f" (text {result.number})"

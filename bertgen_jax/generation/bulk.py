@@ -1,10 +1,9 @@
-"""Texts in, their results out in the same order: any number of them.
+"""Generates for files of texts: any number of texts, with results in the same order.
 
-They are read in windows: a small one, so that there is something to see soon, then
-larger ones, so that texts of all lengths are there to be sorted into batches. Where a
-window begins depends on nothing but the batch size. So a run that goes on where another
-was stopped sees the same windows, and writes what that one would have written, bit for
-bit.
+Texts are read in windows: a small one first, so that there is a result to see soon,
+then larger ones, so that each holds texts of all lengths to sort into batches. The
+windows depend only on the batch size. So a run that continues an interrupted one sees
+the same windows, and its file of results has the same bytes.
 """
 
 import dataclasses
@@ -15,29 +14,27 @@ from typing import Any
 from bertgen_jax.data.formats.table import BadRow
 from bertgen_jax.data.texts import SourceText
 from bertgen_jax.errors import BertgenError, ConfigError
-from bertgen_jax.generation import generator
-from bertgen_jax.generation.pipeline import Pipeline
-from bertgen_jax.generation.result_files import Result, ResultWriter
+from bertgen_jax.generation.pipeline import GeneratedText, Pipeline
+from bertgen_jax.generation.result_files import ResultWriter, TextResult
 
-_LARGEST_WINDOW = 1_024  # texts; larger ones would hardly pad less
+_LARGEST_WINDOW = 1_024  # texts; larger windows would hardly save padding
 _GROWTH = 4
 
 Settings = Mapping[str, Any]
-Hypotheses = list[dict[str, Any]]
-# Texts and their numbers in; numbers and hypotheses out, in no order.
-Each = Callable[[Sequence[str], Sequence[int]], Iterator[tuple[int, Hypotheses]]]
+# Texts by their numbers -> hypotheses by the same numbers.
+GenerateTexts = Callable[[Mapping[int, str]], Mapping[int, list[GeneratedText]]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Tally:
-    """How many texts there were, and how many of them failed."""
+    """How many texts were read, and how many of them failed."""
 
     texts: int
     failed: int
 
 
 def window_sizes(batch_size: int) -> Iterator[int]:
-    """Numbers of texts: 16, 64, 256, 1024, 1024 and so on for batches of 16."""
+    """Yields numbers of texts: 16, 64, 256, 1024, 1024, ... for batches of 16."""
     size = batch_size
     while True:
         yield size
@@ -45,10 +42,10 @@ def window_sizes(batch_size: int) -> Iterator[int]:
 
 
 def check(pipe: Pipeline, batch_size: int, settings: Settings) -> None:
-    """Refuses settings that cannot be meant, before any text is read.
+    """Checks the settings before any text is read.
 
     Raises:
-      ConfigError: whatever generating would raise, whichever the text.
+      ConfigError: an invalid setting, for which generating would fail for all texts.
     """
     for _ in pipe.each([], batch_size=batch_size, **settings):
         pass
@@ -62,68 +59,70 @@ def generate(
     *,
     batch_size: int = 16,
     sizes: Iterable[int] | None = None,
-    on_failure: Callable[[SourceText, Result], object] = lambda text, result: None,
+    on_failure: Callable[[SourceText, TextResult], object] = lambda text, result: None,
     on_result: Callable[[], object] = lambda: None,
 ) -> Tally:
     """Generates for each text that has no result yet.
 
-    A text that cannot be read fails, and the others do not: its result is an error.
+    A text that cannot be read gets an error as its result; the other texts do not fail.
 
     Args:
-      pipe: what generates.
-      texts: all of them, from the first.
-      writer: where results go; each window is written when it is done.
-      settings: fields of `GenerationConfig`, passed by `check`. What is drawn for a
-        text depends on its number, not on the window.
-      batch_size: texts that are worked on at a time.
+      pipe: the pipeline that generates.
+      texts: all texts, from the first.
+      writer: writes the results; each window is written when it is complete.
+      settings: fields of `GenerationConfig` that `check` has accepted. What is drawn
+        for a text depends on its number, not on the window.
+      batch_size: texts that are generated for at a time.
       sizes: of windows; `window_sizes` if None.
-      on_failure: is told of a text that failed, once its result is written.
-      on_result: is called for each text that is done, in no order.
+      on_failure: is called for each text that failed, once its result is written.
+      on_result: is called for each new result, in no particular order.
 
     Returns:
-      How many texts there are, and how many failed, with what was there already.
+      How many texts there are and how many failed, earlier results included.
 
     Raises:
-      DataError: see `texts.stream`; the texts before the damage are written. Or
-        there are more results than texts.
+      DataError: a damaged file of texts (see `texts.stream`), after the results of the
+        texts before the damage are written; or there are more results than texts.
     """
     texts = iter(texts)
+    num_read, failed = 0, writer.failed
 
-    def each(
-        texts: Sequence[str], seeds: Sequence[int]
-    ) -> Iterator[tuple[int, Hypotheses]]:
-        found = pipe.each(texts, batch_size=batch_size, seeds=seeds, **settings)
-        for place, hypotheses in found:
-            if seeds[place] >= writer.count:
+    def generate_texts(texts: Mapping[int, str]) -> Mapping[int, list[GeneratedText]]:
+        numbers, results = list(texts), {}
+        for index, hypotheses in pipe.each(
+            list(texts.values()), batch_size=batch_size, seeds=numbers, **settings
+        ):
+            results[numbers[index]] = hypotheses
+            if numbers[index] >= writer.count:
                 on_result()
-            yield seeds[place], hypotheses
+        return results
 
-    number, failed = 0, writer.failed  # number of texts that were read
     for size in sizes or window_sizes(batch_size):
-        window, damage = _window(texts, size)
-        there = min(max(0, writer.count - number), len(window))
-        if there < len(window):
-            results = _results(pipe, each, window, number)[there:]
+        window, damage = _read_window(texts, size)
+        num_done = min(max(0, writer.count - num_read), len(window))
+        if num_done < len(window):
+            results = _results(pipe, settings, generate_texts, window, num_read)
+            results = results[num_done:]
             writer.write(results)
-            for text, result in zip(window[there:], results, strict=True):
+            for text, result in zip(window[num_done:], results, strict=True):
                 if result.error is not None:
                     failed += 1
                     on_failure(text, result)
                     on_result()
-        number += len(window)
+        num_read += len(window)
         if damage is not None:
             raise damage
         if len(window) < size:
             break
-    writer.check_input_had(number)
-    writer.write([])  # cuts what is unsound, if there was nothing else to do
-    return Tally(number, failed)
+    writer.check_number_of_texts(num_read)
+    writer.write([])  # removes an incomplete last line even if no result was missing
+    return Tally(num_read, failed)
 
 
-def _window(
+def _read_window(
     texts: Iterator[SourceText], size: int
 ) -> tuple[list[SourceText], BertgenError | None]:
-    """The next texts, and what there is instead of more."""
+    """Returns the next texts, and the error that ended them early, if any."""
     window = []
     try:
         for text in itertools.islice(texts, size):
@@ -134,41 +133,48 @@ def _window(
 
 
 def _results(
-    pipe: Pipeline, each: Each, window: Sequence[SourceText], first: int
-) -> list[Result]:
-    """One for each text of a window, whose first has the number `first`, from 0."""
+    pipe: Pipeline,
+    settings: Settings,
+    generate_texts: GenerateTexts,
+    window: Sequence[SourceText],
+    first: int,
+) -> list[TextResult]:
+    """Returns a result for each text of a window.
+
+    Args:
+      pipe, settings: see `generate`.
+      generate_texts: generates for the texts that can be read.
+      window: the texts.
+      first: number of the first of them, from 0.
+    """
     texts: dict[int, str] = {}
-    reasons: dict[int, str] = {}
-    for number, one in enumerate(window, first):
-        if isinstance(one.text, BadRow):
-            reasons[number] = one.text.detail
+    errors: dict[int, str] = {}
+    for number, source_text in enumerate(window, first):
+        if isinstance(source_text.text, BadRow):
+            errors[number] = source_text.text.detail
         else:
-            texts[number] = one.text
+            texts[number] = source_text.text
     try:
-        found = dict(each(list(texts.values()), list(texts)))
+        hypotheses = generate_texts(texts)
     except ConfigError:
-        unreadable = _unreadable(pipe, each, texts)
-        if not unreadable:
+        # One text with an id that the model has no embedding for fails the whole list.
+        unknown = {
+            number: f"it has {token}"
+            for number, text in texts.items()
+            if (token := pipe.unknown_token(text, settings)) is not None
+        }
+        if not unknown:
             raise
-        reasons |= unreadable
-        texts = {n: text for n, text in texts.items() if n not in unreadable}
-        found = dict(each(list(texts.values()), list(texts)))
+        errors |= unknown
+        hypotheses = generate_texts(
+            {number: text for number, text in texts.items() if number not in unknown}
+        )
     return [
-        Result(number + 1, found.get(number, ()), reasons.get(number), one.id)
-        for number, one in enumerate(window, first)
+        TextResult(
+            number + 1,
+            hypotheses.get(number, ()),
+            errors.get(number),
+            source_text.id,
+        )
+        for number, source_text in enumerate(window, first)
     ]
-
-
-def _unreadable(pipe: Pipeline, each: Each, texts: Mapping[int, str]) -> dict[int, str]:
-    """Texts with ids that the model lacks, for which a pipeline refuses them all."""
-    size = generator.source_stack(pipe.generator.model).vocab_size
-    reasons = {}
-    for number, text in texts.items():
-        ids = pipe.tokenizers.source.encode(text)
-        if max(ids, default=0) < size:
-            continue
-        try:  # it may be readable all the same, if the end of it is cut off
-            list(each([text], [number]))
-        except ConfigError as error:
-            reasons[number] = str(error).replace("text 0 ", "it ", 1)
-    return reasons

@@ -1,17 +1,23 @@
-"""Any number of sources in, their hypotheses out as they are found.
+"""Generates for any number of sources, and yields each result once it is complete.
 
-A batch has places for B sources. As soon as some have ended, their places go to the
-next of the queue, so that no step is spent on what is finished; the others go on where
-they stand. Longest sources come first, and are padded to one of two widths. So a list
-compiles at most eight programs: with two widths `admit` and two of `run` for each, and
-one that makes room; with one width, two more of `run` and one that gathers the rest in
-a smaller batch.
+Continuous batching: a batch has B slots, each with one source. When some sources have
+ended, `_insert` gives their slots to the next ones, while the others continue from
+their own positions; so no step is spent on sources that have ended. The longest sources
+come first, padded to one of two widths.
+
+A list compiles at most eight programs. With two widths these are one `_insert` and two
+`_run` for each width, and one `_extend`. With one width, `_gather` and two more `_run`
+are for the smaller batch that finishes the list.
+
+The constants below were chosen on two CPU cores (docs/generation.md) and have not been
+measured elsewhere. On a GPU or TPU a step takes about as long for a half-empty batch as
+for a full one, so insertions in smaller parts may pay, and compiling takes a larger
+share of the time, so a second width may not.
 """
 
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,25 +26,28 @@ import numpy as np
 from bertgen_jax.decoding import search
 from bertgen_jax.decoding.beam_search import Beams
 from bertgen_jax.decoding.config import GenerationConfig
-from bertgen_jax.decoding.step_function import Prompt, SearchResult
+from bertgen_jax.decoding.step_function import SearchResult
 from bertgen_jax.generation import decoder_step
 from bertgen_jax.generation import generator as generator_lib
 from bertgen_jax.generation.decoder_step import DecoderWeights, KVCache
-from bertgen_jax.generation.generator import Generator, Inputs
+from bertgen_jax.generation.generator import Generator
 from bertgen_jax.generation.prefill import PrefillCache
+from bertgen_jax.models.create import GenerativeModel
+from bertgen_jax.trees import Params, PyTree
 
-_WIDTH_MULTIPLE = 32  # tokens: few shapes to compile
-_FIRST_ROOM = 64  # positions; few targets are longer, and for them there is more
-_PARTS = 8  # a batch is filled by eighths, each worth a product
-_REST = 4  # a batch shrinks once, by so much
+_WIDTH_MULTIPLE = 32  # tokens; keeps the number of shapes to compile small
+_FIRST_CAPACITY = 64  # target positions; few targets are longer, then it grows once
+_PARTS = 8  # slots are filled by eighths of a batch; fewer rows make small products
+_SHRINK_FACTOR = 4  # the batch shrinks once, by so much, when the rest of a list fits
+_LEAST_BATCHES = 4  # a shorter list has one width, because compiling costs more
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """The hypotheses of one source.
+class Hypotheses:
+    """The N best hypotheses of one source, best first, on the host.
 
     Attributes:
-      index: its place in the list.
+      index: of the source in the list.
       sequences: i32[N, T], padded after EOS; scores: f32[N]; lengths: i32[N].
     """
 
@@ -47,9 +56,15 @@ class Found:
     scores: np.ndarray
     lengths: np.ndarray
 
-    def tokens(self, place: int) -> list[int]:
-        """The hypothesis at `place`, EOS included."""
-        return self.sequences[place, : self.lengths[place]].tolist()
+    @classmethod
+    def of_slot(cls, index: int, result: SearchResult, slot: int) -> "Hypotheses":
+        """Takes the hypotheses of one slot from the result of a batch on the host."""
+        rows = (result.sequences[slot], result.scores[slot], result.lengths[slot])
+        return cls(index, *map(np.asarray, rows))
+
+    def tokens(self, rank: int) -> list[int]:
+        """Returns the ids of one hypothesis, EOS included."""
+        return self.sequences[rank, : self.lengths[rank]].tolist()
 
 
 def generate_each(
@@ -58,69 +73,68 @@ def generate_each(
     config: GenerationConfig,
     batch_size: int,
     seeds: Sequence[int] | None = None,
-) -> Iterator[Found]:
+) -> Iterator[Hypotheses]:
     """Generates for each source, in no particular order.
 
     Args:
       generator: of an encoder-decoder or a prefix language model.
-      sources: their ids, one or more each, in the vocabulary and not too long.
-      config: how to search. What is drawn for a source depends on its seed, not on its
-        company.
-      batch_size: places B; fewer where there are fewer sources.
-      seeds: one for each source; by default their places in the list.
+      sources: their ids in the vocabulary, at least one each, and at most
+        `generator.longest_source(config)`.
+      config: as `Generator.resolve` returns it for a prompt of the start token.
+      batch_size: slots B; fewer are used where there are fewer sources.
+      seeds: one for each source, by default its index in the list. What is drawn for a
+        source depends on its seed, not on the other sources.
 
     Yields:
-      One `Found` for each, as soon as it is found.
-
-    Raises:
-      ConfigError: a setting that cannot be meant, or no room for the new tokens.
+      The hypotheses of each source, once they are complete.
     """
-    config = generator.for_sources(config)
     while 1 <= len(sources) <= batch_size // 2:  # halves: few sizes to compile
         batch_size //= 2
-    for width, chosen, is_only in _by_width(sources, batch_size):
-        places = _Places(generator, config, batch_size, width, seeds)
-        yield from places.work_off([(i, sources[i]) for i in chosen], is_only)
+    for width, indices, is_only in _by_width(sources, batch_size):
+        batch = _Batch(generator, config, batch_size, width, seeds)
+        queue = [(index, sources[index]) for index in indices]
+        yield from batch.generate(queue, may_shrink=is_only)
 
 
 def stream(
     generator: Generator, source: Sequence[int], config: GenerationConfig
 ) -> Iterator[list[int]]:
-    """Generates for one source.
+    """Generates for one source, and yields its first tokens while they are generated.
 
     Args:
       generator, config: as in `generate_each`.
       source: its ids.
 
     Yields:
-      After each step the tokens that are sure by then: those of the best hypothesis,
-      whatever comes. With beams these are what all that may still win begin with.
+      After each step, the tokens that the best hypothesis will begin with in any case.
+      With beams these are the common first tokens of all hypotheses that may still win.
+      At the end, all tokens of the best hypothesis.
     """
-    config = generator.for_sources(config)
-    places = _Places(generator, config, 1, _padded(len(source)))
-    places.admit([(0, source)])
+    batch = _Batch(generator, config, 1, _padded(len(source)))
+    batch.insert([(0, source)])
     while True:
-        places.run(one_step=True)
-        state, found = jax.device_get((places.state, places.found))
-        best = Found(0, found.sequences[0], found.scores[0], found.lengths[0])
-        if not places.is_open[0]:
+        batch.run(one_step=True)
+        state, result = jax.device_get((batch.state, batch.result))
+        best = Hypotheses.of_slot(0, result, 0)
+        if not batch.is_open[0]:
             yield best.tokens(0)
             return
-        yield _sure(state, best)
+        yield _certain_tokens(state, best)
 
 
-def _sure(state: search.State, best: Found) -> list[int]:
-    """What the result begins with, whatever comes, while a source is open."""
+def _certain_tokens(state: search.State, best: Hypotheses) -> list[int]:
+    """Returns what the result begins with in any case, while its search is open."""
     length = int(state.position[0])
     if not isinstance(state, Beams):
-        return state.sequences[0, 0, :length].tolist()
+        return np.asarray(state.sequences)[0, 0, :length].tolist()
     rows = [best.sequences[0, : best.lengths[0]]] if best.lengths[0] else []
     for group in state.groups:
         if group.is_open[0]:
-            rows += list(group.sequences[0, :, :length])
+            rows += list(np.asarray(group.sequences)[0, :, :length])
     shortest = min(map(len, rows))
-    same = np.all([row[:shortest] == rows[0][:shortest] for row in rows], axis=0)
-    return rows[0][: shortest if same.all() else int(same.argmin())].tolist()
+    is_common = np.all([row[:shortest] == rows[0][:shortest] for row in rows], axis=0)
+    end = shortest if is_common.all() else int(is_common.argmin())
+    return rows[0][:end].tolist()
 
 
 def _padded(length: int) -> int:
@@ -130,19 +144,20 @@ def _padded(length: int) -> int:
 def _by_width(
     sources: Sequence[Sequence[int]], batch_size: int
 ) -> Iterator[tuple[int, list[int], bool]]:
-    """Sorts sources into one or two widths, so that the least padding is read.
+    """Sorts sources into one or two widths, so that the fewest paddings are read.
 
     Yields:
-      A width, the places of its sources, longest first, and whether it is the only one.
+      A width, the indices of its sources, longest first, and whether it is the only
+      width.
     """
     order = sorted(range(len(sources)), key=lambda i: -len(sources[i]))
     if not order:
         return
     widths = np.array([_padded(len(sources[i])) for i in order])
-    # Each split at a change of width, and what is read then.
+    # The candidates split where the width changes; a cost is the number of tokens read.
     splits = np.flatnonzero(np.diff(widths)) + 1
     costs = [n * widths[0] + (len(order) - n) * widths[n] for n in splits]
-    if len(order) < 4 * batch_size or not costs:  # another program is not worth it
+    if len(order) < _LEAST_BATCHES * batch_size or not costs:
         yield int(widths[0]), order, True
         return
     split = int(splits[int(np.argmin(costs))])
@@ -150,8 +165,14 @@ def _by_width(
     yield int(widths[split]), order[split:], False
 
 
-class _Places:
-    """A batch of B places, each with a source that is being worked on, or free."""
+class _Batch:
+    """A batch of B slots, each of which is free or holds a source.
+
+    Attributes:
+      state: of the search.
+      result: the best hypotheses so far; None before the first `run`.
+      is_open: bool[B], True for sources that have not ended.
+    """
 
     def __init__(
         self,
@@ -162,82 +183,96 @@ class _Places:
         seeds: Sequence[int] | None = None,
     ):
         self._generator, self._config, self._seeds = generator, config, seeds
-        # What the model has positions for may be no multiple.
+        # The longest source that the model has positions for may be no multiple.
         self._width = min(width, generator.longest_source(config))
-        self._batch = max(1, size // _PARTS)
-        self._occupants: list[int | None] = [None] * size
-        inputs = self._inputs([], size)
+        self._part = max(1, size // _PARTS)  # sources that are inserted at a time
+        self._indices: list[int | None] = [None] * size  # sources by slot; None: free
         shapes = jax.eval_shape(
-            functools.partial(generator_lib.begin, generator.model, config),
+            functools.partial(generator_lib.start, generator.model, config),
             generator.params,
-            inputs,
+            *self._arrays([], size),
         )
         self._prefill_cache, self.state = jax.tree.map(
             lambda x: jnp.zeros(x.shape, x.dtype), shapes
         )
-        self._room = min(_FIRST_ROOM, config.num_new_tokens)
-        self._cache = generator_lib.new_cache(generator.model, config, size, self._room)
+        self._capacity = min(_FIRST_CAPACITY, config.num_new_tokens)
+        self._cache = generator_lib.new_cache(
+            generator.model, config, size, self._capacity
+        )
         self.is_open = np.zeros(size, bool)
-        self.found: SearchResult | None = None
+        self.result: SearchResult | None = None
 
-    def work_off(
+    def generate(
         self, queue: list[tuple[int, Sequence[int]]], may_shrink: bool
-    ) -> Iterator[Found]:
-        """Generates for a queue of (index, ids)."""
+    ) -> Iterator[Hypotheses]:
+        """Generates for a queue of (index, ids).
+
+        Args:
+          queue: the sources.
+          may_shrink: whether a smaller batch may finish the list.
+        """
         queue = queue[::-1]
         while True:
-            while queue and self._free() >= min(self._batch, len(queue)):
-                count = min(self._batch, len(queue))
-                self.admit([queue.pop() for _ in range(count)])
-            occupied = sum(i is not None for i in self._occupants)
-            if not occupied:
+            while queue and self._num_free >= min(self._part, len(queue)):
+                count = min(self._part, len(queue))
+                self.insert([queue.pop() for _ in range(count)])
+            if not self._num_used:
                 return
-            rest = len(self._occupants) // _REST if may_shrink else 0
+            rest = len(self._indices) // _SHRINK_FACTOR if may_shrink else 0
             least_open = rest
-            if queue:  # until there are places for the next
-                least_open = occupied - min(self._batch, len(queue)) + self._free()
+            if queue:  # run until the next part of the queue has slots
+                part = min(self._part, len(queue))
+                least_open = self._num_used - part + self._num_free
             self.run(least_open)
-            yield from self._harvest()
-            occupied = sum(i is not None for i in self._occupants)
-            if not queue and 0 < occupied <= rest:
+            yield from self._collect()
+            if not queue and 0 < self._num_used <= rest:
                 self._shrink(rest)
                 may_shrink = False
 
-    def _free(self) -> int:
-        return sum(i is None for i in self._occupants)
+    @property
+    def _num_free(self) -> int:
+        return self._indices.count(None)
 
-    def admit(self, sources: list[tuple[int, Sequence[int]]]) -> None:
-        """Gives free places to sources (index, ids), no more than are read at once."""
-        free = [row for row, i in enumerate(self._occupants) if i is None]
-        rows = np.full(self._batch, len(self._occupants), np.int32)  # nowhere
-        for place, (row, (index, _)) in enumerate(zip(free, sources, strict=False)):
-            rows[place] = row
-            self._occupants[row] = index
-        self._prefill_cache, self.state = _admit(
+    @property
+    def _num_used(self) -> int:
+        return len(self._indices) - self._num_free
+
+    def insert(self, sources: list[tuple[int, Sequence[int]]]) -> None:
+        """Reads sources (index, ids), at most one part, into free slots."""
+        free = [slot for slot, index in enumerate(self._indices) if index is None]
+        # Slot B does not exist: what has no source is dropped.
+        slots = np.full(self._part, len(self._indices), np.int32)
+        for row, (slot, (index, _)) in enumerate(zip(free, sources, strict=False)):
+            slots[row] = slot
+            self._indices[slot] = index
+        self._prefill_cache, self.state = _insert(
             self._generator.model,
             self._config,
             self._generator.params,
-            self._inputs(sources, self._batch),
-            rows,
+            *self._arrays(sources, self._part),
+            slots,
             self._prefill_cache,
             self.state,
         )
 
-    def _inputs(self, sources: list[tuple[int, Sequence[int]]], size: int) -> Inputs:
-        ids = np.zeros((size, self._width), np.int32)
-        mask = np.zeros((size, self._width), bool)
-        seeds = np.zeros(size, np.int32)
+    def _arrays(
+        self, sources: list[tuple[int, Sequence[int]]], rows: int
+    ) -> tuple[np.ndarray, ...]:
+        """Returns the last arguments of `generator.start`, padded to `rows` rows."""
+        ids = np.zeros((rows, self._width), np.int32)
+        mask = np.zeros((rows, self._width), bool)
+        seeds = np.zeros(rows, np.int32)
         for row, (index, tokens) in enumerate(sources):
             ids[row, : len(tokens)] = tokens
             mask[row, : len(tokens)] = True
             seeds[row] = index if self._seeds is None else self._seeds[index]
-        start = np.full((size, 1), self._config.decoder_start_token_id, np.int32)
-        return Inputs(ids, mask, None, Prompt(start, mask.any(1, keepdims=True), seeds))
+        start = np.full((rows, 1), self._config.decoder_start_token_id, np.int32)
+        return start, np.any(mask, axis=1, keepdims=True), ids, mask, seeds
 
     def run(self, least_open: int = 0, one_step: bool = False) -> None:
-        """Goes on until no more sources than `least_open` are open, or one step."""
+        """Generates for one step, or until at most `least_open` sources are open."""
         while True:
-            self.state, self._cache, self.found, is_open, last = _run(
+            self.state, self._cache, self.result, is_open, position = _run(
                 self._config,
                 self._generator.weights,
                 self._prefill_cache,
@@ -246,52 +281,58 @@ class _Places:
                 least_open,
                 1 if one_step else self._config.num_new_tokens,
             )
-            self.is_open, last = jax.device_get((is_open, last))
-            if last == self._room and self.is_open.sum() > least_open:
-                more = self._config.num_new_tokens - self._room
-                self._cache = _extended(self._cache, more * self._config.num_rows)
-                self._room += more
-            elif self.is_open.sum() <= least_open:
+            self.is_open, position = jax.device_get((is_open, position))
+            if self.is_open.sum() <= least_open:
                 return
+            if position == self._capacity:
+                more = self._config.num_new_tokens - self._capacity
+                self._cache = _extend(self._cache, more * self._config.num_rows)
+                self._capacity += more
             if one_step:
                 return
 
-    def _harvest(self) -> Iterator[Found]:
-        """What has ended, whose places are free from now on."""
-        found = jax.device_get(self.found)
-        for row, index in enumerate(self._occupants):
-            if index is not None and not self.is_open[row]:
-                self._occupants[row] = None
-                yield Found(
-                    index, found.sequences[row], found.scores[row], found.lengths[row]
-                )
+    def _collect(self) -> Iterator[Hypotheses]:
+        """Yields the hypotheses of sources that have ended, and frees their slots."""
+        result = jax.device_get(self.result)
+        for slot, index in enumerate(self._indices):
+            if index is not None and not self.is_open[slot]:
+                self._indices[slot] = None
+                yield Hypotheses.of_slot(index, result, slot)
 
     def _shrink(self, size: int) -> None:
-        """Leaves out free places, so that `size` remain."""
+        """Drops free slots, so that `size` slots remain."""
         order = sorted(
-            range(len(self._occupants)), key=lambda row: self._occupants[row] is None
+            range(len(self._indices)), key=lambda slot: self._indices[slot] is None
         )
-        rows = np.array(order[:size], np.int32)
-        self._occupants = [self._occupants[row] for row in rows]
+        slots = np.array(order[:size], np.int32)
+        self._indices = [self._indices[slot] for slot in slots]
         self._prefill_cache, self._cache, self.state = _gather(
-            (self._prefill_cache, self._cache, self.state), rows
+            (self._prefill_cache, self._cache, self.state), slots
         )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(5, 6))
-def _admit(
-    model: Any,
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(9, 10))
+def _insert(
+    model: GenerativeModel,
     config: GenerationConfig,
-    params: Any,
-    inputs: Inputs,
-    rows: jax.Array,
+    params: Params,
+    prompt_ids: jax.Array,
+    prompt_mask: jax.Array,
+    source: jax.Array,
+    source_mask: jax.Array,
+    seeds: jax.Array,
+    slots: jax.Array,
     prefill_cache: PrefillCache,
     state: search.State,
 ) -> tuple[PrefillCache, search.State]:
-    """Reads new sources into the places `rows`; one that is not there is nowhere."""
-    new = generator_lib.begin(model, config, params, inputs)
+    """Reads new sources into `slots`; rows whose slot does not exist are dropped."""
+    new = generator_lib.start(
+        model, config, params, prompt_ids, prompt_mask, source, source_mask, seeds
+    )
     return jax.tree.map(
-        lambda old, new: old.at[rows].set(new, mode="drop"), (prefill_cache, state), new
+        lambda old, new: old.at[slots].set(new, mode="drop"),
+        (prefill_cache, state),
+        new,
     )
 
 
@@ -305,7 +346,12 @@ def _run(
     least_open: jax.Array,
     most_steps: jax.Array,
 ) -> tuple[search.State, KVCache, SearchResult, jax.Array, jax.Array]:
-    """See `search.advance`; also what was found, who is open, and how far they are."""
+    """Runs `search.advance`.
+
+    Returns:
+      Its state and cache, the best hypotheses so far, which sources are open, bool[B],
+      and the largest position among them, i32[].
+    """
     state, cache = search.advance(
         functools.partial(decoder_step.step, weights, prefill_cache),
         cache,
@@ -315,15 +361,15 @@ def _run(
         least_open=least_open,
         most_steps=most_steps,
     )
-    last = (state.is_open * state.position).max()
-    return state, cache, search.result(state, config), state.is_open, last
+    position = (state.is_open * state.position).max()
+    return state, cache, search.result(state, config), state.is_open, position
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def _extended(cache: KVCache, count: int) -> KVCache:
+def _extend(cache: KVCache, count: int) -> KVCache:
     return cache.extended(count)
 
 
 @jax.jit
-def _gather(places: Any, rows: jax.Array) -> Any:
-    return jax.tree.map(lambda x: x[rows], places)
+def _gather(batch: PyTree, slots: jax.Array) -> PyTree:
+    return jax.tree.map(lambda x: x[slots], batch)

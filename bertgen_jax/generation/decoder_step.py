@@ -20,6 +20,7 @@ from flax import struct
 from bertgen_jax.generation.prefill import PrefillCache
 from bertgen_jax.models.activations import ACTIVATIONS
 from bertgen_jax.models.config import BertGenerationConfig
+from bertgen_jax.trees import Params
 
 
 @struct.dataclass
@@ -88,7 +89,7 @@ class DecoderWeights:
       embedding_norm: BERT's LayerNorm before the first layer.
       layers: one for each of the L layers.
       final_norm: GPT-2's LayerNorm after the last layer.
-      transform, transform_norm: BERT's head, between the last layer and `head`.
+      head_transform: BERT's linear map and LayerNorm between the last layer and `head`.
       head: D to V.
       config: architecture of the decoder.
     """
@@ -98,8 +99,7 @@ class DecoderWeights:
     embedding_norm: NormWeights | None
     layers: tuple[LayerWeights, ...]
     final_norm: NormWeights | None
-    transform: LinearWeights | None
-    transform_norm: NormWeights | None
+    head_transform: tuple[LinearWeights, NormWeights] | None
     head: LinearWeights
     config: BertGenerationConfig = struct.field(pytree_node=False)
 
@@ -154,7 +154,7 @@ class KVCache:
 
 
 def convert_weights(
-    params: Any, config: BertGenerationConfig, dtype: Any
+    params: Params, config: BertGenerationConfig, dtype: Any
 ) -> DecoderWeights:
     """Converts the parameters of a `BertGenerationDecoder` to the layout of `step`.
 
@@ -165,10 +165,10 @@ def convert_weights(
     """
     width, trunk, head = config.hidden_size, params["bert"], params.get("lm_head", {})
 
-    def norm(values: Any) -> NormWeights:
+    def norm(values: Params) -> NormWeights:
         return NormWeights(values["scale"], values["bias"], config.layer_norm_eps)
 
-    def linear(*projections: Any, inputs: int = width) -> LinearWeights:
+    def linear(*projections: Params, inputs: int = width) -> LinearWeights:
         kernels = [p["kernel"].reshape(inputs, -1).T for p in projections]
         biases = [p["bias"].reshape(-1) for p in projections]
         return LinearWeights(
@@ -176,14 +176,14 @@ def convert_weights(
             jnp.concatenate(biases, axis=0).astype(dtype),
         )
 
-    def attention(values: Any, *names: str) -> AttentionWeights:
+    def attention(values: Params, *names: str) -> AttentionWeights:
         return AttentionWeights(
             inputs=linear(*(values[name] for name in names)),
             output=linear(values["output"]),
             norm=norm(values["LayerNorm"]),
         )
 
-    def layer(values: Any) -> LayerWeights:
+    def layer(values: Params) -> LayerWeights:
         cross_attention = None
         if config.add_cross_attention:
             cross_attention = attention(values["crossattention"], "query")
@@ -197,7 +197,10 @@ def convert_weights(
 
     embeddings = trunk["embeddings"]
     words = embeddings["word_embeddings"]["embedding"].astype(dtype)
-    transform = head.get("transform")
+    head_transform = None
+    if "transform" in head:
+        transform = head["transform"]
+        head_transform = linear(transform), norm(transform["LayerNorm"])
     return DecoderWeights(
         words=words,
         positions=embeddings["position_embeddings"]["embedding"].astype(dtype),
@@ -206,8 +209,7 @@ def convert_weights(
             layer(trunk[f"layer_{i}"]) for i in range(config.num_hidden_layers)
         ),
         final_norm=norm(trunk["LayerNorm"]) if config.pre_layer_norm else None,
-        transform=None if transform is None else linear(transform),
-        transform_norm=None if transform is None else norm(transform["LayerNorm"]),
+        head_transform=head_transform,
         head=LinearWeights(
             words if config.tie_word_embeddings else head["kernel"].T.astype(dtype),
             head["bias"] if config.lm_head_bias else None,  # added in f32
@@ -267,17 +269,16 @@ def step(
         keys.append(_write(cache.keys[i], key.swapaxes(2, 3), start, axis=2))
         values.append(_write(cache.values[i], value, start, axis=1))
         pairs = [(keys[-1], values[-1])]
-        if past.key is not None:
-            pairs = [(past.key, past.value), *pairs]
+        if past.prefix is not None:
+            pairs = [past.prefix, *pairs]
         attended = block.output(_attend(query, pairs, mask))
         hidden = _add_and_norm(block.norm, hidden, attended, config)
 
-        if layer.cross_attention is not None and past.cross_key is not None:
+        if layer.cross_attention is not None and past.source is not None:
             block = layer.cross_attention
             inputs = block.inputs(_norm_before(block.norm, hidden, config))
             (query,) = _split_heads(inputs, 1, batch, rows, config)
-            pairs = [(past.cross_key, past.cross_value)]
-            attended = block.output(_attend(query, pairs, source_mask))
+            attended = block.output(_attend(query, [past.source], source_mask))
             hidden = _add_and_norm(block.norm, hidden, attended, config)
 
         inner = layer.intermediate(_norm_before(layer.norm, hidden, config))
@@ -286,9 +287,9 @@ def step(
 
     if weights.final_norm is not None:
         hidden = weights.final_norm(hidden)
-    if weights.transform is not None:
-        hidden = ACTIVATIONS[config.hidden_act](weights.transform(hidden))
-        hidden = weights.transform_norm(hidden)
+    if weights.head_transform is not None:
+        transform, norm = weights.head_transform
+        hidden = norm(ACTIVATIONS[config.hidden_act](transform(hidden)))
     # In f32, because sums of D products are exponentiated next.
     logits = weights.head(hidden, jnp.float32)  # [V, M]
     return logits.reshape(-1, batch, rows), KVCache(tuple(keys), tuple(values))
@@ -357,10 +358,11 @@ def _attend(
     weights = jax.nn.softmax(scores, axis=-1)
     if mask is not None:
         weights = jnp.where(mask, weights, 0.0)  # zeros for a row that sees nothing
-    weights, context, first = weights.astype(query.dtype), 0.0, 0
+    weights, context, first = weights.astype(query.dtype), [], 0
     for _, value in pairs:
         part = weights[..., first : first + value.shape[2]]
-        context += jnp.einsum("BHRC,BHCK->BHRK", part, value)
+        context.append(jnp.einsum("BHRC,BHCK->BHRK", part, value))
         first += value.shape[2]
+    context = context[0] if len(context) == 1 else context[0] + context[1]
     # [B, H, R, K] -> [H K, M]
     return context.transpose(1, 3, 0, 2).reshape(heads * width, batch * rows)

@@ -1,4 +1,4 @@
-"""Text in, text out: a model directory as a function."""
+"""Generates texts from texts with the model of a directory: `bg.pipeline`."""
 
 import contextlib
 import dataclasses
@@ -6,8 +6,8 @@ import itertools
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypedDict
 
 import jax.numpy as jnp
 from rich.console import Console
@@ -15,18 +15,18 @@ from rich.progress import Progress
 
 from bertgen_jax import normalization
 from bertgen_jax.decoding.config import GenerationConfig
-from bertgen_jax.errors import CheckpointError, ConfigError, nearest
+from bertgen_jax.errors import CheckpointError, ConfigError, check_choice, nearest
 from bertgen_jax.generation import continuous_batching
-from bertgen_jax.generation import generator as generator_lib
-from bertgen_jax.generation.continuous_batching import Found
+from bertgen_jax.generation.continuous_batching import Hypotheses
+from bertgen_jax.generation.generator import Generator
 from bertgen_jax.models.create import Seq2SeqModel
 from bertgen_jax.pretrained import loading
 from bertgen_jax.tokenizers.pair import TokenizerPair
 
 _log = logging.getLogger(__name__)
 
-# The task says what the texts mean to the caller; the model was trained for one. Only
-# sentence-splitting changes what comes out: its separator is spelled " <::::> ".
+# A task tells readers of the code what the texts mean. Only sentence-splitting changes
+# the results: its separator is written " <::::> ".
 TASKS = (
     "text2text-generation",
     "summarization",
@@ -34,20 +34,25 @@ TASKS = (
     "sentence-splitting",
     "translation",
 )
-_LONG_LIST = 100  # texts, from which on one wants to know how far it is
-# The last tokens of a piece of text may still be read another way: "do" "n" "'" "t".
-_UNSURE_TOKENS = 4
+_LONG_LIST = 100  # texts; on a terminal, longer lists get a progress bar
+# More tokens may change how the last tokens are decoded: "do" "n" "'" "t".
+_UNCERTAIN_TOKENS = 4
 
-Result = dict[str, Any]
+
+class GeneratedText(TypedDict):
+    """A hypothesis, and its log-probability over the length norm."""
+
+    generated_text: str
+    score: float
 
 
 class Pipeline:
     """Generates a text for each text; made by `pipeline`.
 
     Attributes:
-      generator: the model, with weights laid out for decoding.
+      generator: the model, with its weights converted for decoding.
       tokenizers: of sources and of targets.
-      generation_config: how the directory wants to be searched.
+      generation_config: the settings of the directory.
     """
 
     def __init__(
@@ -60,12 +65,12 @@ class Pipeline:
         if not isinstance(model, Seq2SeqModel):
             raise CheckpointError(
                 f"{directory}: holds a {type(model).__name__}; expected an "
-                "encoder-decoder, which is what turns a text into another."
+                "encoder-decoder, because it turns one text into another."
             )
-        self.generator = generator_lib.Generator(model, params)
+        self.generator = Generator(model, params)
         self.tokenizers = TokenizerPair.from_pretrained(directory)
         self.generation_config = loading.generation_config(directory)
-        # Tokenizers take WikiSplit's separator apart, or join it to its neighbours.
+        # Tokenizers split WikiSplit's separator, or join it to its neighbours.
         is_splitting = task == "sentence-splitting"
         self._spelled = normalization.separator if is_splitting else str
 
@@ -76,38 +81,40 @@ class Pipeline:
         batch_size: int = 16,
         progress: bool | None = None,
         **settings: Any,
-    ) -> list[Result] | list[list[Result]]:
-        """Generates.
+    ) -> list[GeneratedText] | list[list[GeneratedText]]:
+        """Generates a text for each text.
 
         Args:
-          texts: one text or several. What a text has beyond the positions of the model
-            is cut off, and a warning counts such texts.
-          batch_size: texts that are worked on at a time, at most.
-          progress: shows how far it is; None: for long lists, on a terminal.
+          texts: one text or several. A text with more tokens than the model has
+            positions is truncated, and a warning counts such texts.
+          batch_size: texts that are generated for at a time, at most.
+          progress: whether to show a progress bar; None: for long lists, on a terminal.
           **settings: fields of `GenerationConfig` that differ from the directory's.
 
         Returns:
           {"generated_text": a hypothesis, "score": its log-probability over the length
-          norm} for each text, in order. With `num_return_sequences` above 1 a list of
-          so many, best first; of a single text only that list.
+          norm} for each text, in order. With `num_return_sequences` above 1, a list of
+          so many for each text, best first. For a single text, only that list.
 
         Raises:
-          ConfigError: an unknown or impossible setting, or what is no text.
+          ConfigError: an unknown or invalid setting, or a text that is not a string.
         """
-        is_one = isinstance(texts, str)
-        texts = [texts] if is_one else list(texts)
-        results: list[list[Result]] = [[] for _ in texts]
-        if progress is None:
-            progress = len(texts) >= _LONG_LIST and sys.stderr.isatty()
-        found = self.each(texts, batch_size=batch_size, **settings)
-        with _shown(progress, len(texts)) as step:
-            for index, hypotheses in found:
+        is_single = isinstance(texts, str)
+        texts = [texts] if is_single else list(texts)
+        results: list[list[GeneratedText]] = [[] for _ in texts]
+        is_shown = progress
+        if is_shown is None:
+            is_shown = len(texts) >= _LONG_LIST and sys.stderr.isatty()
+        config = self.config(settings)
+        each = self._generate_each(texts, config, batch_size, seeds=None)
+        with _progress_bar(is_shown, len(texts)) as advance:
+            for index, hypotheses in each:
                 results[index] = hypotheses
-                step()
-        if is_one:
+                advance()
+        if is_single:
             return results[0]
-        if self.config(settings).num_return_sequences == 1:
-            return [result for (result,) in results]
+        if config.num_return_sequences == 1:
+            return [hypotheses[0] for hypotheses in results]
         return results
 
     def each(
@@ -117,30 +124,27 @@ class Pipeline:
         batch_size: int = 16,
         seeds: Sequence[int] | None = None,
         **settings: Any,
-    ) -> Iterator[tuple[int, list[Result]]]:
-        """As calling it with a list, but as results are found, in no order.
+    ) -> Iterator[tuple[int, list[GeneratedText]]]:
+        """Generates a text for each text of a list, and yields them as they are ready.
 
         Args:
           texts, batch_size, **settings: as in a call.
-          seeds: tell the texts apart when tokens are drawn; by default their places in
-            the list.
+          seeds: which tell the texts apart when tokens are drawn; by default their
+            indices in the list.
 
         Yields:
-          The place of a text, and its hypotheses, best first.
+          The index of a text, and its hypotheses, best first; in no particular order.
+
+        Raises:
+          ConfigError: as in a call.
         """
-        _check_at_least_one("batch_size", batch_size)
         config = self.config(settings)
-        rows = self._encode(texts, config)
-        each = continuous_batching.generate_each(
-            self.generator, rows, config, batch_size, seeds
-        )
-        for found in each:
-            yield found.index, self._results(found)
+        yield from self._generate_each(texts, config, batch_size, seeds)
 
     def stream(self, text: str, **settings: Any) -> Iterator[str]:
-        """Generates one text, piece by piece.
+        """Generates for one text, and yields the result piece by piece.
 
-        A piece comes as soon as it is sure: with beams, when all that may still win
+        A piece comes as soon as it is certain: with beams, when all that may still win
         have it in common. Together the pieces are the text that a call returns.
 
         Args:
@@ -148,7 +152,7 @@ class Pipeline:
           **settings: as in a call.
 
         Raises:
-          ConfigError: as in a call, or more than one sequence is asked for.
+          ConfigError: as in a call, or `num_return_sequences` is above 1.
         """
         config = self.config(settings)
         if config.num_return_sequences > 1:
@@ -160,24 +164,25 @@ class Pipeline:
             raise ConfigError(
                 f"a stream is of one text; found a {type(text).__name__}."
             )
-        (row,) = self._encode([text], config)
-        given, tokens = "", []
-        for tokens in continuous_batching.stream(self.generator, row, config):
-            sure = self._sure_text(tokens)
-            if len(sure) > len(given) and sure.startswith(given):
-                yield sure[len(given) :]
-                given = sure
-        whole = self._decode(tokens)
-        if not whole.startswith(given):
-            _log.warning("the text is %r after all; the stream began otherwise", whole)
-        elif whole != given:
-            yield whole[len(given) :]
+        config = self._resolve(config)
+        (ids,) = self._encode([text], config)
+        streamed, tokens = "", []
+        for tokens in continuous_batching.stream(self.generator, ids, config):
+            certain = self._certain_text(tokens)
+            if len(certain) > len(streamed) and certain.startswith(streamed):
+                yield certain[len(streamed) :]
+                streamed = certain
+        text = self._decode(tokens)
+        if not text.startswith(streamed):
+            _log.warning("the text is %r; the stream began differently", text)
+        elif text != streamed:
+            yield text[len(streamed) :]
 
     def config(self, settings: Mapping[str, Any]) -> GenerationConfig:
-        """The directory's settings with those of a call in their place.
+        """Returns the directory's settings with those of a call in their place.
 
         Raises:
-          ConfigError: an unknown or impossible setting.
+          ConfigError: an unknown or invalid setting.
         """
         known = {field.name for field in dataclasses.fields(self.generation_config)}
         for name in settings:
@@ -186,77 +191,129 @@ class Pipeline:
                     f"{name} is no generation setting; there are "
                     f"{', '.join(sorted(known))}.{nearest(name, known)}"
                 )
-        # A length of a call is not to be overruled by another of the directory's.
-        for least in ("min", "max"):
-            if f"{least}_length" in settings:
-                settings = {f"{least}_new_tokens": None, **settings}
-            elif f"{least}_new_tokens" in settings:
-                settings = {f"{least}_length": None, **settings}
+        # A length of the call overrides both fields of the directory for that length.
+        for bound in ("min", "max"):
+            if f"{bound}_length" in settings:
+                settings = {f"{bound}_new_tokens": None, **settings}
+            elif f"{bound}_new_tokens" in settings:
+                settings = {f"{bound}_length": None, **settings}
         return dataclasses.replace(self.generation_config, **settings)
+
+    def unknown_token(self, text: str, settings: Mapping[str, Any]) -> str | None:
+        """Describes a token of a text that the model has no embedding for.
+
+        Args:
+          text: the text; what is truncated does not count.
+          settings: as in a call.
+
+        Returns:
+          "the token ... with the id ...", with what is expected; None if the model has
+          embeddings for all tokens.
+        """
+        limit = self._longest_text(self._resolve(self.config(settings)))
+        ids = self.tokenizers.source.encode(text)
+        return self._unknown_id(self._as_source(ids, limit))
+
+    def _generate_each(
+        self,
+        texts: Sequence[str],
+        config: GenerationConfig,
+        batch_size: int,
+        seeds: Sequence[int] | None,
+    ) -> Iterator[tuple[int, list[GeneratedText]]]:
+        _check_at_least_one("batch_size", batch_size)
+        config = self._resolve(config)
+        sources = self._encode(texts, config)
+        for hypotheses in continuous_batching.generate_each(
+            self.generator, sources, config, batch_size, seeds
+        ):
+            yield hypotheses.index, self._generated_texts(hypotheses)
+
+    def _resolve(self, config: GenerationConfig) -> GenerationConfig:
+        """Resolves settings for sources that have at least their special ids."""
+        return self.generator.resolve(config, source_length=max(1, self._num_specials))
+
+    @property
+    def _num_specials(self) -> int:
+        """Special ids around each source."""
+        tokenizer = self.tokenizers.source
+        return len(tokenizer.source_prefix) + len(tokenizer.source_suffix)
 
     def _encode(
         self, texts: Sequence[str], config: GenerationConfig
     ) -> list[list[int]]:
-        """Ids of sources, cut, with the special ids around them that it takes."""
+        """Returns the ids of sources, truncated, with special ids around them."""
         for number, text in enumerate(texts):
             if not isinstance(text, str):
                 raise ConfigError(
                     f"text {number} is a {type(text).__name__}, {text!r:.40}; expected "
                     "a string."
                 )
-        tokenizer, generator = self.tokenizers.source, self.generator
-        prefix, suffix = tokenizer.source_prefix, tokenizer.source_suffix
-        specials = len(prefix) + len(suffix)
-        config = generator.for_sources(config)
-        generator.check_room(config, source=specials, prompt=1)
-        limit = generator.longest_source(config)
-        if tokenizer.model_max_length is not None:  # what it was trained on
-            limit = min(limit, tokenizer.model_max_length)
-        room = max(limit - specials, 0)
-        encoded = tokenizer.encode_batch(texts)
-        cut = sum(len(ids) > room for ids in encoded)
-        if cut:
+        limit = self._longest_text(config)
+        encoded = self.tokenizers.source.encode_batch(texts)
+        num_truncated = sum(len(ids) > limit for ids in encoded)
+        if num_truncated:
             _log.warning(
                 "%d of %d texts have more than %d tokens, which is all that the model "
                 "reads; the rest of them was cut off.",
-                cut,
+                num_truncated,
                 len(texts),
-                room,
+                limit,
             )
-        # An empty text is a source of one padding token.
-        empty = [tokenizer.special_ids.pad]
-        rows = [[*prefix, *ids[:room], *suffix] or empty for ids in encoded]
-        size = generator_lib.source_stack(generator.model).vocab_size
-        for number, row in enumerate(rows):
-            if row and max(row) >= size:  # a special string added to the vocabulary
-                id_ = max(row)
-                raise ConfigError(
-                    f"text {number} has the token {tokenizer.decode([id_])!r} with the "
-                    f"id {id_}; the model has embeddings for ids below {size}. "
-                    "Expected the tokenizer that it was trained with."
-                )
-        return rows
+        sources = [self._as_source(ids, limit) for ids in encoded]
+        for number, ids in enumerate(sources):
+            unknown = self._unknown_id(ids)
+            if unknown is not None:
+                raise ConfigError(f"text {number} has {unknown}")
+        return sources
 
-    def _results(self, found: Found) -> list[Result]:
-        places = range(len(found.scores))
-        texts = [self._decode(found.tokens(place)) for place in places]
+    def _longest_text(self, config: GenerationConfig) -> int:
+        """Returns how many tokens of a text the model reads, without special ids."""
+        limit = self.generator.longest_source(config)
+        trained_limit = self.tokenizers.source.model_max_length
+        if trained_limit is not None:
+            limit = min(limit, trained_limit)
+        return max(limit - self._num_specials, 0)
+
+    def _as_source(self, ids: Sequence[int], limit: int) -> list[int]:
+        """Truncates the ids of a text, and puts the special ids around them."""
+        tokenizer = self.tokenizers.source
+        source = [*tokenizer.source_prefix, *ids[:limit], *tokenizer.source_suffix]
+        return source or [tokenizer.special_ids.pad]  # for an empty text
+
+    def _unknown_id(self, ids: Sequence[int]) -> str | None:
+        """Describes an id without embedding, of a string added to the vocabulary."""
+        id_ = max(ids, default=0)
+        vocab_size = self.generator.model.config.source_config.vocab_size
+        if id_ < vocab_size:
+            return None
+        return (
+            f"the token {self.tokenizers.source.decode([id_])!r} with the id {id_}; "
+            f"the model has embeddings for ids below {vocab_size}. Expected the "
+            "tokenizer that it was trained with."
+        )
+
+    def _generated_texts(self, hypotheses: Hypotheses) -> list[GeneratedText]:
         return [
-            {"generated_text": text, "score": float(score)}
-            for text, score in zip(texts, found.scores, strict=True)
+            {
+                "generated_text": self._decode(hypotheses.tokens(rank)),
+                "score": float(score),
+            }
+            for rank, score in enumerate(hypotheses.scores)
         ]
 
     def _decode(self, tokens: Sequence[int]) -> str:
         return self._spelled(self.tokenizers.generated_text(tokens))
 
-    def _sure_text(self, tokens: Sequence[int]) -> str:
-        """What the text of these tokens and any others begins with: whole words."""
-        some = self._decode(tokens[: max(0, len(tokens) - _UNSURE_TOKENS)])
-        all_ = self._decode(tokens)
-        same = itertools.takewhile(
-            lambda pair: pair[0] == pair[1], zip(some, all_, strict=False)
+    def _certain_text(self, tokens: Sequence[int]) -> str:
+        """Returns the words that the text begins with whatever tokens follow."""
+        without_last = self._decode(tokens[: max(0, len(tokens) - _UNCERTAIN_TOKENS)])
+        letters = itertools.takewhile(
+            lambda pair: pair[0] == pair[1],
+            zip(without_last, self._decode(tokens), strict=False),
         )
-        sure = "".join(letter for letter, _ in same)
-        return sure[: sure.rfind(" ") + 1].rstrip(" ")
+        certain = "".join(letter for letter, _ in letters)
+        return certain[: certain.rfind(" ") + 1].rstrip(" ")
 
 
 def _check_at_least_one(name: str, value: Any) -> None:
@@ -265,9 +322,9 @@ def _check_at_least_one(name: str, value: Any) -> None:
 
 
 @contextlib.contextmanager
-def _shown(wanted: bool, total: int) -> Iterator[Any]:
-    """A progress bar on standard error; what comes out moves it by one text."""
-    if not wanted:
+def _progress_bar(is_shown: bool, total: int) -> Iterator[Callable[[], object]]:
+    """Shows a progress bar on standard error; yields what advances it by one text."""
+    if not is_shown:
         yield lambda: None
         return
     with Progress(console=Console(stderr=True)) as bar:
@@ -290,11 +347,7 @@ def pipeline(
 
     Raises:
       ConfigError: an unknown task.
-      CheckpointError: no model there, or one that cannot do this.
+      CheckpointError: the directory holds no model, or a model of another kind.
     """
-    if task not in TASKS:
-        raise ConfigError(
-            f"task is {task!r}; expected one of {', '.join(TASKS)}."
-            f"{nearest(task, TASKS)}"
-        )
+    check_choice("task", task, TASKS)
     return Pipeline(model, dtype, task)

@@ -1,13 +1,12 @@
-"""Results in, lines of text or JSON out, behind those that are in the file already."""
+"""Writes files of results, a line for each text, and continues files cut off before."""
 
 import contextlib
 import dataclasses
 import fcntl
-import io
 import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 from bertgen_jax.errors import ConfigError, DataError
 
@@ -16,14 +15,14 @@ _WAY_OUT = "Name another --output, or start anew with --overwrite."
 
 
 @dataclasses.dataclass(frozen=True)
-class Result:
-    """What became of one text.
+class TextResult:
+    """What was generated for one text, or why nothing was.
 
     Attributes:
-      number: the text's, from 1.
+      number: of the text, from 1.
       hypotheses: {"generated_text": ..., "score": ...}, best first; none if it failed.
-      error: why it failed.
-      id: the text's; None where it has none.
+      error: why it failed; None if it did not.
+      id: of the text; None where it has no id.
     """
 
     number: int
@@ -32,26 +31,29 @@ class Result:
     id: Any = None
 
 
-def as_text(result: Result) -> str:
-    """One line: the generated text, empty if it failed.
+def as_text(result: TextResult) -> str:
+    """Returns a line with the generated text; an empty one if the text failed.
 
-    Line breaks become blanks, so that line n is of text n. Several hypotheses are
-    separated by tabs, and tabs within them become blanks.
+    Line breaks become spaces, so that line n belongs to text n. Several hypotheses are
+    separated by tabs, and tabs within them become spaces.
     """
-    texts = [" ".join(one["generated_text"].splitlines()) for one in result.hypotheses]
+    texts = [
+        " ".join(hypothesis["generated_text"].splitlines())
+        for hypothesis in result.hypotheses
+    ]
     if len(texts) > 1:
         texts = [text.replace("\t", " ") for text in texts]
     return "\t".join(texts) + "\n"
 
 
-def as_json(result: Result) -> str:
-    r"""One JSON object.
+def as_json(result: TextResult) -> str:
+    r"""Returns a line with one JSON object.
 
     {"line": 1, "id": "a", "generated_text": "...", "score": -0.5}
     {"line": 2, "error": "..."}
 
-    "id" is there where the text has one; with several hypotheses "hypotheses" lists
-    them all.
+    It has the key "id" if the text has an id. With several hypotheses, "hypotheses"
+    lists all of them.
     """
     values: dict[str, Any] = {"line": result.number}
     if result.id is not None:
@@ -65,84 +67,88 @@ def as_json(result: Result) -> str:
     return json.dumps(values, ensure_ascii=False) + "\n"
 
 
-_FORMS: Mapping[str, Callable[[Result], str]] = {".jsonl": as_json, ".txt": as_text}
+_FORMATS: Mapping[str, Callable[[TextResult], str]] = {
+    ".jsonl": as_json,
+    ".txt": as_text,
+}
 
 
 class ResultWriter:
-    """Where results go, in the order of their texts.
+    """Writes results to an open file, in the order of their texts.
 
     Attributes:
       name: of the file, for messages.
-      count: how many are there already.
-      failed: how many of these are errors, as far as the file says so.
+      count: number of results that the file has already.
+      failed: number of these that are errors; only JSON tells.
     """
 
     def __init__(
         self,
-        file: io.BufferedIOBase,
-        form: Callable[[Result], str] = as_text,
+        file: IO[bytes],
+        format_result: Callable[[TextResult], str] = as_text,
         name: str = "standard output",
     ):
         self.name, self.count, self.failed = name, 0, 0
-        self._file, self._form = file, form
-        self._end: int | None = None  # of what is sound, in bytes, if it is to be cut
+        self._file, self._format_result = file, format_result
+        self._valid_bytes: int | None = None  # to truncate the file to, before writing
 
     def resume(self) -> None:
-        """Counts the results that are there; a line that was cut off is none.
+        """Counts the results in the file; an incomplete last line does not count.
 
         Raises:
-          DataError: something else is there.
+          DataError: the file holds something else than results.
         """
         self._file.seek(0)
-        self._end = 0
+        self._valid_bytes = 0
         while (line := self._file.readline()).endswith(b"\n"):
-            if self._form is as_json:
+            if self._format_result is as_json:
                 try:
                     value = json.loads(line)
                 except ValueError:
-                    if not self._file.read(1):
-                        return  # the last one
+                    is_last = not self._file.read(1)
+                    if is_last:
+                        return
                     value = None
                 number = self.count + 1
                 if not isinstance(value, dict) or value.get("line") != number:
-                    found = line.decode("utf-8", "replace").rstrip("\n")
+                    text = line.decode("utf-8", "replace").rstrip("\n")
                     raise DataError(
-                        f"{self.name}, line {number}: found {found[:_EXCERPT]!r}; "
+                        f"{self.name}, line {number}: found {text[:_EXCERPT]!r}; "
                         f'expected {{"line": {number}, ...}}, the result of text '
                         f"{number}. {_WAY_OUT}"
                     )
                 self.failed += "error" in value
             self.count += 1
-            self._end += len(line)
+            self._valid_bytes += len(line)
 
     def overwrite(self) -> None:
-        """Takes what is there for nothing."""
-        self._end = 0
+        """Discards existing results."""
+        self._valid_bytes = 0
 
-    def write(self, results: Iterable[Result]) -> None:
-        """Writes lines, and lets others see them. The first time cuts what is unsound.
+    def write(self, results: Iterable[TextResult]) -> None:
+        """Writes and flushes results, at first in place of an incomplete last line.
 
         Raises:
-          DataError: no space is left, or the like.
+          DataError: the file cannot be written, for example because the disk is full.
         """
-        # Half a surrogate pair, which an id may have, becomes what JSON writes for it.
-        lines = "".join(map(self._form, results)).encode("utf-8", "backslashreplace")
+        # Half a surrogate pair, which an id may have, is escaped as JSON escapes it.
+        text = "".join(map(self._format_result, results))
         try:
-            if self._end is not None:
-                self._file.truncate(self._end)
-                self._end = None
-            self._file.write(lines)
+            if self._valid_bytes is not None:
+                self._file.truncate(self._valid_bytes)
+                self._valid_bytes = None
+            self._file.write(text.encode("utf-8", "backslashreplace"))
             self._file.flush()
         except BrokenPipeError:
             raise
         except OSError as error:
             raise _cannot_write(self.name, error) from error
 
-    def check_input_had(self, count: int) -> None:
-        """Refuses an input of fewer texts than there are results.
+    def check_number_of_texts(self, count: int) -> None:
+        """Checks that there are as many texts as results, or more.
 
         Raises:
-          DataError: names both numbers.
+          DataError: there are fewer.
         """
         if count < self.count:
             raise DataError(
@@ -151,27 +157,27 @@ class ResultWriter:
             )
 
 
-def check(name: str, source: str | None = None) -> None:
-    """Refuses a name that cannot be meant.
+def check(name: str, input_name: str | None = None) -> None:
+    """Checks the name of a file of results before it is opened.
 
     Args:
-      name: of the file of results. Its suffix tells the format.
-      source: the file of texts.
+      name: path of the file. Its suffix states the format.
+      input_name: path of the file of texts; None if they come from standard input.
 
     Raises:
-      ConfigError: another suffix, or the file of texts.
+      ConfigError: another suffix, or the file of texts itself.
     """
     path = pathlib.Path(name).expanduser()
     if _is_device(path):
         return
-    if path.suffix.lower() not in _FORMS:
+    if path.suffix.lower() not in _FORMATS:
         raise ConfigError(
             f"the output is {name!r}; expected a name that ends in .jsonl (a JSON "
             "object a line) or .txt (a text a line)."
         )
-    if source is None or not path.exists():
+    if input_name is None or not path.exists():
         return
-    if path.samefile(pathlib.Path(source).expanduser()):
+    if path.samefile(pathlib.Path(input_name).expanduser()):
         raise ConfigError(
             f"{name} is the input as well as the output; expected another name."
         )
@@ -179,15 +185,18 @@ def check(name: str, source: str | None = None) -> None:
 
 @contextlib.contextmanager
 def opened(name: str, overwrite: bool = False) -> Iterator[ResultWriter]:
-    """Opens a file of results, or makes it, and counts those that are in it.
+    """Opens a file of results, or creates it, and counts the results in it.
 
     Args:
       name: see `check`.
-      overwrite: the results that are there do not count.
+      overwrite: discards existing results.
+
+    Yields:
+      A writer that continues the file.
 
     Raises:
-      DataError: it cannot be written, another process is writing it, or something else
-        than results is there.
+      DataError: the file cannot be written, another process is writing it, or it holds
+        something else than results.
     """
     path = pathlib.Path(name).expanduser()
     try:
@@ -195,13 +204,14 @@ def opened(name: str, overwrite: bool = False) -> Iterator[ResultWriter]:
     except OSError as error:
         raise _cannot_write(name, error) from error
     try:
-        writer = ResultWriter(file, _FORMS.get(path.suffix.lower(), as_text), name)
+        format_result = _FORMATS.get(path.suffix.lower(), as_text)
+        writer = ResultWriter(file, format_result, name)
         if not _is_device(path):
             _lock(file, name)
             writer.overwrite() if overwrite else writer.resume()
         yield writer
     except BaseException:
-        with contextlib.suppress(OSError):  # what cannot be written was told by `write`
+        with contextlib.suppress(OSError):  # `write` has raised it already
             file.close()
         raise
     try:
@@ -211,11 +221,11 @@ def opened(name: str, overwrite: bool = False) -> Iterator[ResultWriter]:
 
 
 def _is_device(path: pathlib.Path) -> bool:
-    """Whether it is a pipe or the like: nothing is there, and nothing can be cut."""
+    """Whether a path is a pipe or a device, which holds no results to continue."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-def _lock(file: io.BufferedIOBase, name: str) -> None:
+def _lock(file: IO[bytes], name: str) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -48,6 +48,8 @@ class Tokenizer(Protocol):
         BERT. Both are empty unless the tokenizer was made with `source_specials`,
         because the models of the paper have none. `encode` adds neither; they are added
         after a source is truncated (`data.encoding`, `generation.pipeline`).
+      model_max_length: the longest source that the model was trained on, in ids; None
+        for no limit.
       kind: `SENTENCEPIECE`, `WORDPIECE` or `BYTE_LEVEL_BPE`.
       fingerprint: hex digest of everything that changes ids. Tokenizers with equal
         fingerprints give equal ids, so it is the key of caches of tokenized text.
@@ -57,6 +59,7 @@ class Tokenizer(Protocol):
     special_ids: SpecialIds
     source_prefix: tuple[int, ...]
     source_suffix: tuple[int, ...]
+    model_max_length: int | None
     kind: str
     fingerprint: str
 

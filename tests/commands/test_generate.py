@@ -373,7 +373,7 @@ def test_the_next_process_compiles_nothing(directory, tmp_path):
         (["generate", "MODEL", "no-such-file.txt"], "no-such-file.txt"),
         (["generate", "MODEL", "BINARY"], "UTF-8"),
         (["generate", "MODEL", "--num-beams=0"], "num_beams is 0"),
-        (["generate", "MODEL", "--max-new-tokens=65"], "the decoder has 64 positions"),
+        (["generate", "MODEL", "--max-new-tokens=65"], "the decoder has 64"),
         (["generate", "MODEL", "--batch-size=0"], "batch_size is 0"),
         (["generate", "MODEL", "--column=text"], "--format"),
         (["generate", "MODEL", "--overwrite"], "without --output"),

@@ -1,4 +1,4 @@
-"""Places of a batch change hands, and each source gets what it gets alone."""
+"""Sources share a batch whose slots are reused; each gets the result it gets alone."""
 
 import dataclasses
 
@@ -9,32 +9,13 @@ import pytest
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.generation import continuous_batching
-from bertgen_jax.generation import generator as generator_lib
-from bertgen_jax.models.config import (
-    BertGenerationConfig,
-    EncoderDecoderConfig,
-    PrefixLanguageModelConfig,
-)
-from bertgen_jax.models.encoder_decoder import EncoderDecoder
-from bertgen_jax.models.prefix_lm import PrefixLanguageModel
+from bertgen_jax.generation.generator import Generator
+from bertgen_jax.models.create import create_model
+from tests.fixtures.models import pair_config, prefix_config, stack_config
 
-EOS, START = 1, 2
-STACK = BertGenerationConfig(
-    vocab_size=60,
-    hidden_size=16,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=16,
-    max_position_embeddings=192,
-)
-PAIR = EncoderDecoderConfig.from_stacks(STACK, STACK, decoder_start_token_id=START)
-PREFIX = PrefixLanguageModelConfig(
-    dataclasses.replace(STACK, is_decoder=True), decoder_start_token_id=START
-)
-MODELS = {
-    "pair": (EncoderDecoder(PAIR), PAIR),
-    "prefix": (PrefixLanguageModel(PREFIX), PREFIX),
-}
+EOS = 1
+STACK = stack_config(vocab_size=60, max_position_embeddings=192)
+CONFIGS = {"pair": pair_config(STACK), "prefix": prefix_config(STACK)}
 SETTINGS = {
     "greedy": GenerationConfig(max_new_tokens=12),
     "beams": GenerationConfig(
@@ -47,12 +28,12 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=CONFIGS)
 def generator(request, draw_params):
-    model, config = MODELS[request.param]
+    config = CONFIGS[request.param]
     params = draw_params(config, seed=7, stddev=0.6)
     params["decoder"]["lm_head"]["bias"][EOS] += 5.5
-    return generator_lib.Generator(model, params)
+    return Generator(create_model(config), params)
 
 
 def drawn_sources(count, longest=70):
@@ -61,14 +42,19 @@ def drawn_sources(count, longest=70):
     return [rng.integers(3, STACK.vocab_size, n).tolist() for n in lengths]
 
 
+def generate_each(generator, sources, config, batch_size):
+    """The hypotheses by the index of their source."""
+    hypotheses = continuous_batching.generate_each(
+        generator, sources, generator.resolve(config), batch_size
+    )
+    return {one.index: one for one in hypotheses}
+
+
 @pytest.mark.parametrize("config", SETTINGS.values(), ids=SETTINGS)
-def test_each_source_gets_what_it_gets_alone(generator, config):
+def test_each_source_gets_the_result_that_it_gets_alone(generator, config):
     sources = drawn_sources(13)
-    found = {
-        f.index: f
-        for f in continuous_batching.generate_each(generator, sources, config, 4)
-    }
-    assert sorted(found) == list(range(13))
+    together = generate_each(generator, sources, config, batch_size=4)
+    assert sorted(together) == list(range(13))
     lengths = set()
     for index, source in enumerate(sources):
         ids = np.zeros((1, 96), np.int32)
@@ -77,47 +63,48 @@ def test_each_source_gets_what_it_gets_alone(generator, config):
         alone = jax.device_get(
             generator(ids, mask, config, seeds=np.array([index], np.int32))
         )
-        np.testing.assert_array_equal(found[index].sequences, alone.sequences[0])
-        np.testing.assert_array_equal(found[index].lengths, alone.lengths[0])
-        np.testing.assert_allclose(found[index].scores, alone.scores[0], rtol=1e-4)
+        np.testing.assert_array_equal(together[index].sequences, alone.sequences[0])
+        np.testing.assert_array_equal(together[index].lengths, alone.lengths[0])
+        np.testing.assert_allclose(together[index].scores, alone.scores[0], rtol=1e-4)
         lengths.add(int(alone.lengths[0, 0]))
-    assert len(lengths) > 1  # or no place ever changed hands early
+    assert len(lengths) > 1  # otherwise no slot would be reused before the end
 
 
 def test_a_long_list_compiles_at_most_eight_programs(generator):
     config = GenerationConfig(max_new_tokens=100, num_beams=2)
     programs = [
-        continuous_batching._admit,
+        continuous_batching._insert,
         continuous_batching._run,
-        continuous_batching._extended,
+        continuous_batching._extend,
         continuous_batching._gather,
     ]
     for program in programs:
         program.clear_cache()
     sources = drawn_sources(200)
     for _ in range(2):  # the second time compiles nothing
-        each = continuous_batching.generate_each(generator, sources, config, 16)
-        assert len(list(each)) == 200
+        assert len(generate_each(generator, sources, config, batch_size=16)) == 200
         assert sum(program._cache_size() for program in programs) <= 8
 
 
-def test_no_source_and_one(generator):
+def test_lists_of_no_source_and_of_one(generator):
     config = SETTINGS["greedy"]
-    assert list(continuous_batching.generate_each(generator, [], config, 4)) == []
-    (one,) = continuous_batching.generate_each(generator, [[5, 6]], config, 4)
-    assert one.index == 0
-    assert one.tokens(0) == one.sequences[0, : one.lengths[0]].tolist()
+    assert generate_each(generator, [], config, batch_size=4) == {}
+    hypotheses = generate_each(generator, [[5, 6]], config, batch_size=4)[0]
+    length = hypotheses.lengths[0]
+    assert hypotheses.tokens(0) == hypotheses.sequences[0, :length].tolist()
 
 
 @pytest.mark.parametrize("config", SETTINGS.values(), ids=SETTINGS)
-def test_what_is_sure_stays(generator, config):
+def test_a_stream_only_appends_and_ends_with_the_whole_result(generator, config):
     config = dataclasses.replace(config, num_return_sequences=1)
-    before = []
-    for tokens in continuous_batching.stream(generator, [5, 6, 7, 8], config):
-        assert tokens[: len(before)] == before
-        before = tokens
-    (whole,) = continuous_batching.generate_each(generator, [[5, 6, 7, 8]], config, 1)
-    assert before == whole.tokens(0)
+    source, streamed = [5, 6, 7, 8], []
+    for tokens in continuous_batching.stream(
+        generator, source, generator.resolve(config)
+    ):
+        assert tokens[: len(streamed)] == streamed
+        streamed = tokens
+    whole = generate_each(generator, [source], config, batch_size=1)[0]
+    assert streamed == whole.tokens(0)
 
 
 def test_two_widths_read_the_least_padding():
@@ -134,19 +121,17 @@ def test_a_batch_shrinks_once(generator, monkeypatch, size):
     monkeypatch.setattr(
         continuous_batching,
         "_gather",
-        lambda places, rows: shrunk.append(len(rows)) or gather(places, rows),
+        lambda batch, slots: shrunk.append(len(slots)) or gather(batch, slots),
     )
     sources = [[5] * n for n in range(1, size + 1 if size == 16 else 32)]
     config = dataclasses.replace(SETTINGS["beams"], min_new_tokens=0)
-    each = continuous_batching.generate_each(generator, sources, config, size)
-    assert len(list(each)) == len(sources)
+    results = generate_each(generator, sources, config, size)
+    assert len(results) == len(sources)
     assert shrunk in ([], [size // 4], [size // 8])
 
 
-def test_no_room_for_a_source(draw_params):
-    model = PrefixLanguageModel(PREFIX)
-    generator = generator_lib.Generator(model, draw_params(PREFIX))
-    config = GenerationConfig(max_new_tokens=192)
-    each = continuous_batching.generate_each(generator, [[5]], config, 1)
-    with pytest.raises(ConfigError, match="source has 1 tokens and the target up to"):
-        list(each)
+def test_new_tokens_that_leave_no_position_for_a_source(draw_params):
+    config = CONFIGS["prefix"]
+    generator = Generator(create_model(config), draw_params(config))
+    with pytest.raises(ConfigError, match="a source of 1 tokens with a target of 192"):
+        generator.resolve(GenerationConfig(max_new_tokens=192))

@@ -1,4 +1,4 @@
-"""A step computes what the whole decoder computes, for every kind of decoder."""
+"""Decoder steps compute the logits of the whole decoder, for every kind of decoder."""
 
 import dataclasses
 import functools
@@ -12,9 +12,10 @@ from bertgen_jax.generation import decoder_step
 from bertgen_jax.generation.decoder_step import KVCache
 from bertgen_jax.generation.prefill import prefill_decoder
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
-from bertgen_jax.models.config import BertGenerationConfig
+from tests.fixtures.models import stack_config
 
-STACK = BertGenerationConfig(
+# Sizes that all differ, so that no axis can be taken for another.
+STACK = stack_config(
     vocab_size=31,
     hidden_size=24,
     num_hidden_layers=2,
@@ -45,9 +46,9 @@ def config(request):
 
 
 def drawn(config, draw_params, dtype=jnp.float32):
-    """(decoder, params) of a kind; no GPT-2 has a LayerNorm after its embeddings."""
-    plain = dataclasses.replace(config, pre_layer_norm=False)
-    params = draw_params(plain, seed=2)
+    """Returns a decoder and its params; GPT-2's LayerNorm is after the last layer."""
+    post_layer_norm = dataclasses.replace(config, pre_layer_norm=False)
+    params = draw_params(post_layer_norm, seed=2)
     if config.pre_layer_norm:
         trunk = params["bert"]
         trunk["LayerNorm"] = trunk["embeddings"].pop("LayerNorm")
@@ -55,7 +56,7 @@ def drawn(config, draw_params, dtype=jnp.float32):
 
 
 def inputs(config, has_prefix):
-    """Prefixes with padding, targets, and states of sources with padding."""
+    """Returns prefixes with padding, targets, and states of sources with padding."""
     rng = np.random.default_rng(0)
     prefix = rng.integers(0, 31, (BATCH, PREFIX if has_prefix else 0))
     prefix_mask = np.arange(prefix.shape[1])[None] >= [[0], [1], [2]]
@@ -67,8 +68,10 @@ def inputs(config, has_prefix):
     return prefix, prefix_mask, targets, states, source_mask
 
 
-def whole(decoder, params, row, prefix, prefix_mask, targets, states, source_mask):
-    """Logits [B, T, V] of one row's targets from one pass over prefix and target."""
+def logits_at_once(
+    decoder, params, row, prefix, prefix_mask, targets, states, source_mask
+):
+    """Returns logits [B, T, V] of one row from one pass over prefix and target."""
     mask = np.concatenate([prefix_mask, np.ones((BATCH, STEPS), bool)], axis=1)
     out = decoder.apply(
         {"params": params},
@@ -81,51 +84,45 @@ def whole(decoder, params, row, prefix, prefix_mask, targets, states, source_mas
     return out.logits[:, prefix.shape[1] :]
 
 
-def stepped(decoder, params, prefix, prefix_mask, targets, states, source_mask):
-    """The same of all rows, a step at a time, logits [B, R, T, V].
+def logits_by_steps(decoder, params, prefix, prefix_mask, targets, states, source_mask):
+    """Returns logits [B, R, T, V] of all rows, one step at a time.
 
-    Sources stand at different positions: each waits for some steps, in which it reads
+    The sources are at different positions: each waits for some steps, in which it reads
     its last token once more.
     """
-    prefill_cache = decoder.apply(
-        {"params": params},
-        prefix,
-        prefix_mask,
-        states,
-        source_mask,
-        method=prefill_decoder,
-    )
+    bound = decoder.bind({"params": params})
+    prefill_cache = prefill_decoder(bound, prefix, prefix_mask, states, source_mask)
     weights = decoder_step.convert_weights(params, decoder.config, decoder.dtype)
     cache = KVCache.zeros(decoder.config, BATCH, ROWS * STEPS, decoder.dtype)
     step = jax.jit(functools.partial(decoder_step.step, weights, prefill_cache))
     logits = np.zeros((BATCH, ROWS, STEPS, 31), np.float32)
-    everyone, rows = np.arange(BATCH), np.arange(ROWS)
+    batch, rows = np.arange(BATCH), np.arange(ROWS)
     for turn in range(2 * STEPS):
         positions = np.array([turn, turn // 2, turn - 2]).clip(0, STEPS - 1)
-        ids = targets[everyone, :, positions]
+        ids = targets[batch, :, positions]
         slot = np.arange(ROWS * STEPS)
         ancestors = (slot[None] // ROWS <= positions[:, None])[:, None]
         ancestors = ancestors & (slot[None] % ROWS == rows[:, None])[None]
-        found, cache = step(cache, ids, positions.astype(np.int32), ancestors)
-        logits[everyone, :, positions] = np.moveaxis(found, 0, 2)
+        new, cache = step(cache, ids, positions.astype(np.int32), ancestors)
+        logits[batch, :, positions] = np.moveaxis(new, 0, 2)
     return logits
 
 
 @pytest.mark.parametrize("has_prefix", [False, True], ids=["start", "prefix"])
-def test_steps_are_the_whole(config, draw_params, has_prefix):
+def test_steps_compute_what_one_pass_computes(config, draw_params, has_prefix):
     decoder, params = drawn(config, draw_params)
-    given = inputs(config, has_prefix)
-    found = stepped(decoder, params, *given)
+    arrays = inputs(config, has_prefix)
+    logits = logits_by_steps(decoder, params, *arrays)
     for row in range(ROWS):
-        wanted = whole(decoder, params, row, *given)
-        np.testing.assert_allclose(found[:, row], wanted, rtol=1e-4, atol=1e-4)
+        expected = logits_at_once(decoder, params, row, *arrays)
+        np.testing.assert_allclose(logits[:, row], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_bfloat16_is_rounded_as_the_whole_is(draw_params):
+def test_bfloat16_steps_round_as_one_bfloat16_pass_does(draw_params):
     decoder, params = drawn(CROSS, draw_params, jnp.bfloat16)
-    given = inputs(CROSS, has_prefix=False)
-    exact = whole(*drawn(CROSS, draw_params), 0, *given)
-    rounded = whole(decoder, params, 0, *given)
-    found = stepped(decoder, params, *given)[:, 0]
-    error = np.abs(found - exact).mean()
-    assert 0 < error < 2 * np.abs(rounded - exact).mean()
+    arrays = inputs(CROSS, has_prefix=False)
+    exact = logits_at_once(*drawn(CROSS, draw_params), 0, *arrays)
+    at_once = logits_at_once(decoder, params, 0, *arrays)
+    by_steps = logits_by_steps(decoder, params, *arrays)[:, 0]
+    error = np.abs(by_steps - exact).mean()
+    assert 0 < error < 2 * np.abs(at_once - exact).mean()

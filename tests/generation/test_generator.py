@@ -1,4 +1,4 @@
-"""`generate` finds what a search over whole forward passes finds, for every source."""
+"""`generate` returns what a search over whole forward passes finds for each source."""
 
 import dataclasses
 import functools
@@ -16,35 +16,18 @@ from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
     BertGenerationEncoder,
 )
-from bertgen_jax.models.config import (
-    BertGenerationConfig,
-    EncoderDecoderConfig,
-    PrefixLanguageModelConfig,
-)
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
+from tests.fixtures.models import START, pair_config, prefix_config, stack_config
 
-START, EOS, PAD, VOCABULARY, STEPS = 2, 1, 0, 25, 6
-STACK = BertGenerationConfig(
-    vocab_size=VOCABULARY,
-    hidden_size=16,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=16,
-    max_position_embeddings=9,
-)
-CONFIG = EncoderDecoderConfig.from_stacks(
-    STACK, STACK, share_encoder_decoder=True, decoder_start_token_id=START
-)
+EOS, PAD, STEPS = 1, 0, 6
+STACK = stack_config(vocab_size=25, intermediate_size=16, max_position_embeddings=9)
+CONFIG = pair_config(STACK, share_encoder_decoder=True)
 MODEL = EncoderDecoder(CONFIG)
 GPT2 = dataclasses.replace(
-    STACK,
-    max_position_embeddings=13,
-    is_decoder=True,
-    lm_head_bias=True,
-    pre_layer_norm=True,
+    STACK, max_position_embeddings=13, is_decoder=True, pre_layer_norm=True
 )
-PREFIX = PrefixLanguageModel(PrefixLanguageModelConfig(GPT2, START))
+PREFIX = PrefixLanguageModel(prefix_config(GPT2))
 GREEDY = GenerationConfig(max_new_tokens=STEPS)
 BEAMS = GenerationConfig(
     max_new_tokens=STEPS,
@@ -68,13 +51,14 @@ def sources():
     """Ids i32[6, 7] and their mask."""
     rng = np.random.default_rng(0)
     mask = np.arange(7) < rng.integers(1, 8, (6, 1))
-    return rng.integers(3, VOCABULARY, (6, 7)).astype(np.int32), mask
+    return rng.integers(3, STACK.vocab_size, (6, 7)).astype(np.int32), mask
 
 
 @pytest.fixture(scope="module")
 def prefix_params(draw_params):
-    post = dataclasses.replace(GPT2, pre_layer_norm=False)  # no GPT-2 has a bias
-    params = draw_params(PrefixLanguageModelConfig(post, START), seed=11, stddev=0.6)
+    # `draw_params` knows no GPT-2 with a bias, so its LayerNorm is moved by hand.
+    post_layer_norm = dataclasses.replace(GPT2, pre_layer_norm=False)
+    params = draw_params(prefix_config(post_layer_norm), seed=11, stddev=0.6)
     trunk = params["decoder"]["bert"]
     trunk["LayerNorm"] = trunk["embeddings"].pop("LayerNorm")
     params["decoder"]["lm_head"]["bias"][EOS] += 2.5
@@ -82,7 +66,10 @@ def prefix_params(draw_params):
 
 
 def whole_passes(model, params):
-    """(source ids, mask, tokens so far) -> f32[V] of the next, from a whole forward."""
+    """Makes a function (source ids, mask, tokens so far) -> log-probabilities f32[V].
+
+    They are those of the next token, from one forward pass over the whole target.
+    """
 
     @jax.jit
     def forward(ids, mask, decoder_ids, last):
@@ -107,7 +94,7 @@ def greedy(log_probs, config):
 
 
 def beams(log_probs, config):
-    """Beam search of one source on lists, as the peer describes it."""
+    """Beam search of one source with lists, as Hugging Face describes it."""
     running, finished, norms = [([], 0.0)], [], config.length_norms()
     for step in range(STEPS):
         candidates = [
@@ -136,45 +123,50 @@ def generate(params, ids, mask, config, model=MODEL):
 
 
 def check_search(model, params, sources, config, search):
-    found = generate(params, *sources, config, model)
+    result = generate(params, *sources, config, model)
     log_probs, lengths = whole_passes(model, params), set()
     for row, (ids, mask) in enumerate(zip(*sources, strict=True)):
-        wanted = search(functools.partial(log_probs, ids, mask), config)
-        for place, (tokens, score) in enumerate(wanted):
-            length = found.lengths[row, place]
-            assert found.sequences[row, place, :length].tolist() == tokens
-            assert (found.sequences[row, place, length:] == PAD).all()
-            np.testing.assert_allclose(found.scores[row, place], score, rtol=1e-4)
+        expected = search(functools.partial(log_probs, ids, mask), config)
+        for rank, (tokens, score) in enumerate(expected):
+            length = result.lengths[row, rank]
+            assert result.sequences[row, rank, :length].tolist() == tokens
+            assert (result.sequences[row, rank, length:] == PAD).all()
+            np.testing.assert_allclose(result.scores[row, rank], score, rtol=1e-4)
             lengths.add(length)
-    assert len(lengths) > 2  # or the test says little
+    assert len(lengths) > 2  # otherwise the test says little
 
 
 SEARCHES = pytest.mark.parametrize(
     ("config", "search"), [(GREEDY, greedy), (BEAMS, beams)], ids=["greedy", "beams"]
 )
+SETTINGS = pytest.mark.parametrize("config", [GREEDY, BEAMS], ids=["greedy", "beams"])
 
 
 @SEARCHES
-def test_the_search_of_whole_forward_passes(params, sources, config, search):
+def test_the_result_is_that_of_a_search_over_whole_forward_passes(
+    params, sources, config, search
+):
     check_search(MODEL, params, sources, config, search)
 
 
 @SEARCHES
-def test_after_a_prefix(prefix_params, sources, config, search):
+def test_a_prefix_language_model_searches_after_its_source(
+    prefix_params, sources, config, search
+):
     check_search(PREFIX, prefix_params, sources, config, search)
 
 
-@pytest.mark.parametrize("config", [GREEDY, BEAMS], ids=["greedy", "beams"])
-def test_a_decoder_alone_goes_on_from_its_last_token(prefix_params, sources, config):
-    """Which is a prefix before it and that token as the first of the target."""
+@SETTINGS
+def test_a_decoder_alone_continues_from_its_last_token(prefix_params, sources, config):
+    """As a prefix language model does whose source ends before that token."""
     ids, mask = sources
     rows, last = np.arange(len(ids)), mask.sum(axis=1) - 1
     ids[rows, last] = START
     before = mask.copy()
     before[rows, last] = False
-    wanted = generate(prefix_params, ids, before, config, PREFIX)
+    expected = generate(prefix_params, ids, before, config, PREFIX)
     decoder, params = BertGenerationDecoder(GPT2), prefix_params["decoder"]
-    # A row without any True is a filler; here it is a text of one token.
+    # A row of one token has no source before it, so its expected row is a filler.
     several = last > 0
     assert 0 < several.sum() < len(ids)
     padded_left = [
@@ -182,105 +174,109 @@ def test_a_decoder_alone_goes_on_from_its_last_token(prefix_params, sources, con
         for x in (ids, mask)
     ]
     for inputs in ((ids, mask), padded_left):
-        found = generate(params, *inputs, config, decoder)
+        result = generate(params, *inputs, config, decoder)
         np.testing.assert_array_equal(
-            found.sequences[several], wanted.sequences[several]
+            result.sequences[several], expected.sequences[several]
         )
         np.testing.assert_allclose(
-            found.scores[several], wanted.scores[several], rtol=1e-5
+            result.scores[several], expected.scores[several], rtol=1e-5
         )
-        assert (found.lengths > 0).all()
+        assert (result.lengths > 0).all()
     with_start = dataclasses.replace(config, decoder_start_token_id=START)
-    found = generate(params, ids, before, with_start, decoder)
-    np.testing.assert_array_equal(found.sequences, wanted.sequences)
+    result = generate(params, ids, before, with_start, decoder)
+    np.testing.assert_array_equal(result.sequences, expected.sequences)
 
 
-@pytest.mark.parametrize("config", [GREEDY, BEAMS], ids=["greedy", "beams"])
-def test_a_source_gets_the_same_in_any_company(params, sources, config):
+@SETTINGS
+def test_the_result_of_a_source_does_not_depend_on_the_others(params, sources, config):
     ids, mask = sources
-    wanted = generate(params, ids, mask, config)
+    expected = generate(params, ids, mask, config)
     order = np.array([3, 1, 0, 5, 4, 2])
     ids, mask = ids[order].copy(), mask[order].copy()
     mask[4] = False  # this row now only fills the batch
-    found = generate(params, ids, mask, config)
-    for row, place in enumerate(order):
+    result = generate(params, ids, mask, config)
+    for row, original in enumerate(order):
         if row == 4:
-            assert (found.lengths[row] == 0).all()
-            assert (found.sequences[row] == PAD).all()
-            assert (found.scores[row] == np.float32(LOWEST_SCORE)).all()
+            assert (result.lengths[row] == 0).all()
+            assert (result.sequences[row] == PAD).all()
+            assert (result.scores[row] == np.float32(LOWEST_SCORE)).all()
             continue
-        np.testing.assert_array_equal(found.sequences[row], wanted.sequences[place])
-        np.testing.assert_allclose(found.scores[row], wanted.scores[place], rtol=1e-5)
+        np.testing.assert_array_equal(
+            result.sequences[row], expected.sequences[original]
+        )
+        np.testing.assert_allclose(
+            result.scores[row], expected.scores[original], rtol=1e-5
+        )
 
 
-def test_what_stands_in_the_padding_changes_nothing(params, sources):
+def test_ids_in_the_padding_change_nothing(params, sources):
     ids, mask = sources
-    wanted = generate(params, ids, mask, GREEDY)
-    found = generate(params, np.where(mask, ids, 7), mask, GREEDY)
-    np.testing.assert_array_equal(found.sequences, wanted.sequences)
+    expected = generate(params, ids, mask, GREEDY)
+    result = generate(params, np.where(mask, ids, 7), mask, GREEDY)
+    np.testing.assert_array_equal(result.sequences, expected.sequences)
 
 
-def test_special_ids_are_the_models_unless_the_config_has_others(params, sources):
-    spelled = dataclasses.replace(
+def test_special_ids_that_the_config_leaves_out_are_the_models(params, sources):
+    explicit = dataclasses.replace(
         GREEDY, decoder_start_token_id=START, eos_token_id=EOS, pad_token_id=PAD
     )
-    one, other = (generate(params, *sources, x) for x in (GREEDY, spelled))
-    np.testing.assert_array_equal(one.sequences, other.sequences)
+    results = [generate(params, *sources, config) for config in (GREEDY, explicit)]
+    np.testing.assert_array_equal(results[0].sequences, results[1].sequences)
     padded = dataclasses.replace(GREEDY, pad_token_id=24)
-    found = generate(params, *sources, padded)
-    ended = np.arange(STEPS) >= found.lengths[..., None]
+    result = generate(params, *sources, padded)
+    ended = np.arange(STEPS) >= result.lengths[..., None]
     assert ended.any()
-    assert (found.sequences[ended] == 24).all()
+    assert (result.sequences[ended] == 24).all()
 
 
-def test_one_compilation_for_each_shape_and_configuration(params, sources, monkeypatch):
-    traces = []
-    begin = generator.begin
+class TracedModel(EncoderDecoder):
+    """Counts how often it is traced, once for each compilation."""
 
-    def counted(*arguments):
-        traces.append(arguments)
-        return begin(*arguments)
+    traces = 0
 
-    monkeypatch.setattr(generator, "begin", counted)
+    def encode(self, *arguments, **options):
+        TracedModel.traces += 1
+        return super().encode(*arguments, **options)
+
+
+def test_it_compiles_once_for_each_shape_and_configuration(params, sources):
     ids, mask = sources
-    settings = {"max_new_tokens": 2, "length_penalty": 0.123}  # of no other test
     for _ in range(2):
-        # Equal is enough: neither the model nor the config need be the same object.
-        config = GenerationConfig(**settings)
-        model = EncoderDecoder(dataclasses.replace(CONFIG))
+        # Equal models and configs are enough; they need not be the same objects.
+        config = GenerationConfig(max_new_tokens=2)
+        model = TracedModel(dataclasses.replace(CONFIG))
         for rows in (4, 2, 4, 2):
             generator.generate(model, params, ids[:rows], mask[:rows], config)
-    assert len(traces) == 2
+    assert TracedModel.traces == 2
 
 
-def test_bfloat16_generates_as_well(params, sources):
+def test_bfloat16_models_generate_with_float32_scores(params, sources):
     model = EncoderDecoder(CONFIG, dtype=jnp.bfloat16)
-    found = generator.generate(model, params, *sources, GREEDY)
-    assert found.scores.dtype == jnp.float32
-    assert np.isfinite(found.scores).all()
+    result = generator.generate(model, params, *sources, GREEDY)
+    assert result.scores.dtype == jnp.float32
+    assert np.isfinite(result.scores).all()
 
 
-def test_more_tokens_than_positions(params, sources):
+def test_more_new_tokens_than_positions(params, sources):
     config = GenerationConfig(max_new_tokens=10)
-    with pytest.raises(ConfigError, match=r"10 new tokens .* 9 positions"):
+    with pytest.raises(ConfigError, match=r"the decoder has 9 .* 10 new tokens"):
         generator.generate(MODEL, params, *sources, config)
 
 
-def test_a_source_takes_of_the_positions(prefix_params, sources):
+def test_a_prefix_and_new_tokens_share_the_positions(prefix_params, sources):
     config = GenerationConfig(max_new_tokens=7)
-    with pytest.raises(
-        ConfigError, match=r"source has 7 tokens .* may have 13 .*max_n"
-    ):
+    message = r"a source of 7 tokens with a target of 7 tokens needs 14 .* has 13"
+    with pytest.raises(ConfigError, match=message):
         generate(prefix_params, *sources, config, PREFIX)
 
 
-def test_no_start_token(params, sources):
+def test_a_model_without_start_token(params, sources):
     model = EncoderDecoder(dataclasses.replace(CONFIG, decoder_start_token_id=None))
     with pytest.raises(ConfigError, match="decoder_start_token_id is not set"):
         generator.generate(model, params, *sources, GREEDY)
 
 
-def test_a_model_without_decoder(params, sources):
+def test_a_model_that_cannot_generate(params, sources):
     model = BertGenerationEncoder(STACK)
     with pytest.raises(
         ConfigError, match="is a BertGenerationEncoder; expected an Enc"
@@ -294,25 +290,25 @@ def test_padding_may_stand_on_either_side_of_a_source(params, sources):
     left = [np.take_along_axis(x, order, axis=1) for x in sources]
     assert (left[0] != ids).any()
     for config in (GREEDY, BEAMS):
-        wanted = generate(params, ids, mask, config)
-        found = generate(params, *left, config)
-        np.testing.assert_array_equal(found.sequences, wanted.sequences)
-        np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-4)
+        expected = generate(params, ids, mask, config)
+        result = generate(params, *left, config)
+        np.testing.assert_array_equal(result.sequences, expected.sequences)
+        np.testing.assert_allclose(result.scores, expected.scores, rtol=1e-4)
 
 
-@pytest.mark.parametrize("config", [GREEDY, BEAMS], ids=["greedy", "beams"])
+@SETTINGS
 def test_a_decoder_alone_attends_to_given_states(draw_params, sources, config):
-    """The two halves of a pair find what the pair finds."""
+    """The two halves of a pair return what the pair returns."""
     ids, mask = sources
-    pair = EncoderDecoderConfig.from_stacks(STACK, STACK, decoder_start_token_id=START)
+    pair = pair_config(STACK)
     params = draw_params(pair, seed=29, stddev=0.6)
     params["decoder"]["lm_head"]["bias"][EOS] += 2.5
-    wanted = generate(params, ids, mask, config, EncoderDecoder(pair))
+    expected = generate(params, ids, mask, config, EncoderDecoder(pair))
     states = BertGenerationEncoder(pair.encoder).apply(
         {"params": params["encoder"]}, ids, mask
     )
     start = np.full((len(ids), 1), START, np.int32)
-    found = generator.generate(
+    result = generator.generate(
         BertGenerationDecoder(pair.decoder),
         params["decoder"],
         start,
@@ -321,19 +317,19 @@ def test_a_decoder_alone_attends_to_given_states(draw_params, sources, config):
         encoder_hidden_states=states.last_hidden_state,
         encoder_attention_mask=mask,
     )
-    np.testing.assert_array_equal(found.sequences, wanted.sequences)
-    np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-4)
-    assert len(np.unique(found.sequences[:, 0], axis=0)) > 3
+    np.testing.assert_array_equal(result.sequences, expected.sequences)
+    np.testing.assert_allclose(result.scores, expected.scores, rtol=1e-4)
+    assert len(np.unique(result.sequences[:, 0], axis=0)) > 3
 
 
 @pytest.mark.parametrize("model", [MODEL, PREFIX], ids=["pair", "prefix"])
-def test_a_target_goes_on_from_its_prompt(params, prefix_params, sources, model):
-    """With and without the start token in front, and padded."""
+def test_a_target_continues_its_prompt(params, prefix_params, sources, model):
+    """With and without the start token before the prompt, and with padding."""
     ids, mask = sources
     params = params if model is MODEL else prefix_params
     config = GenerationConfig(max_new_tokens=2)
-    prompts = np.random.default_rng(5).integers(3, VOCABULARY, (len(ids), 2))
-    found = jax.device_get(
+    prompts = np.random.default_rng(5).integers(3, STACK.vocab_size, (len(ids), 2))
+    result = jax.device_get(
         generator.generate(model, params, ids, mask, config, decoder_input_ids=prompts)
     )
     log_probs = whole_passes(model, params)
@@ -341,33 +337,33 @@ def test_a_target_goes_on_from_its_prompt(params, prefix_params, sources, model)
         tokens = prompts[row].tolist()
         while len(tokens) < 4 and EOS not in tokens:
             tokens.append(int(log_probs(source, keep, tokens).argmax()))
-        length = found.lengths[row, 0]
-        assert found.sequences[row, 0, :length].tolist() == tokens[2:]
+        length = result.lengths[row, 0]
+        assert result.sequences[row, 0, :length].tolist() == tokens[2:]
     started = np.concatenate([np.full((len(ids), 1), START), prompts], axis=1)
     padded = np.concatenate([np.zeros_like(prompts), started], axis=1)
-    for more in (
+    for prompt in (
         {"decoder_input_ids": started},
         {
             "decoder_input_ids": padded,
             "decoder_attention_mask": np.arange(5)[None].repeat(len(ids), 0) > 1,
         },
     ):
-        again = generator.generate(model, params, ids, mask, config, **more)
-        np.testing.assert_array_equal(again.sequences, found.sequences)
+        again = generator.generate(model, params, ids, mask, config, **prompt)
+        np.testing.assert_array_equal(again.sequences, result.sequences)
 
 
-def test_a_longer_cache_changes_nothing(params, sources, monkeypatch):
-    """Slots are added as a search goes on; here from the second token."""
-    wanted = generate(params, *sources, BEAMS)
-    monkeypatch.setattr(generator, "_FIRST_ROOM", 1)
-    config = dataclasses.replace(BEAMS, seed=1)  # or it would not compile anew
-    found = generate(params, *sources, config)
-    np.testing.assert_array_equal(found.sequences, wanted.sequences)
-    np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-5)
+def test_a_cache_that_grows_changes_nothing(params, sources, monkeypatch):
+    """The KV cache grows during a search; here from the second token."""
+    expected = generate(params, *sources, BEAMS)
+    monkeypatch.setattr(generator, "_FIRST_CAPACITY", 1)
+    config = dataclasses.replace(BEAMS, seed=1)  # otherwise it would not compile again
+    result = generate(params, *sources, config)
+    np.testing.assert_array_equal(result.sequences, expected.sequences)
+    np.testing.assert_allclose(result.scores, expected.scores, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("more", "message"),
+    ("arguments", "message"),
     [
         ({"input_ids": [[25]]}, "input_ids has the id 25; expected ids from 0 to 24"),
         ({"input_ids": [[-1]]}, "input_ids has the id -1"),
@@ -379,18 +375,18 @@ def test_a_longer_cache_changes_nothing(params, sources, monkeypatch):
         ({"decoder_input_ids": [[3], [3]]}, "decoder_input_ids has 2 rows"),
         (
             {"decoder_input_ids": [[3, 3, 3, 3]]},
-            "6 new tokens are asked for after a prompt of 5; the decoder has 9",
+            "the decoder has 9 .* 6 new tokens are asked for after a prompt of 5",
         ),
         (
             {"encoder_hidden_states": np.zeros((1, 2, 16))},
-            "to a EncoderDecoder, which makes its own",
+            r"to a model that computes its own \(EncoderDecoder\)",
         ),
         ({"config": GenerationConfig(eos_token_id=30)}, "eos_token_id has the id 30"),
         ({"seeds": [1, 2]}, "seeds has 2 rows and input_ids has 1"),
         ({"decoder_attention_mask": [[1]]}, "was given without what it masks"),
     ],
 )
-def test_arguments_that_cannot_be_meant(params, more, message):
-    arguments = {"input_ids": [[5]], "config": GREEDY, **more}
+def test_invalid_arguments(params, arguments, message):
+    arguments = {"input_ids": [[5]], "config": GREEDY, **arguments}
     with pytest.raises(ConfigError, match=message):
         generator.generate(MODEL, params, **arguments)

@@ -1,4 +1,4 @@
-"""Results become lines, and a file that was cut off is gone on with."""
+"""Results are written as lines, and a file that was cut off is continued."""
 
 import io
 import json
@@ -8,7 +8,12 @@ import pytest
 
 from bertgen_jax.errors import ConfigError, DataError
 from bertgen_jax.generation import result_files
-from bertgen_jax.generation.result_files import Result, ResultWriter, as_json, as_text
+from bertgen_jax.generation.result_files import (
+    ResultWriter,
+    TextResult,
+    as_json,
+    as_text,
+)
 
 
 def hypotheses(*texts):
@@ -18,29 +23,29 @@ def hypotheses(*texts):
 
 
 RESULTS = [
-    Result(1, hypotheses("a text"), id="é"),
-    Result(2, error="no text"),
-    Result(3, hypotheses("b")),
+    TextResult(1, hypotheses("a text"), id="é"),
+    TextResult(2, error="no text"),
+    TextResult(3, hypotheses("b")),
 ]
 
 
-def test_a_text_is_one_line_whatever_is_in_it():
+def test_a_text_with_line_breaks_is_one_line():
     breaks = "a\nb\r\nc\u2028d\x0ce\tf\n"
-    assert as_text(Result(1, hypotheses(breaks))) == "a b c d e\tf\n"
-    assert as_text(Result(1, hypotheses(""))) == "\n"
-    assert as_text(Result(1, error="no text")) == "\n"
+    assert as_text(TextResult(1, hypotheses(breaks))) == "a b c d e\tf\n"
+    assert as_text(TextResult(1, hypotheses(""))) == "\n"
+    assert as_text(TextResult(1, error="no text")) == "\n"
 
 
-def test_several_hypotheses_stand_between_tabs():
-    assert as_text(Result(1, hypotheses("a\tb", "c\nd"))) == "a b\tc d\n"
+def test_several_hypotheses_are_separated_by_tabs():
+    assert as_text(TextResult(1, hypotheses("a\tb", "c\nd"))) == "a b\tc d\n"
 
 
-def test_an_object_has_what_there_is():
+def test_a_json_object_has_the_fields_of_the_result():
     assert as_json(RESULTS[0]) == (
         '{"line": 1, "id": "é", "generated_text": "a text", "score": -0.0}\n'
     )
     assert json.loads(as_json(RESULTS[1])) == {"line": 2, "error": "no text"}
-    assert json.loads(as_json(Result(3, hypotheses("a\nb", "c")))) == {
+    assert json.loads(as_json(TextResult(3, hypotheses("a\nb", "c")))) == {
         "line": 3,
         "generated_text": "a\nb",
         "score": 0.0,
@@ -48,42 +53,42 @@ def test_an_object_has_what_there_is():
     }
 
 
-def test_half_a_character_in_an_id_stays_what_it_was():
+def test_half_a_surrogate_pair_in_an_id_is_preserved():
     stream = io.BytesIO()
-    ResultWriter(stream, as_json).write([Result(1, hypotheses("a"), id="\ud800")])
+    ResultWriter(stream, as_json).write([TextResult(1, hypotheses("a"), id="\ud800")])
     assert json.loads(stream.getvalue().decode())["id"] == "\ud800"
 
 
-def whole(path):
+def write_results(path):
     with result_files.opened(str(path)) as writer:
         writer.write(RESULTS)
     return path.read_bytes()
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".txt"])
-def test_wherever_a_file_was_cut_off_it_becomes_whole(suffix, tmp_path):
-    wanted = whole(tmp_path / f"whole{suffix}")
+def test_a_file_cut_off_at_any_byte_is_completed(suffix, tmp_path):
+    expected = write_results(tmp_path / f"whole{suffix}")
     path = tmp_path / f"cut{suffix}"
-    for length in range(len(wanted) + 1):
-        path.write_bytes(wanted[:length])
+    for length in range(len(expected) + 1):
+        path.write_bytes(expected[:length])
         with result_files.opened(str(path)) as writer:
-            assert writer.count == wanted[:length].count(b"\n")
-            assert path.read_bytes() == wanted[:length]  # nothing is cut yet
+            assert writer.count == expected[:length].count(b"\n")
+            assert path.read_bytes() == expected[:length]  # not truncated yet
             writer.write(RESULTS[writer.count :])
-        assert path.read_bytes() == wanted
+        assert path.read_bytes() == expected
 
 
 @pytest.mark.parametrize(
     "tail", [b"\0" * 40, b"\0\n", b'{"line": 4, "gen\n', b"\xff\n"]
 )
-def test_a_last_line_that_is_no_json_is_written_again(tail, tmp_path):
+def test_a_last_line_that_is_not_json_is_replaced(tail, tmp_path):
     path = tmp_path / "x.jsonl"
-    wanted = whole(path)
-    path.write_bytes(wanted + tail)
+    expected = write_results(path)
+    path.write_bytes(expected + tail)
     with result_files.opened(str(path)) as writer:
         assert (writer.count, writer.failed) == (3, 1)
         writer.write([])
-    assert path.read_bytes() == wanted
+    assert path.read_bytes() == expected
 
 
 @pytest.mark.parametrize(
@@ -97,7 +102,7 @@ def test_a_last_line_that_is_no_json_is_written_again(tail, tmp_path):
         b'{"line": 1}\n\n{"line": 2}\n',
     ],
 )
-def test_what_holds_something_else_is_left_alone(content, tmp_path):
+def test_a_file_of_something_else_is_left_unchanged(content, tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_bytes(content)
     message = r"x.jsonl, line [12]: found .* Name another --output, or start anew"
@@ -110,14 +115,14 @@ def test_what_holds_something_else_is_left_alone(content, tmp_path):
     assert path.read_text("utf-8") == as_json(RESULTS[0])
 
 
-def test_what_is_written_can_be_seen_at_once(tmp_path):
+def test_results_are_flushed_at_once(tmp_path):
     path = tmp_path / "x.txt"
     with result_files.opened(str(path)) as writer:
         writer.write(RESULTS[:1])
         assert path.read_text() == "a text\n"
 
 
-def test_two_processes_do_not_write_one_file(tmp_path):
+def test_two_processes_cannot_write_one_file(tmp_path):
     path = str(tmp_path / "x.txt")
     message = "x.txt is being written by another process"
     with (
@@ -126,11 +131,11 @@ def test_two_processes_do_not_write_one_file(tmp_path):
         result_files.opened(path, overwrite=True),
     ):
         pass
-    with result_files.opened(path):  # it is free again
+    with result_files.opened(path):  # the lock is released
         pass
 
 
-def test_a_pipe_is_written_from_the_start(tmp_path):
+def test_a_named_pipe_is_written_from_its_start(tmp_path):
     path = tmp_path / "pipe"
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -142,7 +147,7 @@ def test_a_pipe_is_written_from_the_start(tmp_path):
     os.close(reader)
 
 
-def test_what_cannot_be_written(tmp_path):
+def test_files_that_cannot_be_written(tmp_path):
     (tmp_path / "dir.txt").mkdir()
     for name in ("dir.txt", "nowhere/x.txt"):
         with (
@@ -157,7 +162,7 @@ def test_what_cannot_be_written(tmp_path):
         writer.write(RESULTS[:1])
 
 
-def test_names_that_cannot_be_meant(tmp_path):
+def test_invalid_names(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("a\n")
     result_files.check(str(tmp_path / "y.txt"), str(path))
