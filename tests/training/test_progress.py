@@ -1,7 +1,10 @@
 """One predicate decides what is due; progress is kept from checkpoint to checkpoint."""
 
+import math
+
 import pytest
 
+from bertgen_jax.errors import CheckpointError
 from bertgen_jax.training.progress import Progress, due
 
 
@@ -14,16 +17,37 @@ def test_no_period_means_the_end_alone():
 
 
 @pytest.mark.parametrize(
-    ("metric", "values"),
+    ("metric", "values", "best", "best_step"),
     [
-        ("rougeL", [10.0, 12.0, 11.0]),
-        ("ter", [60.0, 55.0, 58.0]),
-        ("loss", [2.0, 1.0, 1.5]),
+        ("rougeL", [1.0, 3.0, 3.0, 2.0], 3.0, 2),
+        ("loss", [3.0, 1.0, 1.0, 2.0], 1.0, 2),
+        ("ter", [3.0, 1.0, 1.0, 2.0], 1.0, 2),
+        ("rougeL", [math.nan, 1.0, math.nan, 0.0], 1.0, 2),
     ],
 )
-def test_the_best_step_follows_the_direction_of_the_metric(metric, values):
-    progress = Progress(data="")
-    for step, value in enumerate(values, 1):
+def test_the_best_value_is_the_first_of_the_best(metric, values, best, best_step):
+    progress = Progress(data="x")
+    for step, value in enumerate(values, start=1):
         progress = progress.after({metric: value}, metric, step)
-    assert (progress.best, progress.best_step) == (values[1], 2)
-    assert progress.stale_evaluations == 1
+    assert (progress.best, progress.best_step) == (best, best_step)
+    assert progress.stale_evaluations == 2
+    assert progress.exhausted(2)
+    assert not progress.exhausted(3)
+    assert not progress.exhausted(0)
+
+
+def test_a_line_says_what_is_best():
+    before = Progress(data="x")
+    first = before.after({"rougeL": 40.0}, "rougeL", 5)
+    assert first.line(5, {"rougeL": 40.0}, "rougeL") == (
+        "step 5  validation  rougeL 40.00  (rougeL: new best)"
+    )
+    second = first.after({"rougeL": 30.0}, "rougeL", 10)
+    assert "(rougeL: best 40.00)" in second.line(10, {"rougeL": 30.0}, "rougeL")
+
+
+def test_a_run_does_not_resume_with_other_batches():
+    stored = {"data": "x", "elapsed_s": 1.5, "best": None, "best_step": 0}
+    assert Progress.restored(stored, "x").elapsed_s == 1.5
+    with pytest.raises(CheckpointError, match="fingerprint y, expected x"):
+        Progress.restored(stored, "y")

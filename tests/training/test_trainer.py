@@ -204,6 +204,20 @@ def test_evaluating_later_finds_what_training_found(finished, data, tmp_path):
         evaluator.evaluate_run(config, copy, "validation", "5")
 
 
+def test_evaluation_needs_no_training_data(finished, data):
+    workdir, outcome = finished
+    config = small_config(data)
+    config.data.train = str(data / "nowhere.jsonl")
+    evaluation = evaluator.evaluate_run(config, workdir, "validation", "best")
+    assert evaluation.results.step == outcome.best_step
+
+
+def test_an_implicit_transfer_in_the_loop_is_an_error(data, tmp_path, monkeypatch):
+    interrupt(monkeypatch, 2, lambda: jax.numpy.negative(np.ones(3)))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device"):
+        trainer.train(small_config(data), tmp_path)
+
+
 def test_a_finished_run_stays_as_it_is(finished, data, tmp_path):
     workdir, outcome = finished
     copy = shutil.copytree(workdir, tmp_path / "copy")
