@@ -45,8 +45,15 @@ class Corpus(Protocol):
 class SpecialIds(Protocol):
     """The special ids that encoding reads."""
 
-    eos: int
-    unk: int
+    @property
+    def eos(self) -> int:
+        """Ends a target."""
+        ...
+
+    @property
+    def unk(self) -> int:
+        """Stands for text that the vocabulary cannot spell."""
+        ...
 
 
 class Tokenizer(Protocol):
@@ -54,9 +61,13 @@ class Tokenizer(Protocol):
 
     fingerprint: str
     vocab_size: int
-    special_ids: SpecialIds
     source_prefix: tuple[int, ...]
     source_suffix: tuple[int, ...]
+
+    @property
+    def special_ids(self) -> SpecialIds:
+        """The ids with a role."""
+        ...
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """Returns the ids of the pieces of each text, without special ids."""

@@ -192,7 +192,7 @@ class Subset:
       label: describes the selection; different selections have different labels.
     """
 
-    examples: Examples
+    examples: "Examples | Subset"
     numbers: np.ndarray
     label: str
 
@@ -215,7 +215,7 @@ class Subset:
         return self.examples[int(self.numbers[index])]
 
 
-def first(examples: Examples, count: int) -> Examples | Subset:
+def first(examples: Examples | Subset, count: int) -> Examples | Subset:
     """Returns the first `count` examples, or all of them if `count` is 0."""
     if not 0 < count < len(examples):
         return examples

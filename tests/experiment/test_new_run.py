@@ -8,7 +8,7 @@ from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.experiment import new_run, splits
 from bertgen_jax.tokenizers.pair import TokenizerPair
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
-from tests.fixtures import small_checkpoints
+from tests.fixtures import checkpoints, vocabularies
 from tests.fixtures.models import pair_config, stack_config
 
 
@@ -112,9 +112,9 @@ def test_a_tokenizer_of_a_checkpoint_is_the_same_when_read_back(
     folder = tmp_path / kind
     folder.mkdir()
     if kind == "bert":
-        small_checkpoints.write_word_pieces(folder)
+        vocabularies.write_word_pieces(folder)
     else:
-        small_checkpoints.write_byte_level(folder, kind)
+        vocabularies.write_byte_level(folder, kind)
     config = config_of_rows
     config.tokenizer.update(path=str(folder), source_specials=kind != "gpt2")
     tokenizers = new_run.write_tokenizers(config, tmp_path / "run", {}, train)
@@ -147,8 +147,6 @@ def test_every_process_has_what_process_0_wrote(
 
 
 def test_a_single_stack_is_not_the_architecture_of_a_run(tmp_path):
-    small_checkpoints.write_config(
-        tmp_path, stack_config().to_dict(), "model_config.json"
-    )
+    checkpoints.write_config(tmp_path, stack_config().to_dict(), "model_config.json")
     with pytest.raises(CheckpointError, match="found one stack"):
         new_run.read_architecture(tmp_path)
