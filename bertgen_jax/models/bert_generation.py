@@ -1,23 +1,28 @@
-"""`BertGenerationEncoder`, `BertGenerationDecoder`: ids in, states or logits out.
+"""Defines `BertGenerationEncoder`, a stack of layers, and `BertGenerationDecoder`.
 
-As in the peer, the encoder class is also the decoder's trunk: `is_decoder` in its
-config makes it causal. The letters of the shapes are those of docs/architecture.md.
+As in Hugging Face, the encoder class is also the stack of the decoder: `is_decoder` in
+its config makes it causal. The letters of shapes are those of docs/architecture.md.
 """
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from bertgen_jax.errors import ConfigError, nearest
+from bertgen_jax.errors import ConfigError, check_choice
 from bertgen_jax.models import masks
 from bertgen_jax.models.cache import Cache, LayerCache
 from bertgen_jax.models.config import BertGenerationConfig
-from bertgen_jax.models.layers import Embeddings, TransformerLayer, layer_norm
-from bertgen_jax.models.lm_head import LanguageModelHead
+from bertgen_jax.models.layers import (
+    Embeddings,
+    LanguageModelHead,
+    TransformerLayer,
+    layer_norm,
+)
 from bertgen_jax.models.outputs import DecoderOutput, StackOutput
 
 # What the backward pass recomputes instead of keeping. "dots" keeps the products with
-# weights, which cost the most to make again; "full" keeps only each layer's input.
+# weights, which are the most expensive to recompute; "full" keeps only each layer's
+# input.
 REMAT_POLICIES = {
     "none": None,
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
@@ -28,15 +33,15 @@ REMAT_POLICIES = {
 def check_one_input(
     input_ids: jax.Array | None, inputs_embeds: jax.Array | None, prefix: str = ""
 ) -> None:
-    """Refuses both and neither of ids and word vectors.
+    """Checks that either ids or word vectors are given.
 
     Raises:
       ConfigError: names the two arguments, which begin with `prefix`.
     """
     if (input_ids is None) == (inputs_embeds is None):
-        found = "neither" if input_ids is None else "both"
+        count = "neither" if input_ids is None else "both"
         raise ConfigError(
-            f"found {found} of {prefix}input_ids and {prefix}inputs_embeds; expected "
+            f"found {count} of {prefix}input_ids and {prefix}inputs_embeds; expected "
             "exactly one of them."
         )
 
@@ -47,24 +52,27 @@ class BertGenerationEncoder(nn.Module):
     Attributes:
       config: its architecture.
       dtype: compute dtype; parameters, LayerNorm and softmax stay f32.
-      scan_layers: compile one layer and loop over it, where a call permits (no cache,
-        nothing but the last hidden state asked for). The parameters stay per layer.
-      remat: a name in `REMAT_POLICIES`; applies where `scan_layers` does.
+      scan_layers: compile one layer and loop over it, if a call permits (no cache, only
+        the last hidden state is asked for). The parameters stay per layer.
+      remat: a name in `REMAT_POLICIES`; applies to the same calls as `scan_layers`.
+      shared_embeddings: the embedding block of another stack, of which this one uses
+        the tables, and the LayerNorm if both blocks have one.
     """
 
     config: BertGenerationConfig
     dtype: jnp.dtype = jnp.float32
     scan_layers: bool = False
     remat: str = "none"
+    shared_embeddings: Embeddings | None = None
 
     def setup(self):
         """Declares the embeddings, L layers, and GPT-2's LayerNorm after the last."""
-        if self.remat not in REMAT_POLICIES:
-            raise ConfigError(
-                f"remat is {self.remat!r}; expected one of {', '.join(REMAT_POLICIES)}."
-                f"{nearest(self.remat, REMAT_POLICIES)}"
-            )
-        self.embeddings = Embeddings(self.config, self.dtype)
+        check_choice("remat", self.remat, REMAT_POLICIES)
+        shared = self.shared_embeddings
+        if shared is None or self.config.pre_layer_norm or shared.config.pre_layer_norm:
+            self.embeddings = Embeddings(self.config, self.dtype, shared)
+        else:
+            self.embeddings = shared
         self.layer = [
             TransformerLayer(self.config, self.dtype)
             for _ in range(self.config.num_hidden_layers)
@@ -88,23 +96,23 @@ class BertGenerationEncoder(nn.Module):
         """Runs the stack.
 
         Args:
-          input_ids: i32[B, T], or else
-          inputs_embeds: [B, T, D] word vectors.
+          input_ids: i32[B, T].
+          inputs_embeds: [B, T, D] word vectors, in place of ids.
           attention_mask: None; [B, C] keep-mask over past and new tokens; or [B, T, C],
-            which is then the whole truth (see `masks.attention_mask`).
+            to which causality is not added (see `masks.attention_mask`).
           position_ids: i32[B, T]; by default counted on from the cache.
-          encoder_hidden_states: [B, S, D] source to attend to. Not needed when the
-            cache holds its keys and values.
+          encoder_hidden_states: [B, S, D] source to attend to. Not needed if the cache
+            holds its keys and values.
           encoder_attention_mask: [B, S] or [B, T, S] keep-mask over the source.
-          past_key_values: a cache of `init_cache`. The new tokens are written into it,
-            and it is returned.
+          past_key_values: a cache of `init_cache`, which is returned with the new
+            tokens in it.
           output_attentions, output_hidden_states: return these as well.
-          deterministic: no dropout; else a "dropout" key must be given to `apply`.
+          deterministic: no dropout; otherwise `apply` needs a "dropout" key.
 
         Raises:
           ConfigError: both or neither of `input_ids` and `inputs_embeds`; a sequence
             longer than the position table; a cache or a source given to an encoder; a
-            full cache; an impossible mask.
+            full cache; an invalid mask.
         """
         hidden = self.embed(
             input_ids, position_ids, inputs_embeds, past_key_values, deterministic
@@ -128,12 +136,8 @@ class BertGenerationEncoder(nn.Module):
         inputs_embeds: jax.Array | None = None,
         past_key_values: Cache | None = None,
         deterministic: bool = True,
-        tables: Embeddings | None = None,
     ) -> jax.Array:
-        """Ids i32[B, T] or word vectors [B, T, D] to the first layer's input.
-
-        With `tables`, words and positions are those of another stack.
-        """
+        """Embeds ids i32[B, T] or word vectors [B, T, D] for the first layer."""
         check_one_input(input_ids, inputs_embeds)
         if position_ids is None:
             length = (inputs_embeds if input_ids is None else input_ids).shape[1]
@@ -143,9 +147,7 @@ class BertGenerationEncoder(nn.Module):
                 last = past_key_values.known_index + length
             self.config.check_positions(last)
             position_ids = (start + jnp.arange(length))[None, :]
-        return self.embeddings(
-            input_ids, inputs_embeds, position_ids, deterministic, tables
-        )
+        return self.embeddings(input_ids, inputs_embeds, position_ids, deterministic)
 
     def transform(
         self,
@@ -160,7 +162,7 @@ class BertGenerationEncoder(nn.Module):
         output_hidden_states: bool = False,
         deterministic: bool = True,
     ) -> StackOutput:
-        """Runs the layers over what `embed` returned, [B, T, D].
+        """Runs the layers over the result of `embed`, [B, T, D].
 
         With `causal=False` a shared stack runs as encoder. The other arguments are
         those of `__call__`.
@@ -168,7 +170,7 @@ class BertGenerationEncoder(nn.Module):
         cache, source = past_key_values, encoder_hidden_states
         self._check(causal, cache, source, encoder_attention_mask)
         if causal and self.config.add_cross_attention and self.is_initializing():
-            # What parameters there are does not depend on what `init` is given.
+            # Cross-attention is declared even if `init` is called without a source.
             source = jnp.zeros_like(hidden) if source is None else source
 
         batch, queries, _ = hidden.shape
@@ -207,11 +209,11 @@ class BertGenerationEncoder(nn.Module):
             hidden, layer_cache, weights, cross_weights = layer(
                 hidden,
                 mask,
-                source,
-                source_mask,
-                None if cache is None else cache.layers[i],
-                None if cache is None else cache.index,
-                deterministic,
+                source=source,
+                source_mask=source_mask,
+                cache=None if cache is None else cache.layers[i],
+                index=None if cache is None else cache.index,
+                deterministic=deterministic,
             )
             layers.append(layer_cache)
             attentions.append(weights)
@@ -240,11 +242,11 @@ class BertGenerationEncoder(nn.Module):
         Args:
           batch_size: B.
           capacity: C, tokens that will be written in all.
-          encoder_hidden_states: [B, S, D]; every layer's keys and values of it are
+          encoder_hidden_states: [B, S, D]; each layer's keys and values of it are
             computed here, once.
 
         Raises:
-          ConfigError: a source for a stack without cross-attention.
+          ConfigError: a source is given to a stack without cross-attention.
         """
         config = self.config
         self._check(config.is_decoder, None, encoder_hidden_states, None)
@@ -261,7 +263,7 @@ class BertGenerationEncoder(nn.Module):
         return Cache(layers=tuple(layers), index=jnp.zeros((), jnp.int32))
 
     def _finish(self, hidden: jax.Array) -> jax.Array:
-        """The states after the last layer, normalised if its layers have not."""
+        """Normalises the states after the last layer in GPT-2's order."""
         if self.config.pre_layer_norm:
             return self.LayerNorm(hidden).astype(self.dtype)
         return hidden
@@ -274,7 +276,17 @@ class BertGenerationEncoder(nn.Module):
         source_mask: jax.Array | None,
         deterministic: bool,
     ) -> jax.Array:
-        """The layers as functions of their parameters, to loop over or recompute."""
+        """Scans over the layers, or recomputes them in the backward pass.
+
+        `nn.scan` would store the parameters of all layers in one stacked array, which
+        would change their paths. Here they are stacked in each step instead, so a step
+        needs more memory than with unrolled layers: 1,336 MB instead of 465 MB of
+        temporary arrays for the gradient of a base encoder with 340 MB of layers and
+        [8, 64] tokens, since the stack and its gradient exist beside the parameters.
+
+        Each layer has a dropout key of its own and draws relative to it, so the masks
+        differ from those of unrolled layers under the same key.
+        """
         parameters = self.variables["params"]
         stack = [parameters[f"layer_{i}"] for i in range(len(self.layer))]
         keys = [None] * len(stack)
@@ -287,11 +299,9 @@ class BertGenerationEncoder(nn.Module):
                 {"params": layer_parameters},
                 hidden,
                 mask,
-                source,
-                source_mask,
-                None,
-                None,
-                deterministic,
+                source=source,
+                source_mask=source_mask,
+                deterministic=deterministic,
                 rngs=None if key is None else {"dropout": key},
             )[0]
 
@@ -318,14 +328,14 @@ class BertGenerationEncoder(nn.Module):
         if cache is not None and not causal:
             raise ConfigError(
                 "past_key_values were given to a bidirectional stack; only a causal "
-                "one (is_decoder=True) can go on from a cache."
+                "one (is_decoder=True) can continue from a cache."
             )
         crosses = causal and self.config.add_cross_attention
         if source is not None and not crosses:
             raise ConfigError(
                 "encoder_hidden_states were given to a stack with is_decoder="
                 f"{causal} and add_cross_attention={self.config.add_cross_attention}; "
-                "expected both to be True, or the source would be ignored."
+                "expected both to be True, because otherwise the source is ignored."
             )
         cached = cache is not None and cache.source_length is not None
         if source_mask is not None and source is None and not cached:
@@ -341,8 +351,9 @@ class BertGenerationDecoder(nn.Module):
     Attributes:
       config: its architecture; `is_decoder` must be set.
       dtype, scan_layers, remat: as in `BertGenerationEncoder`.
-      allow_bidirectional: accept `is_decoder=False`. The peer does so with a warning,
-        and some published configs lack the flag; the result sees its own future.
+      allow_bidirectional: accept `is_decoder=False`, as Hugging Face does with a
+        warning, because some published configs lack the flag. Every position then sees
+        the tokens after it.
     """
 
     config: BertGenerationConfig
@@ -352,12 +363,12 @@ class BertGenerationDecoder(nn.Module):
     allow_bidirectional: bool = False
 
     def setup(self):
-        """Declares the trunk and the head."""
+        """Declares the stack and the head."""
         if not (self.config.is_decoder or self.allow_bidirectional):
             raise ConfigError(
                 "is_decoder is False in the config of a BertGenerationDecoder; "
                 "expected True: without the causal mask every position sees the tokens "
-                "that it is to predict. Use dataclasses.replace(config, "
+                "that it predicts. Use dataclasses.replace(config, "
                 "is_decoder=True), or allow_bidirectional=True if you mean it."
             )
         self.bert = BertGenerationEncoder(
@@ -378,10 +389,10 @@ class BertGenerationDecoder(nn.Module):
         output_hidden_states: bool = False,
         deterministic: bool = True,
     ) -> DecoderOutput:
-        """Runs trunk and head; arguments and errors as in `BertGenerationEncoder`.
+        """Runs stack and head; arguments and errors as in `BertGenerationEncoder`.
 
-        The logits of position t predict token t + 1. There are no labels here: the
-        loss is a function of logits, in `bertgen_jax.models.losses`.
+        The logits of position t predict token t + 1. For the loss see
+        `bertgen_jax.models.losses`.
         """
         out = self.bert(
             input_ids=input_ids,
@@ -404,7 +415,7 @@ class BertGenerationDecoder(nn.Module):
         )
 
     def logits(self, hidden: jax.Array) -> jax.Array:
-        """States [B, T, D] of the trunk to logits f32[B, T, V]."""
+        """Computes logits f32[B, T, V] of states [B, T, D] of the stack."""
         return self.lm_head(hidden, self.bert.embeddings.word_table())
 
     def init_cache(

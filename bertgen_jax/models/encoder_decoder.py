@@ -1,4 +1,4 @@
-"""`EncoderDecoder`: source ids and target ids in, logits f32[B, T, V] out."""
+"""Defines `EncoderDecoder`, the sequence-to-sequence model of the paper."""
 
 import jax
 import jax.numpy as jnp
@@ -11,17 +11,17 @@ from bertgen_jax.models.bert_generation import (
     check_one_input,
 )
 from bertgen_jax.models.cache import Cache
-from bertgen_jax.models.config import WORD_TABLE, EncoderDecoderConfig
+from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.models.outputs import DecoderOutput, EncoderDecoderOutput, StackOutput
 
 
 class EncoderDecoder(nn.Module):
     """An encoder and a decoder that attends to it (paper, section 2).
 
-    With `share_encoder_decoder` there is one stack, the decoder's; the encoder is the
-    same arrays run without causal mask and cross-attention (bertShare, section 3). With
-    `share_embeddings` the two stacks have one embedding block, under the decoder; an
-    encoder of BERT's before a decoder of GPT-2's keeps the LayerNorm to itself.
+    With `share_encoder_decoder` there is one stack, the decoder's; as encoder it runs
+    without causal mask and cross-attention (bertShare, section 3). With
+    `share_embeddings` the encoder uses the decoder's embedding block, or only its
+    tables if just one of the two stacks has a LayerNorm there.
 
     Attributes:
       config: the pair.
@@ -35,10 +35,12 @@ class EncoderDecoder(nn.Module):
 
     def setup(self):
         """Declares the stacks, and a bridge between unequal widths."""
-        config, how = self.config, (self.dtype, self.scan_layers, self.remat)
-        self.decoder = BertGenerationDecoder(config.decoder, *how)
+        config = self.config
+        options = (self.dtype, self.scan_layers, self.remat)
+        self.decoder = BertGenerationDecoder(config.decoder, *options)
         if not config.share_encoder_decoder:
-            self.encoder = BertGenerationEncoder(config.encoder, *how)
+            shared = self.decoder.bert.embeddings if config.share_embeddings else None
+            self.encoder = BertGenerationEncoder(config.encoder, *options, shared)
         if self._widths_differ:
             self.enc_to_dec_proj = nn.Dense(
                 config.decoder.hidden_size,
@@ -68,13 +70,13 @@ class EncoderDecoder(nn.Module):
 
         Args:
           input_ids: i32[B, S] source (or `inputs_embeds` [B, S, D]).
-          attention_mask: [B, S] keep-mask of the source, for both sides. None attends
-            to padding as well.
+          attention_mask: [B, S] keep-mask of the source, for both sides. With None,
+            padding is attended to as well.
           decoder_input_ids: i32[B, T] target shifted right, the start token first (or
             `decoder_inputs_embeds`); the logits of position t are those of target t.
           decoder_attention_mask: [B, T] or [B, T, T]; not needed for right padding.
           position_ids, decoder_position_ids: by default counted from 0.
-          encoder_outputs: result of `encode`, in place of the source ids.
+          encoder_outputs: result of `encode`, in place of source ids.
           past_key_values: decoder cache.
           output_attentions, output_hidden_states: return these of both sides.
           deterministic: no dropout.
@@ -122,19 +124,11 @@ class EncoderDecoder(nn.Module):
         output_hidden_states: bool = False,
         deterministic: bool = True,
     ) -> StackOutput:
-        """Source i32[B, S] to hidden states [B, S, D of the encoder]."""
-        config, trunk = self.config, self.decoder.bert
-        stack = trunk if config.share_encoder_decoder else self.encoder
-        # Of the embedding block all may be the decoder's, or only the tables.
-        shares_tables = config.shares(WORD_TABLE)
-        shares_norm = config.shares("embeddings/LayerNorm/scale")
-        embedder = trunk if shares_norm else stack
-        hidden = embedder.embed(
-            input_ids,
-            position_ids,
-            inputs_embeds,
-            deterministic=deterministic,
-            tables=trunk.embeddings if shares_tables else None,
+        """Encodes sources i32[B, S] as hidden states [B, S, D of the encoder]."""
+        is_shared = self.config.share_encoder_decoder
+        stack = self.decoder.bert if is_shared else self.encoder
+        hidden = stack.embed(
+            input_ids, position_ids, inputs_embeds, deterministic=deterministic
         )
         return stack.transform(
             hidden,
@@ -158,7 +152,7 @@ class EncoderDecoder(nn.Module):
         output_hidden_states: bool = False,
         deterministic: bool = True,
     ) -> DecoderOutput:
-        """Target i32[B, T] over encoder states [B, S, D of the encoder] to logits.
+        """Decodes targets i32[B, T] that attend to states [B, S, D of the encoder].
 
         Raises:
           ConfigError: no target, or no states and no cache of `init_cache` with their
@@ -169,7 +163,7 @@ class EncoderDecoder(nn.Module):
         if encoder_hidden_states is None and not cached:
             raise ConfigError(
                 "found neither encoder_hidden_states nor a cache with their keys and "
-                "values; expected one, or the target would be decoded from no source."
+                "values; expected one of them, because the target is decoded from it."
             )
         return self.decoder(
             input_ids=decoder_input_ids,
@@ -185,7 +179,7 @@ class EncoderDecoder(nn.Module):
         )
 
     def init_cache(self, encoder_hidden_states: jax.Array, capacity: int) -> Cache:
-        """A decoder cache of `capacity` slots for sources [B, S, D of the encoder]."""
+        """Makes a cache of `capacity` slots for sources [B, S, D of the encoder]."""
         states = self.bridge(encoder_hidden_states)
         return self.decoder.init_cache(states.shape[0], capacity, states)
 

@@ -123,9 +123,9 @@ def test_the_order_of_a_layer(draw_params, pre_layer_norm):
     )
     past = np.tril(np.ones((1, 1, 5, 5), bool))
     run = jax.jit(TransformerLayer(config).apply)
-    found = run({"params": params}, hidden, past, source, None, None, None)[0]
-    wanted = layer_in_numpy(params, hidden[0], source[0], pre_layer_norm)
-    np.testing.assert_allclose(found[0], wanted, rtol=1e-5, atol=1e-5)
+    output = run({"params": params}, hidden, past, source=source)[0]
+    expected = layer_in_numpy(params, hidden[0], source[0], pre_layer_norm)
+    np.testing.assert_allclose(output[0], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_softmax_row_that_sees_nothing_is_zero():

@@ -17,7 +17,7 @@ from bertgen_jax.models.config import (
     PrefixLanguageModelConfig,
 )
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
-from bertgen_jax.models.lm_head import LanguageModelHead
+from bertgen_jax.models.layers import LanguageModelHead
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
 
 PLAIN = BertGenerationConfig(
