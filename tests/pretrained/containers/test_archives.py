@@ -512,18 +512,6 @@ def test_sizes_below_zero_are_no_way_back(tmp_path):
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_every_archive_that_is_cut_off_is_an_error(name, tmp_path):
-    path = tmp_path / name
-    WRITERS[name](path, {"a/x": b"1" * 700, "b": b"2"})
-    content = path.read_bytes()
-    whole = len(content.rstrip(b"\0")) if name.endswith("r") else len(content) - 1
-    for end in [*range(0, whole, 13), whole]:
-        path.write_bytes(content[:end])
-        with pytest.raises(CheckpointError), archives.unpacked(path):
-            pass
-
-
-@pytest.mark.parametrize("name", WRITERS)
 def test_flipped_bits_of_headers_lose_no_member(name, tmp_path):
     """tarfile takes a damaged header for the end of the archive."""
     path = tmp_path / name
@@ -533,21 +521,4 @@ def test_flipped_bits_of_headers_lose_no_member(name, tmp_path):
     content[content.rindex(b"second") if b"second" in content else -100] ^= 1
     path.write_bytes(content)
     with pytest.raises(CheckpointError), archives.unpacked(path):
-        pass
-
-
-@pytest.mark.parametrize("name", WRITERS)
-def test_files_of_other_kinds(name, tmp_path):
-    path = tmp_path / name
-    for content in (b"", b"x", b"PK\3\4", b"\x1f\x8b", b"x" * 2000):
-        path.write_bytes(content)
-        with (
-            pytest.raises(CheckpointError, match=f"{name}: not a whole archive"),
-            archives.unpacked(path),
-        ):
-            pass
-    with (
-        pytest.raises(CheckpointError, match=r"cannot be unpacked .*No such file"),
-        archives.unpacked(tmp_path / f"no-{name}"),
-    ):
         pass

@@ -6,6 +6,8 @@ import math
 import ml_dtypes
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bertgen_jax.errors import CheckpointError
 from bertgen_jax.pretrained.containers import tf_bundle
@@ -483,3 +485,21 @@ def test_a_latest_checkpoint_that_is_gone(tmp_path):
         CheckpointError, match=r"ckpt-20\.index is missing; .* holds model\.ckpt-10\.in"
     ):
         tf_bundle.latest_prefix(tmp_path)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from(["..", "/", "\\\\", "a", "victim", "\\057", "\\", "."]))
+)
+def test_a_named_checkpoint_is_always_in_the_directory(tmp_path_factory, parts):
+    folder = tmp_path_factory.mktemp("outer") / "inner"
+    folder.mkdir()
+    (folder / "victim.index").touch()
+    (folder.parent / "victim.index").touch()
+    line = f'model_checkpoint_path: "{"".join(parts)}"'
+    (folder / "checkpoint").write_text(line)
+    try:
+        prefix = tf_bundle.latest_prefix(folder)
+    except CheckpointError:
+        return
+    assert prefix == folder / "victim"

@@ -313,16 +313,6 @@ def test_members_of_one_name_are_refused(path):
         torch_file.open_torch(path)
 
 
-@FORMS
-def test_every_file_that_is_cut_off_is_an_error(legacy, path):
-    torch_files.save(path, {"x": np.arange(6.0), "n": 3}, legacy=legacy)
-    content = path.read_bytes()
-    for end in range(len(content)):
-        path.write_bytes(content[:end])
-        with pytest.raises(CheckpointError):
-            torch_file.open_torch(path)
-
-
 ONE = np.arange(6, dtype=np.float32)
 LEGACY = {
     "big-endian": ({"system": program({"little_endian": False})}, "little-endian"),
