@@ -1,7 +1,7 @@
-"""Every `bertgen convert` of the README runs as it is written there.
+"""Every `bertgen convert` command of the README's table runs as it is written there.
 
-Stand-ins of its sources, small and random, are made by the real writers under the names
-that the README gives them; vocabularies are real ones in miniature.
+Small random checkpoints, under the names that the README uses, stand for the published
+ones. The real programs write them, with small vocabularies of the real formats.
 """
 
 import json
@@ -17,76 +17,76 @@ import pytest
 import bertgen_jax as bg
 from bertgen_jax.checkpoints.store import CheckpointStore
 from bertgen_jax.commands import main
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 from bertgen_jax.pretrained.formats.own_runs import MODEL_CONFIG
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
-from tests.fixtures import vocabularies
+from tests.fixtures import models, vocabularies
 
 pytestmark = pytest.mark.parity
-files = pytest.importorskip("tests.fixtures.published_checkpoints")
+published = pytest.importorskip("tests.fixtures.published_checkpoints")
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 COMMANDS = re.findall(r"\| `(bertgen convert [^`]+)` \|", README.read_text("utf-8"))
 TEXTS = ["an old boat sank near the port", "nobody was hurt", "it rained all day"]
 
 
-def made(directory):
-    directory.mkdir(parents=True)
-    return directory
+def new_directory(path):
+    path.mkdir(parents=True)
+    return path
 
 
 def write_zipped_bert(root):
-    inner = made(root / "inner" / "cased_L-12_H-768_A-12")
+    inner = new_directory(root / "inner" / "cased_L-12_H-768_A-12")
     vocabularies.write_word_pieces(
-        files.google(files.bert(), inner), string.ascii_lowercase, ()
+        published.google(published.bert(), inner), string.ascii_lowercase, ()
     )
     shutil.make_archive(root / inner.name, "zip", inner.parent)
     shutil.rmtree(inner.parent)
 
 
 def write_hub_module(root):
-    directory = files.hub_module(files.shared(), made(root / "roberta24_bbc"))
+    directory = published.hub_module(
+        published.shared(), new_directory(root / "roberta24_bbc")
+    )
     tokenizer = train_sentencepiece(TEXTS, 60)
-    tokenizer.save_pretrained(made(root / "vocabulary"))
+    tokenizer.save_pretrained(new_directory(root / "vocabulary"))
     (directory / "assets").mkdir()
     model = root / "vocabulary" / "spiece.model"
     model.rename(directory / "assets" / "gpt2.model")
 
 
 def write_gpt2(root):
-    directory = files.openai(files.gpt2(), made(root / "124M"))
+    directory = published.openai(published.gpt2(), new_directory(root / "124M"))
     vocabularies.write_all_bytes(directory, "encoder.json", "vocab.bpe")
 
 
 def write_fairseq(root):
-    directory = files.fairseq(files.roberta(), made(root / "roberta.base"))
+    directory = published.fairseq(
+        published.roberta(), new_directory(root / "roberta.base")
+    )
     rows = vocabularies.write_all_bytes(directory, "encoder.json", "vocab.bpe")
     lines = [f"{row} {1000 - row}" for row in rows.values()]
     (directory / "dict.txt").write_text("\n".join(lines) + "\n")
 
 
 def write_hugging_face(root):
-    directory = files.pickled(files.bert(), made(root / "bert-base-uncased"))
+    directory = published.pickled(
+        published.bert(), new_directory(root / "bert-base-uncased")
+    )
     vocabularies.write_word_pieces(directory, string.ascii_lowercase, ())
-    directory = files.sharded(files.pair(), made(root / "roberta2roberta_L-24_bbc"))
+    directory = published.sharded(
+        published.pair(), new_directory(root / "roberta2roberta_L-24_bbc")
+    )
     train_sentencepiece(TEXTS, 60).save_pretrained(directory)
 
 
 def write_run(root, draw_params):
-    """A work directory with one checkpoint, as training leaves it."""
-    workdir = made(root / "runs" / "papers")
+    """Writes a work directory with one checkpoint, as training does."""
+    workdir = new_directory(root / "runs" / "papers")
     tokenizer = train_sentencepiece(TEXTS, 60)
-    tokenizer.save_pretrained(made(workdir / "tokenizer"))
-    stack = BertGenerationConfig(
-        vocab_size=tokenizer.vocab_size,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=24,
-        max_position_embeddings=12,
-    )
-    config = EncoderDecoderConfig.from_stacks(
-        stack, stack, share_encoder_decoder=True, decoder_start_token_id=2
+    tokenizer.save_pretrained(new_directory(workdir / "tokenizer"))
+    config = models.pair_config(
+        models.stack_config(vocab_size=tokenizer.vocab_size),
+        share_encoder_decoder=True,
     )
     (workdir / MODEL_CONFIG).write_text(json.dumps(config.to_dict()))
     (workdir / "config.json").write_text(json.dumps({"ema_decay": 0.0}))
@@ -98,8 +98,8 @@ def write_run(root, draw_params):
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory, draw_params):
-    root = tmp_path_factory.mktemp("sources")
+def checkpoints(tmp_path_factory, draw_params):
+    root = tmp_path_factory.mktemp("checkpoints")
     write_zipped_bert(root)
     write_hub_module(root)
     write_gpt2(root)
@@ -109,14 +109,14 @@ def sources(tmp_path_factory, draw_params):
     return root
 
 
-def test_the_table_is_found():
+def test_the_readme_has_a_command_for_each_format():
     assert len(COMMANDS) == 9
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_runs_as_written(command, sources, tmp_path, monkeypatch, capsys):
-    for source in sources.iterdir():
-        (tmp_path / source.name).symlink_to(source)
+def test_a_command_runs_as_written(command, checkpoints, tmp_path, monkeypatch, capsys):
+    for path in checkpoints.iterdir():
+        (tmp_path / path.name).symlink_to(path)
     monkeypatch.chdir(tmp_path)
     _, *arguments = shlex.split(command)
     assert main.main(arguments) == 0, capsys.readouterr().err
@@ -126,10 +126,10 @@ def test_a_command_runs_as_written(command, sources, tmp_path, monkeypatch, caps
     if "--to=ctranslate2" in arguments:
         ctranslate2 = pytest.importorskip("ctranslate2")
         translator = ctranslate2.Translator(str(result))
-        found = translator.translate_batch(
+        translations = translator.translate_batch(
             [["▁an", "▁o", "l", "d"]], max_decoding_length=8
         )
-        assert found[0].hypotheses[0]
+        assert translations[0].hypotheses[0]
         return
     model, _ = bg.from_pretrained(result)
     tokenizer = bg.AutoTokenizer.from_pretrained(result)
