@@ -1,8 +1,9 @@
 """Evaluates a trained model: python eval.py --workdir=DIR [--split=test] [--step=best]
 
-The config is the one that the work directory was trained with; --config=configs/... and
---config.FIELD=VALUE give another, for instance to search with other settings. Writes
-WORKDIR/predictions/SPLIT-STEP.jsonl and WORKDIR/results/SPLIT-STEP.json.
+Uses the config that the work directory was trained with, or another one that
+--config=configs/... and --config.FIELD=VALUE name, for example to search with other
+settings. Writes WORKDIR/predictions/SPLIT-STEP.jsonl and
+WORKDIR/results/SPLIT-STEP.json.
 """
 
 import pathlib
@@ -16,12 +17,12 @@ from rich.console import Console
 from bertgen_jax.evaluation import evaluator, report
 from bertgen_jax.experiment import flags as flags_lib
 
-SPLIT = flags.DEFINE_enum("split", "test", ["validation", "test"], "what to decode")
+SPLIT = flags.DEFINE_enum("split", "test", ["validation", "test"], "split to evaluate")
 STEP = flags.DEFINE_string("step", "best", "best, latest or a number")
 
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> int:
-    """Decodes a split with a checkpoint, scores it and shows the table."""
+    """Evaluates a checkpoint on a split and shows the table."""
     if config.multihost:
         jax.distributed.initialize()
     evaluation = evaluator.evaluate_run(config, workdir, SPLIT.value, STEP.value)

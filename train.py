@@ -1,6 +1,6 @@
 """Trains a model: python train.py --config=configs/bbc_summarize.py:demo
 
-The same command again goes on where the last one stopped.
+The same command again resumes where the last one stopped.
 """
 
 import pathlib
@@ -17,15 +17,14 @@ from bertgen_jax.training import trainer
 
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> int:
-    """Trains, evaluates the best checkpoint, and says what to do next."""
+    """Trains, evaluates the best checkpoint and names the next commands."""
     if config.multihost:
         jax.distributed.initialize()
     outcome = trainer.train(config, workdir)
-    same = shlex.join(["python", *sys.argv])
     if outcome.interrupted:
         print(
             f"{outcome.interrupted}: saved step {outcome.step:,} in {workdir}. "
-            f"To go on:\n  {same}"
+            f"To resume:\n  {shlex.join(['python', *sys.argv])}"
         )
         return 0
 

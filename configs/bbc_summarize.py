@@ -16,8 +16,8 @@ stated). Expected ROUGE-1/2/L on the 11,334 test articles, 12 layers:
 Data: hf:EdinburghNLP/xsum, or its files with columns document, summary and id.
 
 `:demo` learns to summarize generated news in minutes on two CPU cores. Its lead
-baseline is low by construction; it shows that everything works, not how well the paper
-does.
+baseline is low by construction: the demo shows that everything works, not how good the
+paper's models are.
 """
 
 from ml_collections import ConfigDict
@@ -26,7 +26,7 @@ from configs import common
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The paper's run, or with "demo" a small one."""
+    """Returns the paper's run, or with "demo" a small one."""
     config = common.get_config()
     config.task = "bbc_xsum"
     config.init.recipe = "robertashare"

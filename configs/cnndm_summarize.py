@@ -13,8 +13,9 @@ layers:
     bertshare     39.09  18.10  36.33
     robertashare  40.10  18.95  37.39      24 layers: 40.31  18.91  37.62
 
-Its R-L lies so near to R-1 that it must be summary level: rougeLsum here, with line
-ends in the references and sentences found in what is generated.
+The paper's ROUGE-L is so close to its ROUGE-1 that it must be at summary level:
+rougeLsum here, with line ends in the references and sentences found in the generated
+texts.
 
 Data: hf:abisee/cnn_dailymail:3.0.0, or its files with columns article, highlights, id.
 
@@ -27,7 +28,7 @@ from configs import common
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The paper's run, or with "demo" a small one."""
+    """Returns the paper's run, or with "demo" a small one."""
     config = common.get_config()
     config.task = "cnn_dailymail"
     config.total_steps = 300_000

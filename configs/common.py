@@ -1,51 +1,53 @@
 """Every default of every experiment, one line each, with its unit or its reason.
 
-A config file starts from `get_config()` and sets what differs: an experiment card.
-`make_small` turns any of them into one that learns an embedded corpus in minutes.
-Config files are Python and are executed: read one before you run it.
+A config file, an experiment card, starts from `get_config()` and sets what differs.
+`make_small` makes any of them small enough to learn an embedded corpus in minutes.
+Config files are Python programs, so read one before you run it.
 """
+
+from typing import NoReturn
 
 from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """The defaults: those of the paper where it states them (reference in brackets)."""
+    """Returns the defaults; a section of the paper in brackets states the value."""
     config = ConfigDict()
-    config.task = ""  # what is measured: bertgen_jax/experiment/tasks.py; "": ROUGE
-    config.seed = 0  # of weights, order and dropout: the same seed, the same run
+    config.task = ""  # metrics and baseline: experiment/tasks.py; "": ROUGE alone
+    config.seed = 0  # of weights, order and dropout; the same seed gives the same run
     config.total_steps = 200_000  # updates
     config.batch_size = 128  # examples an update, over all devices [section 4]
-    config.micro_batches = 1  # parts of a batch run one after the other to save memory
+    config.micro_batches = 1  # parts of a batch, run one after the other to save memory
     config.label_smoothing = 0.0  # share of the target spread over the vocabulary
-    config.ema_decay = 0.0  # of an average of the weights that is evaluated; 0: none
-    config.multihost = False  # several processes: jax.distributed finds the others
+    config.ema_decay = 0.0  # of a moving average of the weights to evaluate; 0: none
+    config.multihost = False  # several processes, which jax.distributed connects
 
     config.model = model = ConfigDict()
     model.size = "base"  # tiny, small, base, large; a checkpoint brings its own
     model.hidden_act = ""  # the checkpoint's, or erf "gelu"; Google's code: "gelu_new"
-    model.hidden_dropout_prob = 0.1  # the paper does not say; its lineage
+    model.hidden_dropout_prob = 0.1  # not in the paper; as google-research/bert
     model.attention_probs_dropout_prob = 0.1  # as above
     model.max_position_embeddings = 512  # tokens [section 2]
     model.initializer_range = 0.02  # standard deviation of new weights, as BERT
     model.layer_norm_eps = 0.0  # 0: the checkpoint's, or BERT's 1e-12
     model.lm_head_bias = False  # the parameter counts of Table 1 leave no room for one
     model.dtype = "float32"  # of the computation: "bfloat16" on TPU and on recent GPUs
-    model.scan_layers = True  # compile one layer instead of all: minutes less to wait
-    model.remat = "none"  # "dots" or "full": compute activations again, keep fewer
+    model.scan_layers = True  # compile one layer instead of all; saves minutes
+    model.remat = "none"  # "dots" or "full": recompute activations to save memory
 
     config.init = init = ConfigDict()
     init.recipe = "rnd2rnd"  # [Table 1]: bertgen_jax/warm_start/recipes.py
-    init.encoder = ""  # checkpoint of any format; the recipe says if it is needed
+    init.encoder = ""  # checkpoint of any format, if the recipe starts from one
     init.decoder = ""  # as above
     init.parts = "all"  # "embeddings" or "layers" of the checkpoints only [section 5]
-    init.layers = ""  # "9,10,13-18": these of its layers only, from 1 [section 5]
-    init.mlm_bias = False  # the softmax begins with the masked-LM head's bias
+    init.layers = ""  # "9,10,13-18": only these of its layers, from 1 [section 5]
+    init.mlm_bias = False  # start the softmax bias from the masked-LM head's
 
     config.tokenizer = tokenizer = ConfigDict()
-    tokenizer.path = ""  # file or directory; "": the checkpoint's; "learn": one anew
-    tokenizer.decoder_path = ""  # as above, for targets, where theirs is another
+    tokenizer.path = ""  # file or directory; "": the checkpoint's; "learn": a new one
+    tokenizer.decoder_path = ""  # as above, for targets, if theirs differs
     tokenizer.source_specials = False  # [CLS] source [SEP], or <s> source </s>
-    tokenizer.vocab_size = 16_000  # pieces at most, when one is learned [section 5]
+    tokenizer.vocab_size = 16_000  # pieces at most, if it is learned [section 5]
     tokenizer.normalization = "auto"  # ASCII for SentencePiece; "nfc,quotes", ""
 
     config.data = data = ConfigDict()
@@ -54,16 +56,16 @@ def get_config() -> ConfigDict:
     data.test = ""  # as above
     data.columns = columns = ConfigDict()
     columns.source = "source"  # column of the input text; "0": by position, no header
-    columns.target = "target"  # of the right answer; "a,b": two references; "a+b": one
-    columns.id = ""  # of a unique name; "": file and row
-    data.on_bad_row = "raise"  # or "skip": count and report instead
+    columns.target = "target"  # of the reference; "a,b": two of them; "a+b": joined
+    columns.id = ""  # of a unique id; "": file and row
+    data.on_bad_row = "raise"  # or "skip": leave out, count and report
     data.fraction = 1.0  # share of the training data, drawn at random [section 4.1]
-    data.max_source_tokens = 512  # longer sources are cut [section 4]
-    data.max_target_tokens = 128  # longer targets are cut, end symbol included
-    data.num_buckets = 4  # shapes to compile; more waste less on padding
-    data.bucket_multiple = 32  # bucket lengths are multiples of it, tokens
-    data.buckets = ()  # ((source, target), ...) instead of the best num_buckets
-    data.threads = 2  # that make batches
+    data.max_source_tokens = 512  # tokens; longer sources are cut [section 4]
+    data.max_target_tokens = 128  # tokens, end symbol included; longer targets are cut
+    data.num_buckets = 4  # shapes to compile; more of them need less padding
+    data.bucket_multiple = 32  # tokens; bucket lengths are multiples of it
+    data.buckets = ()  # ((source, target), ...) instead of num_buckets chosen ones
+    data.threads = 2  # threads that make batches
     data.prefetch = 8  # batches made ahead
 
     config.optim = optim = ConfigDict()
@@ -74,21 +76,21 @@ def get_config() -> ConfigDict:
     optim.b1 = 0.9  # as google-research/bert
     optim.b2 = 0.999  # as above
     optim.eps = 1e-6  # as above
-    optim.weight_decay = 0.0  # the paper says plain Adam; needs "adamw" or "adafactor"
-    optim.decay_pattern = "(kernel|embedding)$"  # which decay: no biases, no norms
-    optim.clip_norm = 0.0  # of the global gradient; 0: off, as the paper
-    optim.freeze = ()  # regular expressions of paths that do not train
+    optim.weight_decay = 0.0  # the paper has plain Adam; needs "adamw" or "adafactor"
+    optim.decay_pattern = "(kernel|embedding)$"  # decay these: no biases, no norms
+    optim.clip_norm = 0.0  # of the global gradient; 0: no clipping, as the paper
+    optim.freeze = ()  # regular expressions of parameter paths that do not train
     optim.multipliers = ()  # ((regular expression, factor), ...) on the learning rate
 
     config.eval = evaluation = ConfigDict()
     evaluation.every_steps = 5_000  # updates; 0: only at the end
     evaluation.batch_size = 64  # examples over all devices
-    evaluation.num_examples = 1_000  # of validation, that are decoded; 0: all
-    evaluation.metric = "rougeL"  # decides which checkpoint is best; or "loss"
-    evaluation.patience = 0  # evaluations without a best until a run stops; 0: never
-    evaluation.stemming = True  # Porter stemmer before ROUGE compares words
-    evaluation.sentence_ends = "newline"  # of rougeLsum; "split": found in the text too
-    evaluation.normalization = ""  # of all texts before they are scored, as tokenizer's
+    evaluation.num_examples = 1_000  # of validation, to generate texts for; 0: all
+    evaluation.metric = "rougeL"  # of the best checkpoint; or "loss"
+    evaluation.patience = 0  # evaluations without a new best before the end; 0: any
+    evaluation.stemming = True  # Porter stemmer, in ROUGE
+    evaluation.sentence_ends = "newline"  # of rougeLsum; "split": also find sentences
+    evaluation.normalization = ""  # of all texts before scoring; values as tokenizer's
 
     config.decode = decode = ConfigDict()
     decode.num_beams = 4  # [section 4.3, for translation]
@@ -96,35 +98,35 @@ def get_config() -> ConfigDict:
     decode.length_penalty_form = "gnmt"  # the paper's; "power" is Hugging Face's
     decode.early_stopping = "never"  # stop when no beam can still win
     decode.max_new_tokens = 128  # tokens, end symbol included
-    decode.min_new_tokens = 0  # tokens before the end symbol may come
-    decode.no_repeat_ngram_size = 0  # no n-gram of this size comes twice; 0: any may
+    decode.min_new_tokens = 0  # tokens before the end symbol
+    decode.no_repeat_ngram_size = 0  # no n-gram of this size comes twice; 0: no limit
 
     config.checkpoint = checkpoint = ConfigDict()
     checkpoint.every_steps = 5_000  # updates; also after each new best
-    checkpoint.keep_latest = 2  # a damaged newest one leaves another to go on from
-    checkpoint.keep_best = 1  # by eval.metric
-    checkpoint.keep_every_steps = 0  # keep these for good; 0: none
+    checkpoint.keep_latest = 2  # newest steps; two, in case the newest is damaged
+    checkpoint.keep_best = 1  # best steps, by eval.metric
+    checkpoint.keep_every_steps = 0  # keep multiples of it for good; 0: none
 
     config.log = log = ConfigDict()
     log.every_steps = 100  # updates
-    log.tensorboard = True  # beside metrics.jsonl, which is the record
+    log.tensorboard = True  # event files beside metrics.jsonl
 
     config.mesh = mesh = ConfigDict()
-    mesh.data = -1  # devices that hold different examples; -1: all that are left
+    mesh.data = -1  # devices with different examples; -1: all that are left
     mesh.fsdp = 1  # devices over which weights and optimizer state are split
     return config.lock()
 
 
 def make_small(config: ConfigDict, corpus: str) -> None:
-    """Two layers that start at random, an embedded corpus, minutes on two CPU cores."""
+    """Makes a config small: two layers, minutes on two CPU cores, no download."""
     config.batch_size = 32
     config.label_smoothing = 0.0
     model = config.model
     model.size = "tiny"
-    model.hidden_dropout_prob = 0.0  # few epochs: nothing to over-fit
+    model.hidden_dropout_prob = 0.0  # few epochs, no over-fitting
     model.attention_probs_dropout_prob = 0.0
-    model.initializer_range = 0.08  # about 1/sqrt(width): 0.02 suits wider models
-    model.scan_layers = False  # two layers compile as fast one by one
+    model.initializer_range = 0.08  # about 1/sqrt(width); 0.02 suits wider models
+    model.scan_layers = False  # two layers compile as fast without
 
     config.init.recipe = "rnd2rnd"
     config.init.encoder = config.init.decoder = ""
@@ -151,13 +153,13 @@ def make_small(config: ConfigDict, corpus: str) -> None:
 
 
 def set_lengths(config: ConfigDict, source: int, target: int) -> None:
-    """The longest texts, in tokens, in training and in decoding."""
+    """Sets the longest texts, in tokens, in training and in decoding."""
     config.data.max_source_tokens = source
     config.data.max_target_tokens = target
     config.decode.max_new_tokens = target
 
 
-def refuse(file: str, variant: str, *known: str) -> None:
-    """Raises ValueError, which says what may stand behind the name of a config."""
-    listed = " or ".join(f":{one}" for one in known)
+def refuse(file: str, variant: str, *valid: str) -> NoReturn:
+    """Raises ValueError for a variant that a config does not have."""
+    listed = " or ".join(f":{name}" for name in valid)
     raise ValueError(f"{file}.py:{variant}: expected no variant, or {listed}.")

@@ -15,7 +15,7 @@ and SARI with 10% and 1%, 12 layers:
     bertshare     63.9  89.2    86.0  80.8
     robertashare  65.3  89.7    86.9  81.2      24 layers: 66.6  90.3    87.7  81.5
 
-Quotation marks are back ticks, as the released model has seen them.
+Quotation marks become back ticks, as in the training of the released model.
 
 Data: discofuse_v1_wikipedia.zip and discofuse_v1_sports.zip of
 google-research-datasets/discofuse, whose tables have eight columns.
@@ -27,7 +27,7 @@ from ml_collections import ConfigDict
 
 from configs import common
 
-# Part of the data, the share of it that is trained on, and what is measured.
+# The part of the data, the share of it to train on, and the task.
 _VARIANTS = {
     "": ("wikipedia", 1.0, "discofuse"),
     "10%": ("wikipedia", 0.1, "discofuse-10%"),
@@ -39,7 +39,7 @@ _VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The paper's run, on part of the data or on the other part, or a small one."""
+    """Returns the paper's run, a run on other parts of the data, or a small run."""
     config = common.get_config()
     config.total_steps = 300_000
     config.batch_size = 256

@@ -5,7 +5,7 @@
         --config.init.encoder=PATH
 
 The paper trained 500k steps of 256 sentences, cut to 128 and headlines to 32 tokens;
-everything is lower-cased, as the public test set is. Expected ROUGE-1/2/L on the 1,951
+all texts are lower-cased, as the public test set is. Expected ROUGE-1/2/L on the 1,951
 test sentences, 12 layers:
 
     rnd2rnd       36.94  18.71  34.45
@@ -13,7 +13,7 @@ test sentences, 12 layers:
     bertshare     38.13  19.81  35.62
     robertashare  38.21  19.70  35.44      24 layers: 38.62  19.78  35.94
 
-Data: org_data of the archive that UniLM gives away, lines of a pair of files each; or
+Data: org_data of UniLM's archive, pairs of files with aligned lines; or
 hf:Harvard/gigaword with the columns document and summary.
 
 `:demo` learns the headlines of generated news in minutes on two CPU cores.
@@ -25,7 +25,7 @@ from configs import common
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The paper's run, or with "demo" a small one."""
+    """Returns the paper's run, or with "demo" a small one."""
     config = common.get_config()
     config.task = "gigaword"
     config.total_steps = 500_000

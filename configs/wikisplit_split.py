@@ -13,8 +13,8 @@ after 100k steps and were stopped there. Expected exact match, SARI and BLEU on 
     robertashare  16.1  63.4  77.1
     bertshare     16.3  63.5  77.2      24 layers: 16.6  63.7  77.3
 
-The two sentences are joined by " <::::> ", which stays in the texts; SARI and BLEU
-leave it out, exact match does not.
+The two sentences are joined by " <::::> ", which stays in the texts. SARI and BLEU
+ignore it; exact match does not.
 
 Data: train, tune, validation and test.tsv of google-research-datasets/wiki-split.
 
@@ -27,7 +27,7 @@ from configs import common
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The paper's run, or with "demo" a small one."""
+    """Returns the paper's run, or with "demo" a small one."""
     config = common.get_config()
     config.task = "wikisplit"
     config.total_steps = 300_000

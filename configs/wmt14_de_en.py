@@ -13,9 +13,10 @@ The paper trained 30 epochs of about 4.5M pairs, which are some 527k steps of 25
     bert2bert  32.7  39.3
     bert2rnd   32.7  39.6      BERT of both languages, 24 layers: 34.2  41.1
 
-`:newstest2016` tests on the other year. No recipe with RoBERTa: it knows no German.
+`:newstest2016` tests on the other year. Recipes with RoBERTa are of no use here,
+because it knows no German.
 
-Data: lines of a pair of files; test sets also as they are published, in .sgm.
+Data: pairs of files with aligned lines; test sets also in .sgm, as published.
 
 `:demo` learns to translate sentences of a small grammar in minutes on two CPU cores.
 """
@@ -26,5 +27,5 @@ from configs import wmt14_en_de
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The run of the other direction, from the same files."""
+    """Returns the run of the other direction, with the same files."""
     return wmt14_en_de.get_config(variant, source="de", target="en")

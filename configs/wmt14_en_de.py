@@ -13,9 +13,10 @@ The paper trained 30 epochs of about 4.5M pairs, which are some 527k steps of 25
     bert2bert  30.1  34.6
     bert2rnd   30.1  34.4      BERT of both languages, 24 layers: 31.7  35.6
 
-`:newstest2016` tests on the other year. No recipe with RoBERTa: it knows no German.
+`:newstest2016` tests on the other year. Recipes with RoBERTa are of no use here,
+because it knows no German.
 
-Data: lines of a pair of files; test sets also as they are published, in .sgm.
+Data: pairs of files with aligned lines; test sets also in .sgm, as published.
 
 `:demo` learns to translate sentences of a small grammar in minutes on two CPU cores.
 """
@@ -28,14 +29,14 @@ _CORPORA = {"en": "english_german", "de": "german_english"}  # by language of th
 
 
 def get_config(variant: str = "", source: str = "en", target: str = "de") -> ConfigDict:
-    """The paper's run, tested on either year, or with "demo" a small one."""
+    """Returns the paper's run, or with "demo" a small one."""
     config = common.get_config()
     config.total_steps = 527_000
     config.batch_size = 256
-    config.label_smoothing = 0.1  # the paper does not say; as its lineage
+    config.label_smoothing = 0.1  # not in the paper; as in the code it builds on
     config.init.recipe = "bert2rnd"
     config.init.encoder = "bert-base-multilingual-cased"  # a directory
-    config.tokenizer.normalization = "auto,quotes"  # the paper's data are ASCII there
+    config.tokenizer.normalization = "auto,quotes"  # the paper's data have ASCII quotes
 
     config.data.train = "wmt14/train.{en,de}"
     config.data.validation = "wmt14/newstest2013.{en,de}"

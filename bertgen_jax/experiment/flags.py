@@ -1,4 +1,4 @@
-"""For train.py and eval.py: a command line in, a config and a work directory out."""
+"""Parses the command lines of train.py and eval.py."""
 
 import logging
 import pathlib
@@ -44,18 +44,18 @@ def run(
     workdir_is_enough: bool = False,
     values: flags.FlagValues = flags.FLAGS,
 ) -> int:
-    """Parses the command line, runs `main` and prints an error of the user's as text.
+    """Parses the command line, runs `main` and prints errors that the user can mend.
 
     Args:
       main: takes the config and the work directory, returns the exit status.
       arguments: `sys.argv`.
-      usage: what --help says before it lists the flags.
-      workdir_is_enough: without --config, the config is the one that the work
-        directory was trained with.
+      usage: the text of --help before the list of flags.
+      workdir_is_enough: without --config, use the config that the work directory was
+        trained with.
       values: where the flags were defined.
 
     Returns:
-      The exit status: that of `main`, or 2 for an error of the user's.
+      The exit status: what `main` returned, 2 for a `BertgenError`, 130 for Ctrl-C.
     """
     if {"-h", "-help", "--help"} & set(arguments):
         print(f"{usage}\nEvery field of a config: configs/common.py. Flags:\n")
@@ -68,8 +68,7 @@ def run(
         force=True,
     )
     logging.getLogger("bertgen_jax").setLevel(logging.INFO)
-    # A save that fails is told once, as our error; Orbax's tasks would tell it of each
-    # array again.
+    # Report a failed save once, as our error; Orbax would log it again for every array.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         config, workdir = _parse(arguments, workdir_is_enough, values)
@@ -78,74 +77,77 @@ def run(
         print(f"{pathlib.Path(arguments[0]).name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; what was saved stands", file=sys.stderr)
+        print("interrupted; everything saved before is intact", file=sys.stderr)
         return 130  # as a shell reports a process that SIGINT ended
 
 
 def config_arguments(arguments: Sequence[str]) -> list[str]:
-    """The words of a command line that make its config, to repeat them in another."""
-    words = []
-    for previous, word in zip(["", *arguments], arguments, strict=False):
-        if re.match(r"--?config\b", word) or (
-            re.fullmatch(r"--?config[\w.]*", previous) and not word.startswith("-")
+    """Returns the arguments that make the config, to repeat them in another command."""
+    selected = []
+    for previous, argument in zip(["", *arguments], arguments, strict=False):
+        is_value = re.fullmatch(r"--?config[\w.]*", previous) is not None
+        if re.match(r"--?config\b", argument) or (
+            is_value and not argument.startswith("-")
         ):
-            words.append(word)
-    return words
+            selected.append(argument)
+    return selected
 
 
 def _parse(
     arguments: Sequence[str], workdir_is_enough: bool, values: flags.FlagValues
 ) -> tuple[ConfigDict, pathlib.Path]:
-    words = config_arguments(arguments)
-    if words or not workdir_is_enough:
-        file, variant = _config_file(words)  # before absl, whose words are its own
+    selected = config_arguments(arguments)
+    uses_workdir = workdir_is_enough and not selected
+    # Before absl parses the arguments, because its messages are less clear.
+    name = "" if uses_workdir else _config_name(selected)
     try:
         rest = values(list(arguments))
         if len(rest) > 1:
-            raise ConfigError(f"{rest[1]!r} is no flag; flags begin with --.")
+            raise ConfigError(f"{rest[1]!r} is not a flag; flags begin with --.")
         config = values.config
     except ConfigError:
         raise
     except flags.Error as error:
-        # A config file that raised is quoted with its traceback: its last line will do.
+        # absl quotes the traceback of a config file; its last line is the message.
         line = f"{error}".strip().split("\n")[-1]
         raise ConfigError(re.sub(r"^\w+Error: ", "", line)) from error
     except (AttributeError, KeyError) as error:
-        # What ml_collections says of an unknown field names the nearest one.
-        # It may come as the repr of a repr of two lines.
-        said = re.sub(r"[\\']*(\\n|\n)", ". ", str(error.args[0])).strip("'\\")
-        raise ConfigError(f"no such field in the config: {said}") from error
+        # The message of ml_collections names the nearest field. It may be the repr of a
+        # repr of two lines.
+        message = re.sub(r"[\\']*(\\n|\n)", ". ", str(error.args[0])).strip("'\\")
+        raise ConfigError(f"no such field in the config: {message}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"a value does not fit the config: {error}") from error
-    if words:
-        name = "-".join(filter(None, (file.stem, variant)))
+    if name:
         return config, pathlib.Path(values.workdir or f"runs/{name}")
     if not values.workdir:
-        raise ConfigError("--workdir is missing; expected that of a training run.")
+        raise ConfigError(
+            "--workdir is missing; expected the work directory of a training run."
+        )
     workdir = pathlib.Path(values.workdir)
     return ConfigDict(workdir_lib.read(workdir)).lock(), workdir
 
 
-def _config_file(words: Sequence[str]) -> tuple[pathlib.Path, str]:
-    """["--config=configs/bbc_summarize.py:demo"] -> that path, "demo".
+def _config_name(arguments: Sequence[str]) -> str:
+    """["--config=configs/bbc_summarize.py:demo"] -> "bbc_summarize-demo".
 
     Raises:
       ConfigError: no config is named, or its file does not exist.
     """
     files = pathlib.Path("configs").glob("*.py")
     cards = sorted(str(path) for path in files if path.name != "common.py")
-    joined = " ".join(words).replace("--config ", "--config=")
+    joined = " ".join(arguments).replace("--config ", "--config=")
     named = re.search(r"--?config=(\S+)", joined)
     if named is None:
         raise ConfigError(
             "--config is missing; expected an experiment card, such as "
-            "--config=configs/bbc_summarize.py:demo. There are "
+            "--config=configs/bbc_summarize.py:demo. The cards here are "
             f"{', '.join(cards)}."
         )
     file, _, variant = named[1].partition(":")
     if not pathlib.Path(file).is_file():
         raise ConfigError(
-            f"--config names {file}, which is no file.{nearest(file, cards)} "
-            f"There are {', '.join(cards)}."
+            f"--config names {file}, which is not a file.{nearest(file, cards)} "
+            f"The cards here are {', '.join(cards)}."
         )
-    return pathlib.Path(file), variant
+    return "-".join(filter(None, (pathlib.Path(file).stem, variant)))

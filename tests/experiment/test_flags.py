@@ -28,29 +28,29 @@ def run_script(script, *arguments):
 
 
 def refused_by(script, *arguments):
-    """What the script says, having refused."""
-    found = run_script(script, *arguments)
-    assert found.returncode == 2, found.stderr
-    assert "Traceback" not in found.stderr
-    return found.stderr.strip()
+    """Returns the message of a script that refuses its arguments."""
+    process = run_script(script, *arguments)
+    assert process.returncode == 2, process.stderr
+    assert "Traceback" not in process.stderr
+    return process.stderr.strip()
 
 
 @pytest.fixture
 def refused(capsys, monkeypatch):
-    """The same without a process: what a command line is answered."""
+    """The same in this process: (*arguments) -> the message."""
 
     def call(*arguments):
         values = flags.FlagValues()
-        words = ["train.py", *arguments]
-        flags_lib.define_flags(values, words)
+        arguments = ["train.py", *arguments]
+        flags_lib.define_flags(values, arguments)
         monkeypatch.chdir(ROOT)
-        # The handler would outlive the test, and write into its closed stream.
+        # A handler would outlive the test and write into its closed stream.
         monkeypatch.setattr(logging, "basicConfig", lambda **options: None)
-        status = flags_lib.run(lambda config, workdir: 0, words, "", values=values)
-        said = capsys.readouterr().err
-        assert status == 2, said
-        assert "Traceback" not in said
-        return said
+        status = flags_lib.run(lambda config, workdir: 0, arguments, "", values=values)
+        message = capsys.readouterr().err
+        assert status == 2, message
+        assert "Traceback" not in message
+        return message
 
     return call
 
@@ -64,14 +64,14 @@ DEMO = "--config=configs/bbc_summarize.py:demo"
         ([DEMO, "--config.optim.learning_rat=1"], "learning_rate"),
         ([DEMO, "--config.optim.learning_rate=fast"], "fast"),
         ([DEMO, "--wrkdir=x"], "workdir"),
-        ([DEMO, "surplus"], "'surplus' is no flag"),
+        ([DEMO, "surplus"], "'surplus' is not a flag"),
         (["--config=configs/bbc_summarise.py"], "configs/bbc_summarize.py"),
         (["--config=configs/bbc_summarize.py:dmeo"], "demo"),
         ([], "--config=configs/bbc_summarize.py:demo"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_mistakes_on_the_command_line(arguments, message, refused):
+def test_a_mistake_on_the_command_line_is_explained(arguments, message, refused):
     assert message in refused(*arguments)
 
 
@@ -88,21 +88,21 @@ def test_a_full_config_without_its_data_says_how_to_get_some(tmp_path):
         assert way in message
 
 
-def test_evaluating_nothing_is_refused(tmp_path):
-    for words in ([DEMO], []):
-        message = refused_by("eval.py", *words, f"--workdir={tmp_path}")
+def test_evaluating_an_empty_directory_is_refused(tmp_path):
+    for arguments in ([DEMO], []):
+        message = refused_by("eval.py", *arguments, f"--workdir={tmp_path}")
         assert str(tmp_path) in message
 
 
-def test_help_is_help():
-    found = run_script("train.py", "--help")
-    assert found.returncode == 0
-    assert "--workdir" in found.stdout
-    assert "configs/common.py" in found.stdout
+def test_help_lists_the_flags():
+    process = run_script("train.py", "--help")
+    assert process.returncode == 0
+    assert "--workdir" in process.stdout
+    assert "configs/common.py" in process.stdout
 
 
-def test_the_words_of_a_config_can_be_repeated():
-    words = [
+def test_the_arguments_of_a_config_can_be_repeated():
+    arguments = [
         "train.py",
         DEMO,
         "--workdir=x",
@@ -110,7 +110,7 @@ def test_the_words_of_a_config_can_be_repeated():
         "3",
         "--config.batch_size=8",
     ]
-    assert flags_lib.config_arguments(words) == [
+    assert flags_lib.config_arguments(arguments) == [
         DEMO,
         "--config.seed",
         "3",
