@@ -5,7 +5,7 @@ import functools
 import json
 import pathlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import markup
@@ -16,7 +16,7 @@ from bertgen_jax import normalization
 from bertgen_jax.commands.messages import plural
 from bertgen_jax.data import texts
 from bertgen_jax.errors import ConfigError, DataError
-from bertgen_jax.files import atomic
+from bertgen_jax.files import atomic, json_files
 from bertgen_jax.metrics import baselines, catalogue, rouge
 from bertgen_jax.metrics.bootstrap import Resamples, paired_bootstrap, scores
 from bertgen_jax.metrics.metric_value import MetricValue, Score, signatures
@@ -159,22 +159,8 @@ def run(options: argparse.Namespace) -> int:
     for name in filter(None, (options.output, options.per_example)):
         _check_output(pathlib.Path(name), options)
 
-    # Several columns may come from one file, which is read once.
-    open_table = functools.cache(texts.TextTable)
-    outputs = _read_outputs(options, open_table)
-    rivals: dict[str, Outputs] = {}
-    if options.compare:
-        rivals[options.compare] = _read_rival(
-            open_table(options.compare), options.prediction_column, outputs
-        )
-    if options.baseline:
-        if outputs.sources is None:
-            raise DataError(
-                f"The baseline {options.baseline} is made of the sources; expected "
-                "--sources."
-            )
-        answers = map(baselines.BASELINES[options.baseline], outputs.sources)
-        rivals[options.baseline] = outputs.replace_predictions(tuple(answers))
+    outputs = _read_outputs(options)
+    rivals = _rivals(options, outputs)
     resamples = Resamples(len(outputs), options.samples, options.seed)
 
     def compute(outputs: Outputs) -> list[MetricValue]:
@@ -198,9 +184,7 @@ def run(options: argparse.Namespace) -> int:
             "scores": {name: vars(score) for name, score in own_scores.items()},
             "compared_with": comparisons,
         }
-        atomic.write_text(
-            pathlib.Path(options.output), [json.dumps(content, indent=2) + "\n"]
-        )
+        json_files.write_object(pathlib.Path(options.output), content)
     if options.per_example:
         columns = {value.name: value.per_example.tolist() for value in values}
         rows = zip(*columns.values(), strict=True)
@@ -211,14 +195,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _read_outputs(
-    options: argparse.Namespace, open_table: Callable[[str], texts.TextTable]
-) -> Outputs:
+def _read_outputs(options: argparse.Namespace) -> Outputs:
     """Reads predictions, references and sources; row n of each is the same example.
 
     Without files of their own, references and sources are columns of the predictions'
     file, as in WORKDIR/predictions/SPLIT-STEP.jsonl. Sources are optional.
     """
+    # Several columns may come from one file, which is read once.
+    open_table = functools.cache(texts.TextTable)
     table = open_table(options.predictions)
     predictions = _predictions(table, options.prediction_column)
 
@@ -258,17 +242,28 @@ def _read_outputs(
     return Outputs.of(predictions, joined, sources)
 
 
-def _read_rival(
-    table: texts.TextTable, column: str | None, outputs: Outputs
-) -> Outputs:
-    """Reads another system's predictions of the same examples."""
-    predictions = _predictions(table, column)
-    if len(predictions) != len(outputs):
-        raise DataError(
-            f"{table.name} has {len(predictions):,} predictions, and {len(outputs):,} "
-            "are compared with them; expected the same examples in the same order."
-        )
-    return outputs.replace_predictions(predictions)
+def _rivals(options: argparse.Namespace, outputs: Outputs) -> dict[str, Outputs]:
+    """Returns the predictions to compare with, by the names of their systems."""
+    rivals = {}
+    if options.compare:
+        table = texts.TextTable(options.compare)
+        predictions = _predictions(table, options.prediction_column)
+        if len(predictions) != len(outputs):
+            raise DataError(
+                f"{table.name} has {len(predictions):,} predictions and "
+                f"{options.predictions} {len(outputs):,}; expected the same examples "
+                "in the same order."
+            )
+        rivals[table.name] = outputs.replace_predictions(predictions)
+    if options.baseline:
+        if outputs.sources is None:
+            raise DataError(
+                f"The baseline {options.baseline} is made of the sources; expected "
+                "--sources."
+            )
+        answers = map(baselines.BASELINES[options.baseline], outputs.sources)
+        rivals[options.baseline] = outputs.replace_predictions(tuple(answers))
+    return rivals
 
 
 def _predictions(table: texts.TextTable, column: str | None) -> list[str]:

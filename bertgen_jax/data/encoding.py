@@ -43,7 +43,7 @@ class Corpus(Protocol):
 
 
 class SpecialIds(Protocol):
-    """The special ids that encoding reads."""
+    """The special ids that encoding uses."""
 
     @property
     def eos(self) -> int:

@@ -53,43 +53,6 @@ _SLASH = re.compile(r"/(?![^{}]*\})")  # outside braces
 _LABELS_SHOWN = 3
 
 
-class Examples:
-    """The examples of a corpus by number; may be read from several threads.
-
-    Attributes:
-      fingerprint: digest of the texts, the columns and `on_bad_row`. It does not depend
-        on the names and places of the files.
-      description: one line for people.
-      skipped: the rows that were left out because they are not valid examples.
-    """
-
-    def __init__(
-        self,
-        tables: "Sequence[_Rows]",
-        fingerprint: str,
-        description: str,
-        skipped: record_index.Skipped,
-    ):
-        self.fingerprint = fingerprint
-        self.description = description
-        self.skipped = skipped
-        self._tables = tables
-        self._ends = list(itertools.accumulate(map(len, tables)))
-
-    def __len__(self) -> int:
-        return self._ends[-1]
-
-    def __getitem__(self, index: int) -> Example:
-        index = operator.index(index)
-        if index < 0:
-            index += len(self)
-        if not 0 <= index < len(self):
-            raise IndexError(f"example {index} of {len(self):,}")
-        number = bisect.bisect_right(self._ends, index)
-        rows = self._tables[number]
-        return rows[index - self._ends[number] + len(rows)]
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Rows:
     """The examples of one table.
@@ -119,6 +82,43 @@ class _Rows:
                 f"{self.table.name}, row {number}: {bad.detail} The row was valid "
                 "when it was indexed, so the file has changed since. Start again."
             ) from None
+
+
+class Examples:
+    """The examples of a corpus by number; may be read from several threads.
+
+    Attributes:
+      fingerprint: digest of the texts, the columns and `on_bad_row`. It does not depend
+        on the names and places of the files.
+      description: one line for people.
+      skipped: the rows that were left out because they are not valid examples.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[_Rows],
+        fingerprint: str,
+        description: str,
+        skipped: record_index.Skipped,
+    ):
+        self.fingerprint = fingerprint
+        self.description = description
+        self.skipped = skipped
+        self._tables = tables
+        self._ends = list(itertools.accumulate(map(len, tables)))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __getitem__(self, index: int) -> Example:
+        index = operator.index(index)
+        if index < 0:
+            index += len(self)
+        if not 0 <= index < len(self):
+            raise IndexError(f"example {index} of {len(self):,}")
+        number = bisect.bisect_right(self._ends, index)
+        rows = self._tables[number]
+        return rows[index - self._ends[number] + len(rows)]
 
 
 def open_examples(
@@ -222,7 +222,7 @@ def first(examples: Examples | Subset, count: int) -> Examples | Subset:
     return Subset(examples, np.arange(count), f"the first {count}")
 
 
-def draw(examples: Examples, fraction: float, seed: int) -> Examples | Subset:
+def draw(examples: Examples | Subset, fraction: float, seed: int) -> Examples | Subset:
     """Draws a fraction of the examples at random (paper, section 4.1), in order."""
     if fraction == 1:
         return examples

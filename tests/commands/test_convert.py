@@ -21,14 +21,14 @@ def published(tmp_path_factory):
 def test_a_checkpoint_becomes_a_model_directory(published, tmp_path, capsys):
     result = tmp_path / "result"
     assert main.main(["convert", str(published), str(result)]) == 0
-    said = capsys.readouterr()
-    assert [line.split()[0] for line in said.out.splitlines()] == [
+    printed = capsys.readouterr()
+    assert [line.split()[0] for line in printed.out.splitlines()] == [
         "read",
         "wrote",
         "unused",
         "texts",
     ]
-    assert said.err == ""
+    assert printed.err == ""
     model, _ = loading.from_pretrained(result)
     assert model.config.num_hidden_layers == 2
 
@@ -41,15 +41,15 @@ def test_a_file_or_an_archive_is_converted(published, tmp_path, capsys):
 
 
 def test_architecture_and_bias_are_chosen(published, tmp_path):
-    words = ["convert", str(published), str(tmp_path / "it")]
-    assert main.main([*words, "--architecture=decoder", "--mlm-bias"]) == 0
+    arguments = ["convert", str(published), str(tmp_path / "it")]
+    assert main.main([*arguments, "--architecture=decoder", "--mlm-bias"]) == 0
     model, params = loading.from_pretrained(tmp_path / "it")
     assert model.config.is_decoder
     assert "bias" in params["lm_head"]
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["nowhere", "NEW"], "checkpoint is 'nowhere'; looked for"),
         (["EMPTY", "NEW"], "is not a checkpoint of a known format; it holds nothing"),
@@ -70,7 +70,7 @@ def test_architecture_and_bias_are_chosen(published, tmp_path):
         (["PUBLISHED", "NEW", "--mlm-bias"], "mlm_bias is set for the encoder of"),
     ],
 )
-def test_errors_of_the_user(published, tmp_path, capsys, words, message):
+def test_errors_of_the_user(published, tmp_path, capsys, arguments, message):
     (tmp_path / "empty").mkdir()
     names = {
         "PUBLISHED": str(published),
@@ -78,10 +78,15 @@ def test_errors_of_the_user(published, tmp_path, capsys, words, message):
         "NEW": str(tmp_path / "new" / "place"),
     }
     before = sorted(path.name for path in published.iterdir())
-    assert main.main(["convert", *(names.get(word, word) for word in words)]) == 2
-    said = capsys.readouterr()
-    assert said.err.startswith("bertgen: ")
-    assert message in said.err
-    assert said.out == ""
+    assert (
+        main.main(
+            ["convert", *(names.get(argument, argument) for argument in arguments)]
+        )
+        == 2
+    )
+    printed = capsys.readouterr()
+    assert printed.err.startswith("bertgen: ")
+    assert message in printed.err
+    assert printed.out == ""
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
     assert sorted(path.name for path in published.iterdir()) == before

@@ -59,28 +59,30 @@ def piped(monkeypatch):
     return pipe
 
 
-def command(*words):
-    return [sys.executable, "-m", "bertgen_jax", *map(str, words)]
+def command(*arguments):
+    return [sys.executable, "-m", "bertgen_jax", *map(str, arguments)]
 
 
-def start(*words, **options):
+def start(*arguments, **options):
     """Starts the command in another process, as a user does."""
-    return subprocess.Popen(command(*words), cwd=ROOT, text=True, **options)
+    return subprocess.Popen(command(*arguments), cwd=ROOT, text=True, **options)
 
 
 def test_each_line_gives_a_line(directory, tmp_path, capsys):
     file = tmp_path / "texts.txt"
     file.write_text("the boat sank\n\nnobody was hurt")
     assert main.main(["generate", str(directory), str(file), "--num-beams=2"]) == 0
-    said = capsys.readouterr()
-    assert len(said.out.splitlines()) == 3
-    assert said.err == ""
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 3
+    assert printed.err == ""
 
 
-@pytest.mark.parametrize("words", [[], ["-"]])
-def test_standard_input_is_read_without_a_file(directory, piped, capsys, words):
+@pytest.mark.parametrize("arguments", [[], ["-"]])
+def test_standard_input_is_read_without_a_file(directory, piped, capsys, arguments):
     piped(b"the boat sank\n")
-    assert main.main(["generate", str(directory), *words, "--max-new-tokens=2"]) == 0
+    assert (
+        main.main(["generate", str(directory), *arguments, "--max-new-tokens=2"]) == 0
+    )
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
@@ -91,12 +93,12 @@ def test_empty_input_gives_empty_output(directory, piped, capsys):
 
 
 def test_standard_input_has_a_format_and_a_column(directory, piped, capsys):
-    words = ["generate", str(directory), "--format=csv", "--column"]
+    arguments = ["generate", str(directory), "--format=csv", "--column"]
     piped(b"a,b\nthe boat sank,nobody was hurt\n")
-    assert main.main([*words, "b"]) == 0
+    assert main.main([*arguments, "b"]) == 0
     by_name = capsys.readouterr().out
     piped(b"a,b\nthe boat sank,nobody was hurt\n")
-    assert main.main([*words, "1"]) == 0
+    assert main.main([*arguments, "1"]) == 0
     assert capsys.readouterr().out.splitlines()[1:] == by_name.splitlines()
 
 
@@ -126,11 +128,13 @@ def test_every_setting_has_its_flag(directory, piped, monkeypatch):
         "top_p": 0.5,
         "seed": 9,
     }
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    arguments = [
+        f"--{name.replace('_', '-')}={value}" for name, value in settings.items()
+    ]
     piped(b"")
-    assert main.main(["generate", str(directory), "--batch-size=2", *words]) == 0
+    assert main.main(["generate", str(directory), "--batch-size=2", *arguments]) == 0
     assert seen == {**settings, "batch_size": 2}
-    for word, name, value in (
+    for argument, name, value in (
         ("--early-stopping=true", "early_stopping", True),
         ("--early-stopping=false", "early_stopping", False),
         ("--do-sample", "do_sample", True),
@@ -138,14 +142,19 @@ def test_every_setting_has_its_flag(directory, piped, monkeypatch):
     ):
         seen.clear()
         piped(b"")
-        assert main.main(["generate", str(directory), word]) == 0
+        assert main.main(["generate", str(directory), argument]) == 0
         assert seen == {name: value, "batch_size": 16}
 
 
 def test_several_hypotheses_are_separated_by_tabs(directory, piped, capsys):
     piped(b"the boat sank\nhurt\n")
-    words = ["generate", str(directory), "--num-beams=3", "--num-return-sequences=2"]
-    assert main.main(words) == 0
+    arguments = [
+        "generate",
+        str(directory),
+        "--num-beams=3",
+        "--num-return-sequences=2",
+    ]
+    assert main.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [len(line.split("\t")) for line in lines] == [2, 2]
 
@@ -175,15 +184,15 @@ def rows(tmp_path):
 
 def test_jsonl_has_an_object_for_each_text(directory, rows, tmp_path, capsys):
     output = tmp_path / "out.jsonl"
-    words = ["generate", str(directory), rows, f"--output={output}"]
-    assert main.main(words) == 0
+    arguments = ["generate", str(directory), rows, f"--output={output}"]
+    assert main.main(arguments) == 0
     first, second, third = map(json.loads, output.read_text().splitlines())
     assert first.keys() == {"line", "id", "generated_text", "score"}
     assert second.keys() == {"line", "error"}
     assert (third["line"], third["score"] < 0) == (3, True)
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.splitlines() == [
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines() == [
         f"bertgen: {rows}, line 2: {second['error']}",
         "bertgen: 1 of 3 texts failed",
     ]
@@ -191,20 +200,20 @@ def test_jsonl_has_an_object_for_each_text(directory, rows, tmp_path, capsys):
 
 def test_the_same_command_continues_where_it_stopped(directory, rows, tmp_path, capsys):
     output = tmp_path / "out.jsonl"
-    words = ["generate", str(directory), rows, f"--output={output}"]
-    assert main.main(words) == 0
+    arguments = ["generate", str(directory), rows, f"--output={output}"]
+    assert main.main(arguments) == 0
     wanted = output.read_bytes()
     capsys.readouterr()
     output.write_bytes(wanted[: wanted.index(b"\n") + 20])
-    assert main.main(words) == 0
+    assert main.main(arguments) == 0
     assert output.read_bytes() == wanted
-    said = capsys.readouterr().err.splitlines()
-    assert said[0] == (
+    printed = capsys.readouterr().err.splitlines()
+    assert printed[0] == (
         f"bertgen: {output} already has 1 result (--overwrite discards them)"
     )
-    assert main.main([*words, "--num-beams=2"]) == 0
+    assert main.main([*arguments, "--num-beams=2"]) == 0
     assert output.read_bytes() == wanted  # nothing is left to do
-    assert main.main([*words, "--num-beams=2", "--overwrite"]) == 0
+    assert main.main([*arguments, "--num-beams=2", "--overwrite"]) == 0
     assert output.read_bytes() != wanted
     assert "already" not in capsys.readouterr().err.splitlines()[-1]
 
@@ -212,10 +221,10 @@ def test_the_same_command_continues_where_it_stopped(directory, rows, tmp_path, 
 def test_only_the_first_failures_are_named(directory, piped, capsys):
     piped(b"\xff\n" * 15 + b"hurt\n")
     assert main.main(["generate", str(directory)]) == 0
-    said = capsys.readouterr()
-    assert said.out.splitlines()[:15] == [""] * 15
-    assert len(said.out.splitlines()[15]) > 0
-    *named, more, count = said.err.splitlines()
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[:15] == [""] * 15
+    assert len(printed.out.splitlines()[15]) > 0
+    *named, more, count = printed.err.splitlines()
     assert len(named) == 10
     assert named[9].startswith("bertgen: standard input, line 10: byte 1 of the row")
     assert more == "bertgen: more texts failed; the total is printed at the end"
@@ -239,21 +248,21 @@ def test_the_exit_status_is_1_if_all_texts_fail(directory, piped, capsys):
 def test_warnings_of_the_library_are_printed(directory, piped, capsys):
     piped(b"boat " * 100)
     assert main.main(["generate", str(directory)]) == 0
-    said = capsys.readouterr().err
-    assert said.startswith("bertgen: 1 of 1 texts have more than 64 tokens")
+    printed = capsys.readouterr().err
+    assert printed.startswith("bertgen: 1 of 1 texts have more than 64 tokens")
 
 
 def test_the_help_has_examples(capsys):
     with pytest.raises(SystemExit) as stop:
         main.main(["generate", "--help"])
     assert stop.value.code == 0
-    said = capsys.readouterr().out
-    assert said.startswith("usage: bertgen generate [options] MODEL [FILE]\n")
-    assert 'echo "Some text." | bertgen generate runs/papers/model' in said
+    printed = capsys.readouterr().out
+    assert printed.startswith("usage: bertgen generate [options] MODEL [FILE]\n")
+    assert 'echo "Some text." | bertgen generate runs/papers/model' in printed
 
 
 def test_a_closed_output_pipe_is_no_error(directory):
-    found = subprocess.run(
+    process = subprocess.run(
         f"yes 'the boat sank' | head -200 | {sys.executable} -m bertgen_jax generate "
         f"{directory} | head -1; echo ${{PIPESTATUS[2]}}",
         shell=True,
@@ -263,8 +272,8 @@ def test_a_closed_output_pipe_is_no_error(directory):
         text=True,
         check=False,
     )
-    assert found.stdout.splitlines()[-1] == "0"
-    assert "BrokenPipe" not in found.stderr
+    assert process.stdout.splitlines()[-1] == "0"
+    assert "BrokenPipe" not in process.stderr
 
 
 def wait_for_more_in(path):
@@ -283,15 +292,15 @@ def test_a_killed_run_continues_with_the_same_results(directory, tmp_path, suffi
     texts = tmp_path / "texts.txt"
     texts.write_text("the boat sank\nhurt\nnobody was hurt\n\n" * 1_000)
     whole, killed = tmp_path / f"whole{suffix}", tmp_path / f"killed{suffix}"
-    words = ["generate", directory, texts, "--do-sample", "--max-new-tokens=20"]
-    assert start(*words, f"--output={whole}").wait() == 0
+    arguments = ["generate", directory, texts, "--do-sample", "--max-new-tokens=20"]
+    assert start(*arguments, f"--output={whole}").wait() == 0
     for _ in range(3):
-        process = start(*words, f"--output={killed}")
+        process = start(*arguments, f"--output={killed}")
         wait_for_more_in(killed)
         process.kill()
         assert process.wait() == -signal.SIGKILL
     assert killed.stat().st_size < whole.stat().st_size
-    assert start(*words, f"--output={killed}").wait() == 0
+    assert start(*arguments, f"--output={killed}").wait() == 0
     assert killed.read_bytes() == whole.read_bytes()
 
 
@@ -309,9 +318,9 @@ def test_an_interrupted_run_leaves_complete_lines(directory, tmp_path):
     process.stdin.flush()  # and more may come
     wait_for_more_in(output)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate()
+    _, printed = process.communicate()
     assert process.returncode == 130
-    assert said == (
+    assert printed == (
         "bertgen: interrupted; without --overwrite the same command continues from "
         "here\n"
     )
@@ -346,11 +355,11 @@ def test_the_next_process_compiles_nothing(directory, tmp_path):
     """And only the owner can read and write the stored programs."""
     cache = tmp_path / "cache" / "programs"
     environment = {**os.environ, "BERTGEN_CACHE_DIR": str(tmp_path / "cache")}
-    words = command("generate", directory, "--num-beams=2")
+    arguments = command("generate", directory, "--num-beams=2")
     outputs, entries = [], []
     for _ in range(2):
-        found = subprocess.run(
-            words,
+        process = subprocess.run(
+            arguments,
             input="the boat sank\nhurt\n",
             cwd=ROOT,
             env=environment,
@@ -358,8 +367,8 @@ def test_the_next_process_compiles_nothing(directory, tmp_path):
             text=True,
             check=True,
         )
-        assert found.stderr == ""
-        outputs.append(found.stdout)
+        assert process.stderr == ""
+        outputs.append(process.stdout)
         entries.append({path.name for path in cache.iterdir()})
     assert outputs[0] == outputs[1]
     assert entries[0] == entries[1] != set()
@@ -367,7 +376,7 @@ def test_the_next_process_compiles_nothing(directory, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["generate", "nowhere"], "nowhere"),
         (["generate", "MODEL", "no-such-file.txt"], "no-such-file.txt"),
@@ -389,7 +398,7 @@ def test_the_next_process_compiles_nothing(directory, tmp_path):
         ),
     ],
 )
-def test_errors_of_the_user(directory, tmp_path, piped, capsys, words, message):
+def test_errors_of_the_user(directory, tmp_path, piped, capsys, arguments, message):
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     output = tmp_path / "out.txt"
     output.write_bytes(b"a\nb\nc\nd")
@@ -399,11 +408,11 @@ def test_errors_of_the_user(directory, tmp_path, piped, capsys, words, message):
         "--output=OUTPUT": f"--output={output}",
     }
     piped(b"text\n")
-    assert main.main([names.get(word, word) for word in words]) == 2
-    said = capsys.readouterr()
-    assert said.err.startswith("bertgen: ")
-    assert message in said.err
-    assert said.out == ""
+    assert main.main([names.get(argument, argument) for argument in arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("bertgen: ")
+    assert message in printed.err
+    assert printed.out == ""
     assert output.read_bytes() == b"a\nb\nc\nd"
 
 

@@ -26,12 +26,17 @@ WMT22 = ("JDExploreAcademy", "Online-A", "Online-G", "Online-W", "Online-Y", "PR
 def scored(tmp_path):
     """Runs the command; the values by name."""
 
-    def score(*words):
+    def score(*arguments):
         output = tmp_path / "scores.json"
-        words = ["score", *map(str, words), "--samples=10", f"--output={output}"]
-        assert main.main(words) == 0
-        found = json.loads(output.read_text())["scores"]
-        return {name: one["value"] for name, one in found.items()}
+        arguments = [
+            "score",
+            *map(str, arguments),
+            "--samples=10",
+            f"--output={output}",
+        ]
+        assert main.main(arguments) == 0
+        scores = json.loads(output.read_text())["scores"]
+        return {name: score["value"] for name, score in scores.items()}
 
     return score
 
@@ -39,7 +44,7 @@ def scored(tmp_path):
 @pytest.mark.parametrize("system", ["tconvs2s", "ptgen", "lead"])
 def test_xsum(data_dir, scored, system):
     folder = data_dir / "xsum_outputs"
-    found = scored(
+    scores = scored(
         f"--predictions={folder}/outputs.{system}.txt.gz",
         f"--references={folder}/references.txt.gz",
         "--metrics=rouge155,rouge",
@@ -49,36 +54,36 @@ def test_xsum(data_dir, scored, system):
     published = golden["published_rouge_1.5.5"]["f-score"]
     for number in ("1", "2", "L"):
         name = f"rouge{number}"
-        assert found[f"rouge155_{number}"] == pytest.approx(published[name], abs=0.01)
-        assert found[name] == pytest.approx(published[name], abs=0.5)
+        assert scores[f"rouge155_{number}"] == pytest.approx(published[name], abs=0.01)
+        assert scores[name] == pytest.approx(published[name], abs=0.5)
 
 
 @pytest.mark.parametrize("system", WMT17)
 def test_wmt17(data_dir, scored, system):
     folder = data_dir / "wmt17_en_de"
     golden = json.loads((folder / "golden.json").read_text())[system]
-    found = scored(
+    scores = scored(
         f"--predictions={folder}/outputs.{system}.de.gz",
         f"--references={folder}/references.de.gz",
         "--metrics=bleu",
     )
     published = golden["published_mteval_v13a"]
-    assert found["bleu"] == pytest.approx(published, abs=0.005 + 1e-9)
+    assert scores["bleu"] == pytest.approx(published, abs=0.005 + 1e-9)
 
 
 @pytest.mark.parametrize("system", WMT22)
 def test_wmt22_with_two_references(data_dir, scored, system):
     folder = data_dir / "wmt22_en_de"
     golden = json.loads((folder / "golden.json").read_text())["scores"][system]["all"]
-    found = scored(
+    scores = scored(
         f"--predictions={folder}/outputs.{system}.de.gz",
         "--metrics=bleu,chrf",
         "--references",
         folder / "references.A.de.gz",
         folder / "references.B.de.gz",
     )
-    assert found["bleu"] == pytest.approx(golden["bleu_13a"], abs=1e-6)
-    assert found["chrf"] == pytest.approx(golden["chrf2"], abs=1e-4)
+    assert scores["bleu"] == pytest.approx(golden["bleu_13a"], abs=1e-6)
+    assert scores["chrf"] == pytest.approx(golden["chrf2"], abs=1e-4)
 
 
 @pytest.mark.parametrize("system", ["ACCESS", "Dress-Ls", "PBMT-R"])
@@ -91,7 +96,7 @@ def test_asset(data_dir, scored, system, tmp_path):
         outputs = {row["system"]: row["outputs"] for row in map(json.loads, lines)}
     predictions = tmp_path / "outputs.json"
     predictions.write_text(json.dumps(outputs[system]))
-    found = scored(
+    scores = scored(
         f"--predictions={predictions}",
         f"--references={folder}/test.jsonl.gz",
         "--reference-column=refs",
@@ -99,7 +104,7 @@ def test_asset(data_dir, scored, system, tmp_path):
         "--source-column=orig",
         "--metrics=sari-easse,bleu-lc",
     )
-    assert found["sari-easse"] == pytest.approx(
+    assert scores["sari-easse"] == pytest.approx(
         sari, abs=0.006
     )  # 34.635 is printed 34.63
-    assert found["bleu-lc"] == pytest.approx(bleu, abs=0.005 + 1e-9)
+    assert scores["bleu-lc"] == pytest.approx(bleu, abs=0.005 + 1e-9)

@@ -90,14 +90,14 @@ def records(
       DataError: a quote is never closed.
     """
     dialect = _CSV if quoted else _TSV
-    width: int | None = None
+    positions: list[str] = []
 
     def parse(row: bytes) -> Mapping[str, object]:
-        nonlocal width
         fields = dialect.fields(row)
-        width = len(fields) if width is None else width
-        _check_width(fields, width, row)
-        return dict(zip(_positions(fields), fields, strict=True))
+        if not positions:  # the first row decides for all
+            positions.extend(_positions(fields))
+        _check_width(fields, len(positions), row)
+        return dict(zip(positions, fields, strict=True))
 
     return lines.records(dialect.split(iter(content), name), parse)
 
