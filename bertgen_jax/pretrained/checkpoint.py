@@ -9,12 +9,7 @@ import numpy as np
 
 from bertgen_jax import errors, trees
 from bertgen_jax.errors import CheckpointError, ConfigError
-from bertgen_jax.models.config import (
-    POSITION_TABLE,
-    WORD_TABLE,
-    BertGenerationConfig,
-    Config,
-)
+from bertgen_jax.models.config import BertGenerationConfig, Config
 from bertgen_jax.pretrained import key_maps, name_maps
 from bertgen_jax.pretrained.containers.tensor_file import Arrays, listed
 from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint, PositionTable
@@ -23,7 +18,6 @@ from bertgen_jax.trees import Params
 
 ARCHITECTURES = ("encoder", "decoder", "encoder-decoder")
 
-POSITIONS, WORDS = POSITION_TABLE, WORD_TABLE
 _STACK_PREFIXES = ("encoder/", "decoder/bert/", "bert/")  # where a model has its stacks
 _CHUNK = 1 << 24  # values checked at once, so that the check needs no copy of a tensor
 # Reasons to leave a tensor out that do not follow from its name.

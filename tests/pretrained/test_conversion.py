@@ -14,9 +14,12 @@ from bertgen_jax.checkpoints.store import CheckpointStore
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError, ConfigError, TokenizerError
 from bertgen_jax.files import atomic
-from bertgen_jax.models.config import BertGenerationConfig, PrefixLanguageModelConfig
+from bertgen_jax.models.config import (
+    POSITION_TABLE,
+    BertGenerationConfig,
+    PrefixLanguageModelConfig,
+)
 from bertgen_jax.pretrained import (
-    checkpoint,
     conversion,
     ctranslate2,
     loading,
@@ -446,4 +449,4 @@ def test_it_reads_one_tensor_at_a_time(tmp_path, monkeypatch):
     conversion.convert(source, tmp_path / "result")
     assert len(seen) == 36
     copies = [path for path, array in seen.items() if array.flags.owndata]
-    assert copies == [checkpoint.POSITIONS]
+    assert copies == [POSITION_TABLE]

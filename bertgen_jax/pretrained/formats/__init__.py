@@ -1,1 +1,1 @@
-"""Recognition and reading of published checkpoints: one module for each lineage."""
+"""Recognition and reading of published checkpoints: one module for each family."""

@@ -103,7 +103,7 @@ def with_foreign_tables(
     """Fits a name map to a stack of BERT or RoBERTa.
 
     Args:
-      weights: the name map of a model of ours that contains the stack.
+      weights: the name map of one of our models that contains the stack.
       names: Hugging Face's names of the tensors in the file.
       prefix: the prefix of the stack's names.
       first: the row of its position table that the first token takes.
