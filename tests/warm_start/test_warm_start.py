@@ -1,4 +1,4 @@
-"""`bertgen_jax.warm_start` makes a model in one call, the same one every time."""
+"""Tests of `bertgen_jax.warm_start`, which makes a model in one call."""
 
 import json
 import logging
@@ -20,9 +20,9 @@ WORD_TABLE = "decoder/bert/embeddings/word_embeddings/embedding"
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory):
-    """Checkpoints with their vocabularies, by kind."""
-    root = tmp_path_factory.mktemp("sources")
+def directories(tmp_path_factory):
+    """Directories of checkpoints with vocabularies, by kind."""
+    root = tmp_path_factory.mktemp("checkpoints")
     for kind in ("bert", "roberta", "gpt2"):
         directory, _ = checkpoints.write(kind, root / kind)
         if kind == "bert":
@@ -34,7 +34,7 @@ def sources(tmp_path_factory):
 
 @pytest.fixture
 def drawn(monkeypatch, draw_params):
-    """Random params without compiling what makes them."""
+    """Draws random params without compiling `model.init`."""
 
     def draw(model, seed):
         return draw_params(model.config, seed)
@@ -42,14 +42,16 @@ def drawn(monkeypatch, draw_params):
     monkeypatch.setattr(warm_start, "random_params", draw)
 
 
-def changed(one, other):
-    assert one.keys() == other.keys()
-    return {name for name in one if not np.array_equal(one[name], other[name])}
+def changed(first, second):
+    assert first.keys() == second.keys()
+    return {n for n in first if not np.array_equal(first[n], second[n])}
 
 
-def test_the_seed_decides_what_is_random_and_nothing_else(sources):
+def test_the_seed_only_affects_random_parameters(directories):
     first, same, other = (
-        trees.named(bg.warm_start("bertshare", encoder=sources["bert"], seed=seed)[1])
+        trees.named(
+            bg.warm_start("bertshare", encoder=directories["bert"], seed=seed)[1]
+        )
         for seed in (0, 0, 1)
     )
     assert not changed(first, same)
@@ -58,9 +60,9 @@ def test_the_seed_decides_what_is_random_and_nothing_else(sources):
     assert changed(first, other) == {n for n in cross if n.endswith("kernel")}
 
 
-def test_params_are_f32_on_a_device_whatever_is_computed(sources, drawn):
+def test_params_are_f32_device_arrays_for_any_dtype(directories, drawn):
     model, params = bg.warm_start(
-        "bertshare", encoder=sources["bert"], dtype=jnp.bfloat16
+        "bertshare", encoder=directories["bert"], dtype=jnp.bfloat16
     )
     assert model.dtype == jnp.bfloat16
     for leaf in jax.tree.leaves(params):
@@ -68,7 +70,7 @@ def test_params_are_f32_on_a_device_whatever_is_computed(sources, drawn):
         assert leaf.dtype == jnp.float32
 
 
-def test_params_outlive_the_file(tmp_path, drawn):
+def test_params_do_not_depend_on_the_file(tmp_path, drawn):
     directory, _ = checkpoints.write("bert", tmp_path / "bert")
     vocabularies.write_word_pieces(directory)
     _, params = bg.warm_start("bert2bert", encoder=directory)
@@ -86,9 +88,11 @@ def test_params_outlive_the_file(tmp_path, drawn):
         ("roberta2gpt", "roberta", "gpt2"),
     ],
 )
-def test_models_of_every_shape_compute(sources, drawn, recipe, encoder, decoder):
+def test_models_of_every_architecture_compute(
+    directories, drawn, recipe, encoder, decoder
+):
     model, params = bg.warm_start(
-        recipe, encoder=sources.get(encoder), decoder=sources.get(decoder)
+        recipe, encoder=directories.get(encoder), decoder=directories.get(decoder)
     )
     kind = bg.PrefixLanguageModel if recipe == "gpt" else bg.EncoderDecoder
     assert isinstance(model, kind)
@@ -99,10 +103,10 @@ def test_models_of_every_shape_compute(sources, drawn, recipe, encoder, decoder)
     assert np.isfinite(logits).all()
 
 
-def test_settings_win_over_the_checkpoints(sources, drawn):
+def test_settings_override_the_checkpoints(directories, drawn):
     model, params = bg.warm_start(
         "bert2bert",
-        encoder=sources["bert"],
+        encoder=directories["bert"],
         hidden_dropout_prob=0.3,
         max_position_embeddings=6,
         vocab_size=64,
@@ -116,8 +120,8 @@ def test_settings_win_over_the_checkpoints(sources, drawn):
     assert model.config.encoder.hidden_act == "gelu"  # the checkpoint's
 
 
-def test_special_ids_are_the_tokenizers(sources, drawn):
-    model, _ = bg.warm_start("bertshare", encoder=sources["bert"])
+def test_special_ids_come_from_the_tokenizer(directories, drawn):
+    model, _ = bg.warm_start("bertshare", encoder=directories["bert"])
     config = model.config
     assert (config.start_token_id, config.eos_token_id, config.pad_token_id) == (
         2,
@@ -126,26 +130,28 @@ def test_special_ids_are_the_tokenizers(sources, drawn):
     )
 
 
-def test_the_output_bias_brings_its_parameter(sources, drawn):
-    model, params = bg.warm_start("bertshare", encoder=sources["bert"], mlm_bias=True)
+def test_the_output_bias_adds_its_parameter(directories, drawn):
+    model, params = bg.warm_start(
+        "bertshare", encoder=directories["bert"], mlm_bias=True
+    )
     assert model.config.decoder.lm_head_bias
     bias = checkpoints.bert()["cls.predictions.bias"]
     np.testing.assert_array_equal(params["decoder"]["lm_head"]["bias"], bias)
 
 
-def test_the_whole_report_is_a_file_and_its_summary_a_log(
-    sources, drawn, tmp_path, caplog
+def test_the_report_is_written_to_a_file_and_summarised_in_the_log(
+    directories, drawn, tmp_path, caplog
 ):
     caplog.set_level(logging.INFO)
     _, params = bg.warm_start(
         "bert2bert",
-        encoder=sources["bert"],
+        encoder=directories["bert"],
         parts="layers",
         layers=[2, 1],
         report_file=tmp_path / "report.json",
     )
     values = json.loads((tmp_path / "report.json").read_text())
-    file = sources["bert"] / "model.safetensors"
+    file = directories["bert"] / "model.safetensors"
     assert values["sources"]["encoder"] == f"{file}: Hugging Face bert model"
     own = {row["parameter"] for row in values["parameters"] if row["action"] == "warm"}
     assert own == {
@@ -159,8 +165,8 @@ def test_the_whole_report_is_a_file_and_its_summary_a_log(
     assert "left out on purpose (init.parts=layers) (5)" in caplog.text
 
 
-def test_what_starts_at_random_has_a_report_as_well(sources, drawn, tmp_path):
-    tokenizer = bg.AutoTokenizer.from_pretrained(sources["bert"])
+def test_a_random_start_has_a_report_too(directories, drawn, tmp_path):
+    tokenizer = bg.AutoTokenizer.from_pretrained(directories["bert"])
     file = tmp_path / "report.json"
     model, _ = bg.warm_start(
         "rnd2rnd",
@@ -226,7 +232,7 @@ def test_what_starts_at_random_has_a_report_as_well(sources, drawn, tmp_path):
         ),
     ],
 )
-def test_what_cannot_be_meant(sources, drawn, options, message):
-    options = {"recipe": "bertshare", "encoder": sources["bert"]} | options
+def test_invalid_arguments_are_errors(directories, drawn, options, message):
+    options = {"recipe": "bertshare", "encoder": directories["bert"]} | options
     with pytest.raises((ConfigError, CheckpointError), match=message):
         bg.warm_start(options.pop("recipe"), **options)
