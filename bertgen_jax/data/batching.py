@@ -17,7 +17,7 @@ import numpy as np
 from bertgen_jax import errors
 from bertgen_jax.data import encoding
 
-Batch = dict[str, np.ndarray]  # see `collate`
+HostBatch = dict[str, np.ndarray]  # see `collate`
 
 _ORDER = 1  # part of the fingerprint: raise it when a seed gives another order
 
@@ -337,7 +337,7 @@ def collate(
     bucket: Bucket,
     indices: np.ndarray,
     fill: FillIds,
-) -> Batch:
+) -> HostBatch:
     """Pads examples to the arrays of one batch.
 
     Masks and weights are made here, where lengths are known, and travel with the batch,

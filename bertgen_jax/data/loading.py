@@ -39,7 +39,7 @@ class _Batches:
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: int) -> batching.Batch:
+    def __getitem__(self, index: int) -> batching.HostBatch:
         bucket, indices = self.plan[index]
         return batching.collate(
             self.encoded,
@@ -59,7 +59,7 @@ def train_batches(
     hosts: int = 1,
     threads: int = 2,
     prefetch: int = 8,
-) -> Generator[batching.Batch, None, None]:
+) -> Generator[batching.HostBatch, None, None]:
     """Makes the training batches `start`, `start + 1`, ... without end.
 
     Args:
@@ -92,7 +92,7 @@ def eval_batches(
     hosts: int = 1,
     threads: int = 2,
     prefetch: int = 8,
-) -> Generator[batching.Batch, None, None]:
+) -> Generator[batching.HostBatch, None, None]:
     """Makes every batch of an evaluation once.
 
     Batches come in the order of the plan; `example_index` names the example of a row.
@@ -115,7 +115,7 @@ def eval_batches(
 
 def _read(
     batches: _Batches, start: int, threads: int, prefetch: int
-) -> Generator[batching.Batch, None, None]:
+) -> Generator[batching.HostBatch, None, None]:
     options = grain.ReadOptions(
         num_threads=threads,
         # A thread without a slot in the buffer would never run.
@@ -128,10 +128,10 @@ def _read(
 
 
 def to_device(
-    batches: Generator[batching.Batch, None, None],
+    batches: Generator[batching.HostBatch, None, None],
     sharding: jax.sharding.NamedSharding,
     depth: int = 2,
-) -> Generator[tuple[batching.Batch, dict[str, jax.Array]], None, None]:
+) -> Generator[tuple[batching.HostBatch, dict[str, jax.Array]], None, None]:
     """Puts batches on the devices ahead of their use.
 
     JAX starts a copy without waiting for it, so reading ahead in the consumer's thread
@@ -158,7 +158,7 @@ def to_device(
 
 
 def _put(
-    batch: batching.Batch, sharding: jax.sharding.NamedSharding
+    batch: batching.HostBatch, sharding: jax.sharding.NamedSharding
 ) -> dict[str, jax.Array]:
     def put(rows: np.ndarray) -> jax.Array:
         # State the global shape: JAX would take the hosts' different rows for copies if
