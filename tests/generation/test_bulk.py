@@ -151,7 +151,7 @@ def test_a_text_that_fails_does_not_affect_the_others(pipe):
     assert [result.get("error") for result in results if "error" in result] == [
         error for _, error in failures
     ]
-    assert "one JSON object a line is expected" in failures[0][1]
+    assert "expected one JSON object a line" in failures[0][1]
     message = "it has the token '€' with the id 40; the model has embeddings"
     assert failures[1][1].startswith(message)
     assert results[30]["id"] == "x"

@@ -1,6 +1,7 @@
-"""`generate` against the peer's on drawn models, settings and sources: token for token.
+"""`generate` finds the tokens of Hugging Face's, on drawn models, settings and sources.
 
-A seed draws a model, its weights, settings and a batch. The peer loads what we save.
+A seed draws a model, its weights, settings and a batch. Hugging Face loads the model
+directory that we save.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ from bertgen_jax.pretrained import saving
 
 pytestmark = [
     pytest.mark.parity,
-    # Of a length that neither side is given, which the peer advises against.
+    # Hugging Face advises against a default length; some settings ask for it.
     pytest.mark.filterwarnings("ignore:Using the model-agnostic default"),
 ]
 torch = pytest.importorskip("torch")
@@ -28,15 +29,15 @@ transformers = pytest.importorskip("transformers")
 
 NUM_SEEDS, GROUP = 200, 10
 BATCH = 4
-FAVOURITES = 5  # words that models like
-LONG = 40  # new tokens, for which our cache grows on the way
+FAVOURITES = 5  # words that the models prefer
+LONG = 40  # new tokens, for which our cache grows
 EOS_OFFSETS = (-3.0, 1.0, 4.0)  # added to the logits of EOS: long and short targets
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
-DEAD = -1e5  # scores below it are no hypothesis's, but that of a place without one
-MOST_TIES = 0.03  # of the sequences of a group
-TIE_CHANGES = 10  # of weights, to see whether the peer finds something else
+DEAD = -1e5  # lower scores mark places without a hypothesis
+MOST_TIES = 0.03  # share of the sequences of a group
+TIE_CHANGES = 10  # of the weights, to see whether Hugging Face's result changes
 
-# What the decoder is, and what comes before it.
+# Kinds of models.
 KINDS = (
     "pair",
     "shared",
@@ -53,8 +54,8 @@ KINDS = (
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    """Compiling takes nearly all of the time, and a third of it without emitters."""
-    for name, static in (("_generate", (0, 1)), ("_prepare", (1, 2))):
+    """Compiles without fusion emitters, which takes a third of the time."""
+    for name, static in (("_generate", (0, 1)), ("_convert_weights", (1, 2))):
         quick = jax.jit(
             getattr(generator, name).__wrapped__,
             static_argnums=static,
@@ -62,18 +63,18 @@ def _quick(monkeypatch):
         )
         monkeypatch.setattr(generator, name, quick)
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # matrices this small lose by being shared out
+    torch.set_num_threads(1)  # threads cost more than they save on small matrices
     yield
     torch.set_num_threads(threads)
-    jax.clear_caches()  # hundreds of programs: see tests/conftest.py
+    jax.clear_caches()  # of hundreds of programs: see tests/conftest.py
 
 
-# --- what is drawn ---------------------------------------------------------------
+# --- drawing a case --------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A model's config, how it searches, and a batch as each side wants it."""
+    """A model's config, settings of the search, and a batch as each side expects it."""
 
     config: Any
     settings: GenerationConfig
@@ -100,13 +101,13 @@ def drawn(seed):
         ours, theirs, is_ragged = drawn_prompts(rng, decoder.pad_token_id, words)
         length = theirs["input_ids"].shape[1]
     settings = drawn_settings(rng, seed // len(KINDS), config, words, length)
-    if is_ragged:  # to the peer padding is part of n-grams: see the test of prompts
+    if is_ragged:  # Hugging Face counts padding in n-grams: see the test of prompts
         settings = dataclasses.replace(settings, no_repeat_ngram_size=0)
     return Case(config, settings, ours, theirs, length)
 
 
 def words_of(decoder):
-    """All but the special ids, though a model may generate those; favourites first."""
+    """All ids but the special ones, the favourites first."""
     special = [decoder.pad_token_id, decoder.bos_token_id, decoder.eos_token_id]
     return np.setdiff1d(np.arange(decoder.vocab_size), special)
 
@@ -114,7 +115,7 @@ def words_of(decoder):
 def drawn_model(rng, kind):
     vocab_size = int(rng.integers(24, 61))
     pad, bos, eos = (int(x) for x in rng.permutation(vocab_size)[:3])
-    # Special ids are anywhere; 0 is the usual padding, and special to the peer.
+    # Special ids are anywhere; Hugging Face treats a padding id of 0 differently.
     pad = 0 if rng.integers(2) and 0 not in (bos, eos) else pad
     if "gpt2" in kind and rng.integers(2):
         pad = bos = eos  # as <|endoftext|> is
@@ -167,7 +168,7 @@ def drawn_sources(rng, config, words):
 
 
 def drawn_prompts(rng, pad, words):
-    """Texts to go on from: for the peer padded on the left, for us anywhere."""
+    """Texts to continue: for Hugging Face padded on the left, for us anywhere."""
     length = int(rng.integers(1, 6))
     is_ragged = length > 1 and rng.random() < 0.6
     lengths = rng.integers(1, length + 1, BATCH) if is_ragged else [length] * BATCH
@@ -190,7 +191,7 @@ def drawn_prompts(rng, pad, words):
 
 
 def drawn_settings(rng, number, config, words, prompt_length):
-    """Each field has its default in half of the cases or so."""
+    """Draws settings; each field has its default in about half of the cases."""
 
     def some(*values, chance=0.5):
         return values[rng.integers(len(values))] if rng.random() < chance else None
@@ -227,7 +228,7 @@ def drawn_settings(rng, number, config, words, prompt_length):
             fields["min_new_tokens"] = least
         case 1:
             fields["min_length"] = least + prompt_length
-    if rng.random() < 0.3:  # these are then the model's, as the peer reads them
+    if rng.random() < 0.3:  # both sides then take the ids of the model
         del fields["pad_token_id"]
         fields.pop("decoder_start_token_id", None)
         if eos == config.eos_token_id:
@@ -236,19 +237,19 @@ def drawn_settings(rng, number, config, words, prompt_length):
 
 
 def drawn_bad_words(rng, config, words):
-    """Single ids, pairs and triples, mostly of favourites; some with special ids."""
+    """Draws single ids, pairs and triples, mostly of favourites, some special ids."""
     lengths = [1, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3]
-    found = [[int(x) for x in rng.choice(words[:FAVOURITES], n)] for n in lengths]
-    found.append([config.bos_token_id, int(rng.choice(words[:FAVOURITES]))])
+    bad = [[int(x) for x in rng.choice(words[:FAVOURITES], n)] for n in lengths]
+    bad.append([config.bos_token_id, int(rng.choice(words[:FAVOURITES]))])
     if rng.random() < 0.5:
-        found.append([config.eos_token_id])  # which the peer lets pass
+        bad.append([config.eos_token_id])  # which Hugging Face allows all the same
     if rng.random() < 0.5:
-        found.append([int(rng.choice(words)), config.eos_token_id])
-    return found
+        bad.append([int(rng.choice(words)), config.eos_token_id])
+    return bad
 
 
 def drawn_params(draw_params, case, seed, eos_offset):
-    """Weights with opinions: words that come again and again, and one on EOS."""
+    """Draws weights that prefer a few words, and EOS by `eos_offset`."""
     params = draw_params(case.config, seed, stddev=0.5)
     config = getattr(case.config, "decoder", case.config)
     decoder = params.get("decoder", params)
@@ -258,7 +259,7 @@ def drawn_params(draw_params, case, seed, eos_offset):
     if config.lm_head_bias:
         decoder["lm_head"]["bias"] += offsets
         return params
-    # Without a bias the last LayerNorm's direction of the states serves as one.
+    # Without a bias, the bias of the last LayerNorm moves all states the same way.
     direction = decoder["bert"]["LayerNorm"]["bias"]
     direction *= 3 / np.linalg.norm(direction)
     head = decoder["bert"]["embeddings"]["word_embeddings"]["embedding"]
@@ -268,7 +269,7 @@ def drawn_params(draw_params, case, seed, eos_offset):
     return params
 
 
-# --- what is compared ------------------------------------------------------------
+# --- comparing -------------------------------------------------------------------
 
 
 def generated(case, params):
@@ -278,50 +279,53 @@ def generated(case, params):
     )
 
 
-def peer_of(directory, config, params):
-    """What the peer makes of the directory that we write."""
+def hugging_face_model(directory, config, params):
+    """Loads the directory that we write with Hugging Face's classes."""
     model = create_model(config)
     saving.save_pretrained(directory, model, params)
     kind = transformers.AutoModelForCausalLM
     if isinstance(config, EncoderDecoderConfig):
         kind = transformers.EncoderDecoderModel
-    peer, report = kind.from_pretrained(directory, output_loading_info=True)
+    theirs, report = kind.from_pretrained(directory, output_loading_info=True)
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
-    return peer.eval()
+    return theirs.eval()
 
 
-def generated_by_peer(case, peer):
-    """Sequences i64[B, N, T] of new tokens, and scores f32[B, N]."""
+def generated_by_hugging_face(case, model):
+    """Returns sequences i64[B, N, T] of new tokens, and scores f32[B, N]."""
     settings = transformers.GenerationConfig.from_dict(
         {
             **case.settings.to_dict(),
             "return_dict_in_generate": True,
             "output_scores": True,
-            # Its cache of a decoder alone has no place for states from elsewhere.
+            # The cache of a decoder alone cannot hold given encoder states.
             "use_cache": "encoder_hidden_states" not in case.theirs,
         }
     )
     inputs = {name: torch.tensor(x) for name, x in case.theirs.items()}
-    output = peer.generate(**inputs, generation_config=settings)
-    found = output.sequences[:, case.prompt_length :].numpy()
+    output = model.generate(**inputs, generation_config=settings)
+    sequences = output.sequences[:, case.prompt_length :].numpy()
     if case.settings.num_beams > 1:
         scores = output.sequences_scores.numpy()
     else:  # made from its transitions
-        log_probs = peer.compute_transition_scores(
+        log_probs = model.compute_transition_scores(
             output.sequences, output.scores, normalize_logits=True
         ).numpy()
-        lengths = [len(through_eos(ids, case)) for ids in found]
+        lengths = [len(up_to_eos(ids, case)) for ids in sequences]
         scores = [
             row[:n].sum() / n**case.settings.length_penalty
             for row, n in zip(log_probs, lengths, strict=True)
         ]
     batch = len(case.theirs["input_ids"])
-    return found.reshape(batch, -1, found.shape[1]), np.reshape(scores, (batch, -1))
+    return (
+        sequences.reshape(batch, -1, sequences.shape[1]),
+        np.reshape(scores, (batch, -1)),
+    )
 
 
-def through_eos(ids, case):
-    """The tokens up to the first EOS."""
+def up_to_eos(ids, case):
+    """Returns the tokens up to the first EOS, included."""
     ids = ids.tolist()
     eos_ids = completed(case.settings, case.config).eos_ids
     ends = [place for place, id_ in enumerate(ids) if id_ in eos_ids]
@@ -329,27 +333,27 @@ def through_eos(ids, case):
 
 
 def completed(settings, config):
-    """The settings with the model's ids where they have none."""
+    """Returns the settings with the ids of the model where they have none."""
     names = ("eos_token_id", "pad_token_id")
     missing = {x: getattr(config, x) for x in names if getattr(settings, x) is None}
     return dataclasses.replace(settings, **missing)
 
 
 def agrees(case, ours, theirs, scores):
-    """Whether the N hypotheses of one source are the peer's, and their scores.
+    """Whether the N hypotheses of one source and their scores agree.
 
     Args:
-      case: of them.
+      case: the case that was generated.
       ours: a SearchResult without its batch axis.
       theirs: i64[N, T'], cut where the longest of the batch ends.
       scores: f32[N].
     """
     for place, ids in enumerate(theirs):
-        if scores[place] < DEAD:  # its place is free, and so should be ours
+        if scores[place] < DEAD:  # there is no hypothesis, and ours should have none
             if ours.scores[place] < DEAD:
                 continue
             return False
-        tokens = through_eos(ids, case)
+        tokens = up_to_eos(ids, case)
         if ours.sequences[place, : ours.lengths[place]].tolist() != tokens:
             return False
     alive = scores >= DEAD
@@ -357,7 +361,7 @@ def agrees(case, ours, theirs, scores):
 
 
 def check_padding(case, ours, theirs):
-    """Ours is the pad id. Of the peer's beams it is EOS where that is 0."""
+    """Ours is the pad id; Hugging Face pads beams with EOS if the pad id is 0."""
     settings = completed(case.settings, case.config)
     length = ours.sequences.shape[-1]
     after = np.arange(length) >= ours.lengths[..., None]
@@ -366,26 +370,28 @@ def check_padding(case, ours, theirs):
     if settings.num_beams > 1 and fill == 0:
         fill = settings.eos_ids[0]
     for ids in theirs.reshape(-1, theirs.shape[-1]):
-        assert (ids[len(through_eos(ids, case)) :] == fill).all()
+        assert (ids[len(up_to_eos(ids, case)) :] == fill).all()
 
 
 def compare(case, params, directory, perturbed):
-    """Asserts that both find the same but for ties.
+    """Asserts that both sides find the same sequences, except for ties.
 
-    A tie is what the peer itself decides otherwise when its weights change by 1e-6 of
-    their size, which is what rounding does.
+    There is a tie if Hugging Face's own result changes when its weights change by 1e-6
+    of their size, about as much as rounding changes them.
 
     Args:
-      case: what is generated.
-      params: with them.
-      directory: for the peer's model.
-      perturbed: rng of such changes.
+      case: the case to generate.
+      params: the weights.
+      directory: to write the model to.
+      perturbed: rng of the changes.
 
     Returns:
-      Sequences compared, and how many of them are tied.
+      The number of sequences compared, and how many of them are tied.
     """
     ours = generated(case, params)
-    theirs, scores = generated_by_peer(case, peer_of(directory, case.config, params))
+    theirs, scores = generated_by_hugging_face(
+        case, hugging_face_model(directory, case.config, params)
+    )
     check_padding(case, ours, theirs)
     assert ours.scores.shape == scores.shape
     rows = [jax.tree.map(lambda x, i=i: x[i], ours) for i in range(BATCH)]
@@ -399,14 +405,14 @@ def compare(case, params, directory, perturbed):
             lambda x: np.float32(x * (1 + 1e-6 * perturbed.normal(size=x.shape))),
             params,
         )
-        peer = peer_of(directory, case.config, near)
-        left = unlike(left, *generated_by_peer(case, peer))
-    assert not left, f"ours {ours}, the peer's {theirs} {scores}, {case}"
+        near = hugging_face_model(directory, case.config, near)
+        left = unlike(left, *generated_by_hugging_face(case, near))
+    assert not left, f"ours {ours}, Hugging Face's {theirs} {scores}, {case}"
     return scores.size, len(differ) * scores.shape[1]
 
 
 @pytest.mark.parametrize("first", range(0, NUM_SEEDS, GROUP))
-def test_sequences_and_scores_are_the_peers(tmp_path, draw_params, first):
+def test_sequences_and_scores_are_hugging_faces(tmp_path, draw_params, first):
     sequences = ties = 0
     for seed in range(first, first + GROUP):
         case = drawn(seed)
@@ -419,12 +425,12 @@ def test_sequences_and_scores_are_the_peers(tmp_path, draw_params, first):
     assert ties <= MOST_TIES * sequences
 
 
-# --- what else ought to be the same ----------------------------------------------
+# --- sampling, padding, prompts, given states ------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_likeliest_of_one_is_no_draw(tmp_path, draw_params, seed):
-    """Any number of chains, as the peer's greedy search and its own such chains."""
+def test_sampling_among_one_token_is_greedy_search(tmp_path, draw_params, seed):
+    """As Hugging Face's greedy search, and as its sampling with the same settings."""
     rng = np.random.default_rng(seed)
     case, params = drawn_with_params(draw_params, seed)
     assert case.settings.num_beams == 1
@@ -438,40 +444,40 @@ def test_the_likeliest_of_one_is_no_draw(tmp_path, draw_params, seed):
     )
     sampled = dataclasses.replace(case, settings=sampling_settings)
     ours = generated(sampled, params)
-    peer = peer_of(tmp_path, case.config, params)
-    greedy, _ = generated_by_peer(case, peer)
-    theirs, scores = generated_by_peer(sampled, peer)
-    assert (scores == 0).all()  # of a choice of one
+    model = hugging_face_model(tmp_path, case.config, params)
+    greedy, _ = generated_by_hugging_face(case, model)
+    theirs, scores = generated_by_hugging_face(sampled, model)
+    assert (scores == 0).all()  # log-probability of the only token
     for row in range(BATCH):
-        mine = jax.tree.map(lambda x, row=row: x[row], ours)
-        assert agrees(case, mine, theirs[row], scores[row])
-        assert agrees(case, mine, np.repeat(greedy[row], 3, axis=0), scores[row])
+        source = jax.tree.map(lambda x, row=row: x[row], ours)
+        assert agrees(case, source, theirs[row], scores[row])
+        assert agrees(case, source, np.repeat(greedy[row], 3, axis=0), scores[row])
 
 
 @pytest.mark.parametrize("seed", [13, 20, 31, 35, 47])
 def test_a_source_may_be_padded_on_either_side(draw_params, seed):
-    """Only ours: the peer counts the positions of an encoder from the padding on."""
+    """Compares only ours: Hugging Face counts padding among the encoder's positions."""
     case, params = drawn_with_params(draw_params, seed)
     mask = case.ours["attention_mask"]
     assert not mask.all()
-    wanted = generated(case, params)
+    expected = generated(case, params)
     left = {
         name: np.stack(
             [np.roll(x, -n) for x, n in zip(case.ours[name], mask.sum(1), strict=True)]
         )
         for name in ("input_ids", "attention_mask")
     }
-    found = generated(dataclasses.replace(case, ours={**case.ours, **left}), params)
-    np.testing.assert_array_equal(found.sequences, wanted.sequences)
-    np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-5)
+    result = generated(dataclasses.replace(case, ours={**case.ours, **left}), params)
+    np.testing.assert_array_equal(result.sequences, expected.sequences)
+    np.testing.assert_allclose(result.scores, expected.scores, rtol=1e-5)
 
 
 @pytest.mark.parametrize("num_beams", [1, 3])
 @pytest.mark.parametrize("seed", [0, 2, 4], ids=["pair", "alone", "gpt2"])
-def test_prompts_of_different_lengths_are_each_as_alone(
+def test_prompts_of_different_lengths_do_not_affect_each_other(
     tmp_path, draw_params, seed, num_beams
 ):
-    """The peer gets them one by one: to it, padding has positions and is in n-grams."""
+    """Hugging Face gets them one by one: it counts padding in positions and n-grams."""
     case, params = drawn_with_params(draw_params, seed)
     decoder = getattr(case.config, "decoder", case.config)
     is_pair = decoder is not case.config
@@ -487,24 +493,22 @@ def test_prompts_of_different_lengths_are_each_as_alone(
     names = ("decoder_input_ids", "decoder_attention_mask")
     names = names if is_pair else ("input_ids", "attention_mask")
     ours = {**case.ours, **dict(zip(names, (ids, mask), strict=True))}
-    found = generated(dataclasses.replace(case, settings=settings, ours=ours), params)
-    peer = peer_of(tmp_path, case.config, params)
+    result = generated(dataclasses.replace(case, settings=settings, ours=ours), params)
+    model = hugging_face_model(tmp_path, case.config, params)
     for row, length in enumerate(mask.sum(axis=1)):
-        alone = {name: x[row : row + 1] for name, x in ours.items()}
+        inputs = {name: x[row : row + 1] for name, x in ours.items()}
         for name in names:
-            alone[name] = alone[name][:, :length] * 1
-        one = dataclasses.replace(
-            case, settings=settings, theirs=alone, prompt_length=length + is_pair
+            inputs[name] = inputs[name][:, :length] * 1
+        alone = dataclasses.replace(
+            case, settings=settings, theirs=inputs, prompt_length=length + is_pair
         )
-        theirs, scores = generated_by_peer(one, peer)
-        mine = jax.tree.map(lambda x, row=row: x[row], found)
-        assert agrees(one, mine, theirs[0], scores[0])
+        theirs, scores = generated_by_hugging_face(alone, model)
+        source = jax.tree.map(lambda x, row=row: x[row], result)
+        assert agrees(alone, source, theirs[0], scores[0])
 
 
 @pytest.mark.parametrize("num_beams", [1, 3])
-def test_a_decoder_alone_attends_to_states_from_elsewhere(
-    tmp_path, draw_params, num_beams
-):
+def test_a_decoder_alone_attends_to_given_states(tmp_path, draw_params, num_beams):
     rng = np.random.default_rng(1)
     case, _ = drawn_with_params(draw_params, 2)
     config = dataclasses.replace(case.config, add_cross_attention=True)
@@ -528,12 +532,12 @@ def drawn_with_params(draw_params, seed):
     return case, drawn_params(draw_params, case, seed, EOS_OFFSETS[1])
 
 
-# --- the rules by themselves -----------------------------------------------------
+# --- logits processors alone -----------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_processed_scores_are_the_peers(seed):
-    """For sources of different lengths, of which the peer sees one at a time."""
+def test_processed_scores_are_hugging_faces(seed):
+    """For sources of different lengths, which Hugging Face processes one at a time."""
     rng = np.random.default_rng(seed)
     stack = BertGenerationConfig(vocab_size=24)
     rows, prompt = 2, int(rng.integers(1, 5))
@@ -548,7 +552,7 @@ def test_processed_scores_are_the_peers(seed):
     prompt_ids = rng.choice(few, (BATCH, prompt))
     generated_ids = rng.choice(few, (BATCH, rows, steps))
     scores = rng.normal(0, 3, (BATCH, rows, stack.vocab_size)).astype(np.float32)
-    if rng.random() < 0.5:  # as beam search hands them in
+    if rng.random() < 0.5:  # as beam search passes them
         scores = np.array(jax.nn.log_softmax(scores))
 
     @jax.jit
@@ -560,7 +564,7 @@ def test_processed_scores_are_the_peers(seed):
         return jnp.moveaxis(scores, 0, 2)
 
     mask = np.arange(prompt) >= padding[:, None]
-    found = process(scores, prompt_ids, mask, generated_ids, lengths)
+    processed = process(scores, prompt_ids, mask, generated_ids, lengths)
     for row in range(BATCH):
         tokens = np.concatenate(
             [
@@ -569,19 +573,19 @@ def test_processed_scores_are_the_peers(seed):
             ],
             axis=1,
         )
-        wanted = torch.tensor(scores[row])
-        for processor, sees_padding in peer_processors(settings, prompt):
+        expected = torch.tensor(scores[row])
+        for processor, sees_padding in hugging_face_processors(settings, prompt):
             seen = tokens if sees_padding else tokens[:, padding[row] :]
-            wanted = processor(torch.tensor(seen), wanted)
-        np.testing.assert_allclose(found[row], wanted.numpy(), rtol=1e-6)
+            expected = processor(torch.tensor(seen), expected)
+        np.testing.assert_allclose(processed[row], expected.numpy(), rtol=1e-6)
 
 
-def peer_processors(settings, prompt_length):
-    """The peer's, in the order of its `generate`, and whether they count padding."""
+def hugging_face_processors(settings, prompt_length):
+    """Yields processors in the order of `generate`, and whether they count padding."""
     of = transformers
     eos = list(settings.eos_ids)
     if settings.repetition_penalty != 1:
-        # In `generate` it is told how much padding to leave out.
+        # `generate` tells it how much padding to leave out.
         yield of.RepetitionPenaltyLogitsProcessor(settings.repetition_penalty), False
     if settings.no_repeat_ngram_size:
         yield of.NoRepeatNGramLogitsProcessor(settings.no_repeat_ngram_size), False
