@@ -1,14 +1,14 @@
-"""How long `bertgen convert` takes for a BERT-large, and how much memory.
+"""Measures the time and the memory of `bertgen convert` for a BERT-large.
 
     python -m benchmarks.convert [--layers=24] [--runs=3] [--directory=DIR]
 
 A checkpoint of random numbers is written to a temporary directory in each of the usual
 containers (5 GB in all, removed at the end) and converted to a Hugging Face directory,
-each time by a process of its own; its files are in the page cache. There is nothing to
-compare with: version 5 of transformers has no converters any more.
+each time by a process of its own; its files are in the page cache. There is no other
+system to compare with, because version 5 of transformers has no converters.
 
-Peaks are as Linux counts them. Pages of a mapped file are in the first, and come and go
-with the memory that is free; those in the second are the process's own.
+Linux counts the peaks. The first one includes the pages of mapped files, which stay in
+memory only while it is free; the second one counts the process's own pages.
 """
 
 import argparse
@@ -32,24 +32,24 @@ from bertgen_jax.pretrained.containers.tensor_file import TensorInfo
 from tests.fixtures import tf_bundle_files, torch_files
 
 WORDS, WIDTH, FILTER, POSITIONS, HEADS = 30_522, 1024, 4096, 512, 16
-_POLL_S = 0.02  # between two looks at a process
+_POLL_S = 0.02  # between two measurements of a process
 
-Variables = dict[str, tuple[int, ...]]  # shapes by google-research/bert's names
+Variables = dict[str, tuple[int, ...]]  # shapes by the names of google-research/bert
 
 
 def dense(scope: str, inputs: int, outputs: int) -> Variables:
-    """A linear map."""
+    """Returns the variables of a linear map."""
     return {f"{scope}/kernel": (inputs, outputs), f"{scope}/bias": (outputs,)}
 
 
 def norm(scope: str) -> Variables:
-    """A LayerNorm."""
+    """Returns the variables of a LayerNorm."""
     return {f"{scope}/LayerNorm/{name}": (WIDTH,) for name in ("beta", "gamma")}
 
 
 def variables(layers: int) -> Variables:
-    """What a pre-trained BERT of these sizes consists of."""
-    found = {
+    """Returns the variables of a pre-trained BERT of these sizes."""
+    shapes = {
         "bert/embeddings/word_embeddings": (WORDS, WIDTH),
         "bert/embeddings/position_embeddings": (POSITIONS, WIDTH),
         "bert/embeddings/token_type_embeddings": (2, WIDTH),
@@ -64,19 +64,19 @@ def variables(layers: int) -> Variables:
     for i in range(layers):
         layer = f"bert/encoder/layer_{i}"
         for kind in ("query", "key", "value"):
-            found |= dense(f"{layer}/attention/self/{kind}", WIDTH, WIDTH)
-        found |= dense(f"{layer}/attention/output/dense", WIDTH, WIDTH)
-        found |= norm(f"{layer}/attention/output")
-        found |= dense(f"{layer}/intermediate/dense", WIDTH, FILTER)
-        found |= dense(f"{layer}/output/dense", FILTER, WIDTH)
-        found |= norm(f"{layer}/output")
-    return found
+            shapes |= dense(f"{layer}/attention/self/{kind}", WIDTH, WIDTH)
+        shapes |= dense(f"{layer}/attention/output/dense", WIDTH, WIDTH)
+        shapes |= norm(f"{layer}/attention/output")
+        shapes |= dense(f"{layer}/intermediate/dense", WIDTH, FILTER)
+        shapes |= dense(f"{layer}/output/dense", FILTER, WIDTH)
+        shapes |= norm(f"{layer}/output")
+    return shapes
 
 
-def in_their_words(found: Variables) -> Variables:
-    """The same by Hugging Face's names, and in its layout."""
+def as_hugging_face(shapes: Variables) -> Variables:
+    """Returns the same variables by Hugging Face's names, in its layout."""
     tensors = {}
-    for name, shape in found.items():
+    for name, shape in shapes.items():
         shape = shape[::-1] if name.endswith("/kernel") else shape
         name = re.sub(r"/layer_(\d+)/", r"/layer/\1/", name).replace("/output_b", "/b")
         name = re.sub(r"_embeddings$", "_embeddings/weight", name)
@@ -86,13 +86,13 @@ def in_their_words(found: Variables) -> Variables:
 
 
 def draw(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
-    """Numbers as an initializer draws them."""
+    """Draws numbers as an initializer does."""
     rng = np.random.default_rng(len(shape) + shape[0])
     return (0.02 * rng.standard_normal(shape, np.float32)).astype(dtype)
 
 
 def config(layers: int) -> dict[str, int | str]:
-    """What the configuration says."""
+    """Returns the configuration file."""
     return {
         "model_type": "bert",
         "vocab_size": WORDS,
@@ -127,8 +127,8 @@ def write_tensorflow(directory: pathlib.Path, layers: int) -> None:
 def write_safetensors(
     directory: pathlib.Path, layers: int, dtype: type = np.float32
 ) -> None:
-    """Writes a Hugging Face directory of today."""
-    shapes = in_their_words(variables(layers))
+    """Writes a Hugging Face directory with safetensors."""
+    shapes = as_hugging_face(variables(layers))
     infos = {n: TensorInfo(shape, np.dtype(dtype)) for n, shape in shapes.items()}
     path = directory / "model.safetensors"
     safetensors_file.write(path, infos, lambda name: draw(shapes[name], dtype))
@@ -136,19 +136,19 @@ def write_safetensors(
 
 
 def write_half(directory: pathlib.Path, layers: int) -> None:
-    """Writes one in half precision, which becomes twice as large."""
+    """Writes one in half precision, whose conversion is twice as large."""
     write_safetensors(directory, layers, np.float16)
 
 
 def write_torch(directory: pathlib.Path, layers: int) -> None:
-    """Writes a Hugging Face directory of old."""
-    shapes = in_their_words(variables(layers))
+    """Writes a Hugging Face directory with a pickle of torch."""
+    shapes = as_hugging_face(variables(layers))
     tensors = {name: draw(shape) for name, shape in shapes.items()}
     torch_files.save(directory / "pytorch_model.bin", tensors)
     (directory / "config.json").write_text(json.dumps(config(layers)))
 
 
-SOURCES: dict[str, Callable[[pathlib.Path, int], None]] = {
+CHECKPOINTS: dict[str, Callable[[pathlib.Path, int], None]] = {
     "TensorFlow 1 bundle": write_tensorflow,
     "model.safetensors": write_safetensors,
     "model.safetensors, f16": write_half,
@@ -162,8 +162,8 @@ class Run:
 
     Attributes:
       seconds: from the start of the process to its end.
-      peak_bytes: most memory that it had resident, pages of mapped files included.
-      own_bytes: most memory of its own, looked at every few milliseconds.
+      peak_bytes: most resident memory, pages of mapped files included.
+      own_bytes: most memory of its own, measured every few milliseconds.
     """
 
     seconds: float
@@ -171,46 +171,49 @@ class Run:
     own_bytes: int
 
 
-def convert(source: pathlib.Path, target: pathlib.Path) -> Run:
+def convert(checkpoint: pathlib.Path, target: pathlib.Path) -> Run:
     """Runs `bertgen convert`.
 
     Raises:
       RuntimeError: it fails.
     """
-    command = [sys.executable, "-m", "bertgen_jax", "convert", source, target]
-    started_s, most = time.perf_counter(), {"VmHWM": 0, "RssAnon": 0}
+    command = [sys.executable, "-m", "bertgen_jax", "convert", checkpoint, target]
+    started_s, peaks = time.perf_counter(), {"VmHWM": 0, "RssAnon": 0}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while process.poll() is None:
         # Not getrusage: that would count what this process had when it forked.
         text = pathlib.Path(f"/proc/{process.pid}/status").read_text()
         for field, kib in re.findall(r"(VmHWM|RssAnon):\s+(\d+) kB", text):
-            most[field] = max(most[field], 1024 * int(kib))
+            peaks[field] = max(peaks[field], 1024 * int(kib))
         time.sleep(_POLL_S)
     if process.returncode:
         raise RuntimeError(f"{command} failed")
-    return Run(time.perf_counter() - started_s, most["VmHWM"], most["RssAnon"])
+    return Run(time.perf_counter() - started_s, peaks["VmHWM"], peaks["RssAnon"])
 
 
 def measure(directory: pathlib.Path, layers: int, runs: int) -> Iterator[dict]:
-    """Writes, converts and removes each of `SOURCES`; yields what was found."""
-    for number, (name, write) in enumerate(SOURCES.items()):
+    """Writes, converts and removes each of `CHECKPOINTS`; yields a row for each."""
+    for number, (name, write) in enumerate(CHECKPOINTS.items()):
         with tempfile.TemporaryDirectory(dir=directory) as folder:
-            source = pathlib.Path(folder) / f"source-{number}"
-            source.mkdir()
-            write(source, layers)
-            size = max(path.stat().st_size for path in source.iterdir())
-            found = []
+            checkpoint = pathlib.Path(folder) / f"checkpoint-{number}"
+            checkpoint.mkdir()
+            write(checkpoint, layers)
+            size = max(path.stat().st_size for path in checkpoint.iterdir())
+            conversions = []
             for _ in range(runs):
                 with tempfile.TemporaryDirectory(dir=folder) as out:
-                    found.append(convert(source, pathlib.Path(out) / "result"))
+                    conversions.append(
+                        convert(checkpoint, pathlib.Path(out) / "result")
+                    )
+        peak = max(run.peak_bytes for run in conversions)
         yield {
             "source": name,
             "file_bytes": size,
-            "median_s": round(statistics.median(run.seconds for run in found), 2),
-            "slowest_s": round(max(run.seconds for run in found), 2),
-            "peak_bytes": max(run.peak_bytes for run in found),
-            "own_bytes": max(run.own_bytes for run in found),
-            "peak_per_file": round(max(run.peak_bytes for run in found) / size, 2),
+            "median_s": round(statistics.median(run.seconds for run in conversions), 2),
+            "slowest_s": round(max(run.seconds for run in conversions), 2),
+            "peak_bytes": peak,
+            "own_bytes": max(run.own_bytes for run in conversions),
+            "peak_per_file": round(peak / size, 2),
         }
 
 
@@ -233,11 +236,11 @@ def main() -> None:
             flush=True,
         )
     if options.layers == 24:
-        found = record.machine("jax", "numpy", "safetensors")
+        machine = record.machine("jax", "numpy", "safetensors")
         record.write(
-            record.results_file("convert", found),
+            record.results_file("convert", machine),
             "python -m benchmarks.convert",
-            found,
+            machine,
             {"runs": options.runs, "rows": rows},
         )
 

@@ -1,20 +1,21 @@
-"""How fast we generate, beside Hugging Face on torch and CTranslate2.
+"""Measures how fast we generate, beside Hugging Face on torch and CTranslate2.
 
     python -m benchmarks.decode [--model=DIR] [--sizes=small,base] [--batches=4,16]
         [--beams=1,4] [--cases=fixed,real,end-to-end] [--repeats=5] [--output=FILE]
 
-All have the same weights, read the same ids and search with the same settings, in turn
-in one process. Three cases:
+All systems have the same weights, read the same ids and search with the same settings,
+in turn in one process. There are three cases:
 
   fixed       128 random tokens to exactly 64.
-  real        WikiSplit's sentences; a bias of EOS makes what random weights say of them
-              as long as the references, at most 64 tokens.
+  real        WikiSplit's sentences. The weights are random, but a bias of EOS makes the
+              targets as long as the references, at most 64 tokens.
   end-to-end  1,000 sentences, text to text, with the model of --model, or a small one
-              of such weights.
+              with such weights.
 
-Ratios are theirs over ours: above 1, we are faster. Beside each fixed case stands its
-floor, the least time that the machine needs for it (`floor`). On a GPU all compute in
-bfloat16, text to text excepted, and base has one more batch: 64 sources with 4 beams.
+Ratios are their time over ours: above 1, we are faster. Each fixed case is printed with
+its floor, the least time that the machine needs for it (`floor`). On a GPU all systems
+compute in bfloat16, except text to text, and base has one more batch: 64 sources with 4
+beams.
 """
 
 import argparse
@@ -46,15 +47,15 @@ LIBRARIES = (
     *("bertgen_jax", "jax", "jaxlib", "numpy"),
     *("torch", "transformers", "ctranslate2"),
 )
-LEAST_AGREEMENT = 0.9  # with Hugging Face in f32; rounding may decide between equals
+LEAST_AGREEMENT = 0.9  # with Hugging Face in f32; rounding decides some ties
 
 
 def main() -> int:
-    """Prints what is found; writes it if asked to, or if all of it was measured."""
+    """Prints the results; writes them on request, or if all cases were measured."""
     options, setting = _options(), Setting.of_this_machine()
     kind = jax.devices()[0].device_kind if setting.device == "cuda" else None
     machine = record.machine(*LIBRARIES, device=kind)
-    load = os.getloadavg()[0]  # before we add to it; a benchmark wants 0
+    load = os.getloadavg()[0]  # before we add to it; it should be near 0
     rates = floor.measure(setting.dtype)
     print(
         f"{machine['class']}, {setting.dtype}, load {load:.1f}; "
@@ -63,20 +64,21 @@ def main() -> int:
     )
     rows, skipped = [], []
 
-    def skip(what: str) -> None:
-        if what not in skipped:
-            skipped.append(what)
-            print(f"skipped: {what}\n", flush=True)
+    def skip(reason: str) -> None:
+        if reason not in skipped:
+            skipped.append(reason)
+            print(f"skipped: {reason}\n", flush=True)
 
     for row in _rows(options, setting, rates, skip):
         rows.append(row)
         print(f"{_described(row)}\n", flush=True)
 
-    common = _in_common(rows)
-    if setting.dtype == "float32" and common < LEAST_AGREEMENT:
+    agreement = _agreement(rows)
+    if setting.dtype == "float32" and agreement < LEAST_AGREEMENT:
         print(
-            f"{common:.0%} of the texts are those of Hugging Face; expected at least "
-            f"{LEAST_AGREEMENT:.0%}: something else was measured. Nothing is written.",
+            f"{agreement:.0%} of the texts equal Hugging Face's; expected at least "
+            f"{LEAST_AGREEMENT:.0%}, or the systems did different work. Nothing is "
+            "written.",
             file=sys.stderr,
         )
         return 1
@@ -108,18 +110,18 @@ def _options() -> argparse.Namespace:
             help=f"by default {','.join(map(str, default))}",
         )
     parser.add_argument("--repeats", type=int, default=5, help="rounds that are timed")
-    parser.add_argument("--model", help="directory; of end-to-end")
-    parser.add_argument("--sentences", type=int, default=1000, help="of end-to-end")
+    parser.add_argument("--model", help="model directory for end-to-end")
+    parser.add_argument("--sentences", type=int, default=1000, help="for end-to-end")
     parser.add_argument(
         "--output",
         type=pathlib.Path,
-        help="JSON file; by default one in results/, unless cases are left out",
+        help="JSON file; by default one in results/ if no case is left out",
     )
     options = parser.parse_args()
     for name, known in (("sizes", presets.SIZES), ("cases", DEFAULTS["cases"])):
         for value in getattr(options, name):
             if value not in known:
-                parser.error(f"--{name}: {value!r} is none of {', '.join(known)}")
+                parser.error(f"--{name} is one of {', '.join(known)}; found {value!r}.")
     config = pathlib.Path(options.model or "") / "config.json"
     if options.model and not config.is_file():
         parser.error(f"--model: there is no {config}")
@@ -127,24 +129,24 @@ def _options() -> argparse.Namespace:
 
 
 def _listed(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
-    """Reads an option of several values: "4,16"."""
+    """Makes a parser of an option with several values, such as "4,16"."""
     return lambda text: tuple(map(kind, text.split(",")))
 
 
 def _rows(
     options: argparse.Namespace, setting: Setting, rates: floor.Rates, skip: Skip
 ) -> Iterator[Row]:
-    """All cases, one after the other."""
+    """Measures all cases, one after the other."""
     for size in options.sizes:
         shapes = list(itertools.product(options.batches, options.beams))
         if setting.device == "cuda" and size == GPU_SIZE and GPU_SHAPE not in shapes:
             shapes.append(GPU_SHAPE)
-        how = (options.repeats, setting)
+        options_of_case = (options.repeats, setting)
         if "fixed" in options.cases:
-            yield from decode_cases.fixed(size, shapes, *how, rates, skip)
+            yield from decode_cases.fixed(size, shapes, *options_of_case, rates, skip)
         if "real" in options.cases:
             try:
-                yield from decode_cases.real(size, shapes, *how, skip)
+                yield from decode_cases.real(size, shapes, *options_of_case, skip)
             except LookupError as error:
                 skip(f"real: {error}")
     if "end-to-end" in options.cases:
@@ -155,7 +157,7 @@ def _end_to_end(
     options: argparse.Namespace, setting: Setting, skip: Skip
 ) -> Iterator[Row]:
     try:
-        # Here, because it needs the peer.
+        # Imported here, because it needs transformers.
         from benchmarks import end_to_end
 
         texts = [source for source, _ in wikisplit.pairs()[: options.sentences]]
@@ -166,12 +168,12 @@ def _end_to_end(
         model = options.model
         if model is None:
             model = stack.enter_context(decode_cases.random_model("small", setting))
-        repeats = max(1, options.repeats // 3)  # a thousand texts are many repeats
+        repeats = max(1, options.repeats // 3)  # a thousand texts vary less
         yield end_to_end.measure(model, texts, repeats, setting.device)
 
 
 def _described(row: Row) -> str:
-    """A row as lines: what it is, then each system, then the floor."""
+    """Returns a row as lines: the case, then each system, then the floor."""
     title = [row["case"], *([row["size"]] if "size" in row else [])]
     title += [f"batch {row['batch']}", f"beams {row['beams']}"]
     title.append(f"{row['sentences']} sentences")
@@ -180,13 +182,13 @@ def _described(row: Row) -> str:
             f"to {row['median_tokens']:g} tokens, {row['distinct']:.0%} are distinct"
         )
     lines = [", ".join(title)]
-    for name, one in row["systems"].items():
-        spread = f"({one['min_s']:.3f} to {one['max_s']:.3f})"
-        lines.append(f"  {name:22}{one['median_s']:8.3f} s {spread:20}")
-        if "tokens" in one:
-            lines[-1] += f"{one['tokens']:6} tokens"
-        if "ratio" in one:
-            lines[-1] += f"{one['ratio']:7.2f}x  {one['agreement']:6.1%} the same"
+    for name, times in row["systems"].items():
+        spread = f"({times['min_s']:.3f} to {times['max_s']:.3f})"
+        lines.append(f"  {name:22}{times['median_s']:8.3f} s {spread:20}")
+        if "tokens" in times:
+            lines[-1] += f"{times['tokens']:6} tokens"
+        if "ratio" in times:
+            lines[-1] += f"{times['ratio']:7.2f}x  {times['agreement']:6.1%} the same"
     if "shell" in row:
         lines.append(
             f"  {'shell command':22}{row['shell']['seconds']:8.3f} s, loads and "
@@ -201,15 +203,16 @@ def _described(row: Row) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _in_common(rows: Sequence[Row]) -> float:
-    """The share of all texts that Hugging Face found as well; 1 without it.
+def _agreement(rows: Sequence[Row]) -> float:
+    """Returns the share of all texts that equal Hugging Face's; 1 without it.
 
-    Not of each row: of four long texts of random weights rounding may well change one.
+    It is not checked for each row, because with random weights rounding may well change
+    one of four long texts.
     """
     texts = [
-        (row["sentences"], peer["agreement"])
+        (row["sentences"], row["systems"]["transformers"]["agreement"])
         for row in rows
-        if (peer := row["systems"].get("transformers")) is not None
+        if "transformers" in row["systems"]
     ]
     total = sum(number for number, _ in texts)
     return sum(number * share for number, share in texts) / total if total else 1.0

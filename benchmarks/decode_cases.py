@@ -1,6 +1,6 @@
-"""Random models of a size in, a row of results for each batch and number of beams out.
+"""Measures the cases of `benchmarks.decode` for each batch size and number of beams.
 
-The same weights, ids and search for every system there is.
+All systems get the same weights, ids and settings.
 """
 
 import contextlib
@@ -22,9 +22,9 @@ from bertgen_jax.pretrained import saving
 SOURCE, TARGET = 128, 64  # tokens
 SENTENCES = 16  # of the real case, or a batch if that is more
 
-_FIRST_WORD = 5  # ids below it are special in every vocabulary of ours
+_FIRST_WORD = 5  # lower ids are special in each of our vocabularies
 
-Skip = Callable[[str], None]  # called with what is not measured, and why
+Skip = Callable[[str], None]  # called with the case that is not measured, and why
 Row = dict[str, Any]
 
 
@@ -36,7 +36,7 @@ def fixed(
     rates: floor.Rates,
     skip: Skip,
 ) -> Iterator[Row]:
-    """128 random tokens to exactly 64, beside the least time that it takes.
+    """Generates exactly 64 tokens from 128 random ones, with the floor beside the time.
 
     Args:
       size: of `random_models`.
@@ -44,7 +44,7 @@ def fixed(
       repeats: rounds that are timed.
       setting: device and dtype.
       rates: of this machine.
-      skip: told which peers are missing.
+      skip: is called for each system that is missing.
     """
     config = random_models.create_config(size)
     params = random_models.draw_params(config)
@@ -69,10 +69,10 @@ def real(
     setting: Setting,
     skip: Skip,
 ) -> Iterator[Row]:
-    """Sentences of WikiSplit to as many tokens as their references have, about.
+    """Generates from sentences of WikiSplit about as many tokens as references have.
 
-    Batches are of sentences of similar lengths, padded to their longest. Arguments are
-    those of `fixed`.
+    Batches consist of sentences of similar lengths, padded to the longest. The
+    arguments are those of `fixed`.
 
     Raises:
       LookupError: there is no WikiSplit.
@@ -90,7 +90,7 @@ def real(
 
 
 def params_of_real_lengths(config: EncoderDecoderConfig, setting: Setting) -> Any:
-    """Random weights whose texts are as long as WikiSplit's references in the median.
+    """Draws weights whose targets have the median length of WikiSplit's references.
 
     Raises:
       LookupError: there is no WikiSplit.
@@ -98,21 +98,21 @@ def params_of_real_lengths(config: EncoderDecoderConfig, setting: Setting) -> An
     tokenizer, pairs = wikisplit.tokenizer(), wikisplit.pairs()[:SENTENCES]
     rows = tokenizer.encode_batch([source for source, _ in pairs])
     references = tokenizer.encode_batch([reference for _, reference in pairs])
-    wanted = min(TARGET, statistics.median(1 + len(ids) for ids in references))
+    median = min(TARGET, statistics.median(1 + len(ids) for ids in references))
     drawn = random_models.draw_params(config)
 
     def lengths_with(bias: float) -> list[int]:
-        params = random_models.that_end(drawn, config, bias, TARGET)
+        params = random_models.with_eos_bias(drawn, config, bias, TARGET)
         ours = system.Ours(config, params, setting.dtype)
         return [len(ids) for ids in ours.prepare([rows], search_with(beams=1))()]
 
-    bias = random_models.find_eos_bias(lengths_with, wanted)
-    return random_models.that_end(drawn, config, bias, TARGET)
+    bias = random_models.find_eos_bias(lengths_with, median)
+    return random_models.with_eos_bias(drawn, config, bias, TARGET)
 
 
 @contextlib.contextmanager
 def random_model(size: str, setting: Setting) -> Iterator[pathlib.Path]:
-    """The directory of a model whose texts mean nothing, but end as real ones do.
+    """Writes a model whose texts mean nothing, but have the lengths of real ones.
 
     Raises:
       LookupError: there is no WikiSplit.
@@ -125,9 +125,10 @@ def random_model(size: str, setting: Setting) -> Iterator[pathlib.Path]:
 
 
 def search_with(beams: int, min_new_tokens: int | None = None) -> GenerationConfig:
-    """A search that all of them know; CTranslate2 stops as `early_stopping` True does.
+    """Returns settings that all systems have.
 
-    All special ids are given, so that nobody takes others from elsewhere.
+    CTranslate2 stops as with `early_stopping=True`. All special ids are given, so that
+    no system takes them from its own defaults.
     """
     return GenerationConfig(
         max_new_tokens=TARGET,
@@ -145,31 +146,33 @@ def search_with(beams: int, min_new_tokens: int | None = None) -> GenerationConf
 def _loaded(
     config: EncoderDecoderConfig, params: Any, setting: Setting, skip: Skip
 ) -> Iterator[list[system.System]]:
-    """Ours and every peer that this machine has, with these weights."""
+    """Loads the weights into our system and every other one that is installed."""
     systems: list[system.System] = [system.Ours(config, params, setting.dtype)]
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         try:
-            # Here, because ours can be measured on a machine without it.
-            from benchmarks import peer_torch
+            # Imported here, because ours can be measured on a machine without it.
+            from benchmarks import huggingface
         except ImportError as error:
             skip(f"transformers: {error}")
         else:
-            if peer_torch.can_use(setting.device):
+            if huggingface.can_use(setting.device):
                 saving.save(folder / "model", config, params)
                 systems.append(
-                    peer_torch.Torch(folder / "model", setting.dtype, setting.device)
+                    huggingface.HuggingFace(
+                        folder / "model", setting.dtype, setting.device
+                    )
                 )
             else:
                 skip(f"transformers: this torch cannot use {setting.device}")
         try:
-            from benchmarks import peer_ctranslate2
+            from benchmarks import ctranslate2
         except ImportError as error:
             skip(f"CTranslate2: {error}")
         else:
-            if peer_ctranslate2.can_use(setting.device):
+            if ctranslate2.can_use(setting.device):
                 systems += [
-                    peer_ctranslate2.CTranslate2(
+                    ctranslate2.CTranslate2(
                         folder / kind, config, params, kind, setting.device
                     )
                     for kind in setting.quantizations
@@ -185,19 +188,19 @@ def _race(
     search: GenerationConfig,
     repeats: int,
 ) -> Row:
-    """Times of all systems, and what the texts are like that ours has found."""
-    runs = {one.name: one.prepare(batches, search) for one in systems}
-    measured = timing.race(runs, repeats)
-    found = measured[system.Ours.name].found
-    compared = timing.compared(measured, system.Ours.name)
-    for name, one in compared.items():
-        # Whoever finds other texts, as int8 does, has other work to do.
-        one["tokens"] = sum(map(len, measured[name].found))
+    """Returns the times of all systems, and statistics of the targets of ours."""
+    runs = {each.name: each.prepare(batches, search) for each in systems}
+    timings = timing.race(runs, repeats)
+    targets = timings[system.Ours.name].result
+    compared = timing.compared(timings, system.Ours.name)
+    for name, times in compared.items():
+        # A system that finds other texts, as int8 does, has other work to do.
+        times["tokens"] = sum(map(len, timings[name].result))
     return {
         "beams": search.num_beams,
-        "sentences": len(found),
-        "median_tokens": statistics.median(map(len, found)),
-        # Of the tokens of a text, how many are different ones.
-        "distinct": round(statistics.mean(len(set(x)) / len(x) for x in found), 3),
+        "sentences": len(targets),
+        "median_tokens": statistics.median(map(len, targets)),
+        # The share of different tokens in a text.
+        "distinct": round(statistics.mean(len(set(x)) / len(x) for x in targets), 3),
         "systems": compared,
     }

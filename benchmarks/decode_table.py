@@ -1,4 +1,4 @@
-"""Results of `benchmarks.decode` in, the tables of docs/generation.md out.
+"""Prints the results of `benchmarks.decode` as the table of docs/generation.md.
 
 python -m benchmarks.decode_table benchmarks/results/decode-CLASS.json
 """
@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 
 
 def tables(results: Mapping[str, Any]) -> str:
-    """What the JSON of a run says, in Markdown."""
+    """Returns the results of a run in Markdown."""
     machine, rates = results["machine"], results["rates"]
     processor = f" ({machine['processor']})" if "processor" in machine else ""
     lines = [
@@ -29,21 +29,21 @@ def tables(results: Mapping[str, Any]) -> str:
         "",
     ]
     names = list(results["rows"][0]["systems"])
-    peers = [name for name in names if name != system.Ours.name]
-    head = ["case", "size", "batch", "beams", "ours", *peers, "of the floor"]
+    names.remove(system.Ours.name)
+    head = ["case", "size", "batch", "beams", "ours", *names, "of the floor"]
     lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for row in results["rows"]:
         ours = row["systems"][system.Ours.name]["median_s"]
         cells = [row["case"], row.get("size", "small"), row["batch"], row["beams"]]
         cells.append(f"{ours:.2f} s")
-        for name in peers:
-            peer = row["systems"].get(name)
-            cells.append("" if peer is None else f"{peer['ratio']:.2f}x")
+        for name in names:
+            times = row["systems"].get(name)
+            cells.append("" if times is None else f"{times['ratio']:.2f}x")
         floor = row.get("floor")
         cells.append("" if floor is None else f"{floor['reached']:.0%}")
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     lines += ["", "Their time over ours: above 1x, we are faster."]
-    lines.append(_agreement(results["rows"], peers))
+    lines.append(_agreement(results["rows"], names))
     for row in results["rows"]:
         if "shell" in row:
             lines.append(
@@ -53,20 +53,20 @@ def tables(results: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _agreement(rows: list[Row], peers: list[str]) -> str:
-    """How many of the texts are the same."""
+def _agreement(rows: list[Row], names: list[str]) -> str:
+    """States how many texts of each system equal ours."""
     parts = []
-    for name in peers:
-        found = [
+    for name in names:
+        shares = [
             row["systems"][name]["agreement"] for row in rows if name in row["systems"]
         ]
-        if found:
-            parts.append(f"{name} {min(found):.1%} to {max(found):.1%}")
+        if shares:
+            parts.append(f"{name} {min(shares):.1%} to {max(shares):.1%}")
     return f"Texts equal to ours: {', '.join(parts)}."
 
 
 def main() -> None:
-    """Prints the tables of a file."""
+    """Prints the table of a file."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("results", type=pathlib.Path, help="JSON file")
     options = parser.parse_args()

@@ -1,7 +1,7 @@
-"""A trained model and sentences in, how long text to text takes out.
+"""Measures generation from texts to texts.
 
-Our pipeline beside Hugging Face's `generate`, in one process, with weights loaded and
-programs compiled; and the shell command, which has to load and compile.
+It times our pipeline and Hugging Face's `generate` in one process, with weights loaded
+and programs compiled, and the shell command, which has to load and compile.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks import peer_torch, system, timing
+from benchmarks import huggingface, system, timing
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.generation.pipeline import Pipeline
 from bertgen_jax.models.config import EncoderDecoderConfig
@@ -28,7 +28,7 @@ BATCH_SIZE, NUM_BEAMS = 16, 4
 def measure(
     model: str | os.PathLike[str], texts: Sequence[str], repeats: int, device: str
 ) -> dict[str, Any]:
-    """Generates for all texts, again and again.
+    """Times the generation for all texts.
 
     Args:
       model: directory of an encoder-decoder with one tokenizer.
@@ -43,32 +43,32 @@ def measure(
         directory = pathlib.Path(folder) / "model"
         search = _with_same_settings(pathlib.Path(model), directory)
         ours = Pipeline(directory)
-        theirs = peer_torch.TextToText(directory, search, device)
+        theirs = huggingface.TextToText(directory, search, device)
         _check_ids(directory, theirs, texts)
 
         def run() -> list[str]:
-            found = ours(texts, batch_size=BATCH_SIZE, num_beams=NUM_BEAMS)
-            return [one["generated_text"] for one in found]
+            results = ours(texts, batch_size=BATCH_SIZE, num_beams=NUM_BEAMS)
+            return [result["generated_text"] for result in results]
 
-        measured = timing.race(
+        timings = timing.race(
             {
                 system.Ours.name: run,
-                peer_torch.NAME: lambda: theirs(texts, BATCH_SIZE),
+                huggingface.NAME: lambda: theirs(texts, BATCH_SIZE),
             },
             repeats,
         )
         shell_s, lines = _in_a_shell(directory, texts)
-    found = measured[system.Ours.name].found
+    generated = timings[system.Ours.name].result
     return {
         "case": "end-to-end",
         "sentences": len(texts),
         "batch": BATCH_SIZE,
         "beams": NUM_BEAMS,
         "settings": search.to_dict(),
-        "systems": timing.compared(measured, system.Ours.name),
+        "systems": timing.compared(timings, system.Ours.name),
         "shell": {
             "seconds": round(shell_s, 2),
-            "agreement": timing.agreement(lines, [_one_line(text) for text in found]),
+            "agreement": timing.agreement(lines, list(map(_one_line, generated))),
         },
     }
 
@@ -76,9 +76,9 @@ def measure(
 def _with_same_settings(
     model: pathlib.Path, directory: pathlib.Path
 ) -> GenerationConfig:
-    """Makes a directory of the same files, but with settings that all can follow.
+    """Makes a directory of the same files with settings that all systems have.
 
-    Hugging Face knows no "gnmt" norm.
+    Hugging Face does not have the "gnmt" form of the length penalty.
     """
     config = EncoderDecoderConfig.from_pretrained(model)
     search = dataclasses.replace(
@@ -101,31 +101,31 @@ def _with_same_settings(
 
 
 def _check_ids(
-    directory: pathlib.Path, theirs: peer_torch.TextToText, texts: Sequence[str]
+    directory: pathlib.Path, theirs: huggingface.TextToText, texts: Sequence[str]
 ) -> None:
-    """Both must read the same, or the times say nothing."""
+    """Checks that both read the same ids, because otherwise the times say nothing."""
     pair = TokenizerPair.from_pretrained(directory)
     if not pair.is_one:
         raise RuntimeError("the model has two tokenizers; expected one.")
     tokenizer = pair.source
     prefix, suffix = tokenizer.source_prefix, tokenizer.source_suffix
-    for text, ids, found in zip(
+    for text, ids, their_ids in zip(
         texts, tokenizer.encode_batch(texts), theirs.encode(texts), strict=True
     ):
-        whole = [*prefix, *ids, *suffix]
-        # What they have cut still has its suffix.
-        kept = len(found) - len(suffix)
-        if [*whole[:kept], *suffix] != found:
+        our_ids = [*prefix, *ids, *suffix]
+        # Their truncated ids still end with the suffix.
+        num_kept = len(their_ids) - len(suffix)
+        if [*our_ids[:num_kept], *suffix] != their_ids:
             raise RuntimeError(
-                f"{text!r} has the ids {whole}, and with Hugging Face {found}; "
-                "expected a tokenizer that it reads as we do."
+                f"{text!r} has the ids {our_ids}, and with Hugging Face {their_ids}; "
+                "expected a tokenizer that both read the same way."
             )
 
 
 def _in_a_shell(
     directory: pathlib.Path, texts: Sequence[str]
 ) -> tuple[float, list[str]]:
-    """Seconds of the command from its start to its end, and the lines that it wrote."""
+    """Returns the seconds that the command takes, and the lines that it writes."""
     file = directory.with_name("sentences.txt")
     file.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
     command = [sys.executable, "-m", "bertgen_jax", "generate", directory, file]

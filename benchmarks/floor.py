@@ -1,10 +1,9 @@
-"""What a machine can do, and the least time that it needs to decode.
+"""Measures the machine, and computes the least time that it needs for decoding.
 
 A step reads the weights of the decoder once, however many rows there are, and
-multiplies every row by them; it cannot be faster than the memory lets it read, nor than
-the cores multiply. Keys, values, logits and the choice of tokens come on top of that,
-and are not counted among what is read. Weights that fit into the cache may be read
-faster than this.
+multiplies every row by them. It cannot be faster than the memory is read, nor than the
+cores multiply. Reading keys and values, writing logits and choosing tokens are not
+counted. Weights that fit into the processor's cache may be read faster.
 """
 
 import dataclasses
@@ -22,13 +21,13 @@ from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
 
 _FLOATS = 2**26  # 256 MiB: far more than a processor's cache
 _GPU_FLOATS = 2**30
-_WIDTH, _GPU_WIDTH = 2048, 8192  # of the matrices that are multiplied
+_WIDTH, _GPU_WIDTH = 2048, 8192  # of the matrices in the measured product
 _TRIES = 15
 
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
-    """What the machine can do.
+    """Measured rates of the machine.
 
     Attributes:
       read: bytes a second from memory.
@@ -47,9 +46,9 @@ class Floor:
 
     Attributes:
       step_bytes, step_flops: of one step, in the mean over all of them.
-      step_s: the longer of what these two take.
-      encoder_s: what reading the source takes; cross-attention's keys and values too.
-      total_s: the encoder's and that of all steps.
+      step_s: time of a step: the longer of the two times that these need.
+      encoder_s: time to encode the source and to project its keys and values.
+      total_s: time of the encoder and of all steps.
     """
 
     step_bytes: int
@@ -60,7 +59,7 @@ class Floor:
 
 
 def measure(dtype: Any) -> Rates:
-    """Measures, on the accelerator if there is one; best of several tries."""
+    """Measures the rates of the accelerator, or the CPU; the best of several tries."""
     on_gpu = jax.default_backend() == "gpu"
     return Rates(
         read=_gpu_read_rate() if on_gpu else _read_rate(),
@@ -78,7 +77,7 @@ def of_decoding(
     source: int,
     steps: int,
 ) -> Floor:
-    """The floor of `steps` steps of `batch` sources of `source` tokens.
+    """Returns the floor of `steps` steps for `batch` sources of `source` tokens.
 
     The n-th token attends to n tokens of its own target, and to its source.
     """
@@ -96,9 +95,9 @@ def of_decoding(
 
 
 def _layer_parameters(config: BertGenerationConfig, is_decoder: bool) -> int:
-    """Parameters of all layers that a token is multiplied by.
+    """Counts the parameters of all layers that each token is multiplied by.
 
-    Cross-attention's keys and values are made of the source, once.
+    The keys and values of cross-attention are computed from the source, once.
     """
     width, inner = config.hidden_size, config.intermediate_size
     squares = 4 + (2 if is_decoder else 0)
@@ -106,16 +105,16 @@ def _layer_parameters(config: BertGenerationConfig, is_decoder: bool) -> int:
 
 
 def _encoder_flops(config: EncoderDecoderConfig, source: int) -> int:
-    """Operations for one token of a source."""
+    """Counts the operations for one token of a source."""
     encoder, decoder = config.encoder, config.decoder
     attention = 4 * encoder.num_hidden_layers * encoder.hidden_size * source
-    # Where the widths differ, a bridge makes the states as wide as the decoder.
+    # The states have the decoder's width, after the bridge if the widths differ.
     crossed = 2 * decoder.num_hidden_layers * decoder.hidden_size**2
     return 2 * (_layer_parameters(encoder, is_decoder=False) + crossed) + attention
 
 
 def _read_rate() -> int:
-    """Bytes a second, read by all cores at once."""
+    """Returns the bytes a second that all cores read together."""
     parts = np.split(np.ones(_FLOATS, np.float32), record.cores())
     with ThreadPoolExecutor(len(parts)) as threads:
         # The fastest of numpy's functions that read an array and write nothing.
@@ -133,7 +132,7 @@ def _multiply_rate(width: int, dtype: Any) -> int:
     matrix, product = jnp.ones((width, width), dtype), jax.jit(jnp.matmul)
     seconds = [_best_s(lambda: product(matrix, matrix).block_until_ready())]
     if jax.default_backend() == "cpu":
-        # The library under numpy may be faster than XLA; a floor takes the fastest.
+        # The library under numpy may be faster than XLA; a floor needs the fastest.
         host = np.asarray(matrix)
         seconds.append(_best_s(lambda: host @ host))
     return round(2 * width**3 / min(seconds))
@@ -141,9 +140,9 @@ def _multiply_rate(width: int, dtype: Any) -> int:
 
 def _best_s(run: Callable[[], Any]) -> float:
     run()
-    found = []
+    seconds = []
     for _ in range(_TRIES):
         started_s = time.perf_counter()
         run()
-        found.append(time.perf_counter() - started_s)
-    return min(found)
+        seconds.append(time.perf_counter() - started_s)
+    return min(seconds)

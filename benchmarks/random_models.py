@@ -1,4 +1,4 @@
-"""A size in, an encoder-decoder of random weights out, and what makes its texts end."""
+"""Draws encoder-decoders whose random weights generate texts of realistic lengths."""
 
 import statistics
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from bertgen_jax.pretrained.ctranslate2 import name_map
 WORDS = 30_522  # BERT's vocabulary
 PAD, EOS, START = 0, 102, 101  # [PAD], [SEP] and [CLS] in it
 
-_LARGEST_BIAS = 16.0  # with it, every text ends at once; with its opposite, none does
-_LOOKS = 10
-_LEAN = 0.5  # of a position's length; lengths then differ as much as real ones do
+_LARGEST_BIAS = 16.0  # ends every text at once; its opposite ends none
+_BISECTIONS = 10
+_LEAN = 0.5  # of a position's norm; lengths then vary as much as real ones
 
 
 def create_config(size: str) -> EncoderDecoderConfig:
-    """Two stacks of a size in `presets.SIZES`, with nothing in common."""
+    """Returns two separate stacks of a size in `presets.SIZES`."""
     stack = BertGenerationConfig(
         vocab_size=WORDS,
         pad_token_id=PAD,
@@ -32,7 +32,7 @@ def create_config(size: str) -> EncoderDecoderConfig:
 
 
 def draw_params(config: EncoderDecoderConfig, seed: int = 0) -> dict[str, Any]:
-    """Normal weights, LayerNorms that do nothing, no biases."""
+    """Draws normal weights, with LayerNorms at 1 and biases at 0."""
     rng, params = np.random.default_rng(seed), {}
     for path, shape in name_map.parameter_shapes(config).items():
         if path.endswith(("kernel", "embedding")):
@@ -44,15 +44,14 @@ def draw_params(config: EncoderDecoderConfig, seed: int = 0) -> dict[str, Any]:
 
 
 def _stddev(path: str, config: EncoderDecoderConfig) -> float:
-    """How large the weights of a matrix are.
+    """Returns the standard deviation of the weights of a matrix.
 
-    With one size for all of them every position says the same word. The states become
-    alike from layer to layer, and the softmax, which has the embeddings for weights,
-    prefers the word that was just read. So positions count more than words do; queries
-    and keys make a few tokens of the source stand out; and what all positions have in
-    common, which comes from the filter and from attention to each other, counts little
-    beside them. Of 64 tokens of a text 60 are then different ones, and each source has
-    its own.
+    With one value for all matrices, every position predicts the same word: the states
+    become similar from layer to layer, and the softmax, whose weights are the word
+    embeddings, prefers the word that was just read. So position embeddings are larger
+    than word embeddings, and queries and keys make a few source tokens stand out. The
+    filter and self-attention, which make positions similar, have small weights. Of
+    the 64 tokens of a text, 60 then differ, and each source has its own.
     """
     if path.endswith("embedding"):
         return 0.2 if "position_embeddings" in path else 0.05
@@ -66,20 +65,20 @@ def _stddev(path: str, config: EncoderDecoderConfig) -> float:
     return 0.25 / (width if "intermediate/" in path else inner) ** 0.5
 
 
-def that_end(
+def with_eos_bias(
     params: dict[str, Any], config: EncoderDecoderConfig, bias: float, longest: int
 ) -> dict[str, Any]:
-    """The same, but for how likely EOS is; all other arrays are shared.
+    """Returns params that end texts with another probability; other arrays are shared.
 
-    A bias alone would end a text as likely at its first token as at its last. So the
-    decoder's positions lean, more and more, from the opposite of EOS's embedding to it;
-    most lengths are then some tokens around a middle, as those of real texts are.
+    With a bias alone, a text would end at its first token as likely as at its last. So
+    the decoder's position embeddings move gradually from the opposite of EOS's
+    embedding towards it. Most lengths are then near the median, as in real texts.
 
     Args:
       params: of `draw_params`.
-      config: theirs.
+      config: of these params.
       bias: of EOS in the softmax.
-      longest: position of the last step, for which EOS is likeliest.
+      longest: position of the last step, at which EOS is likeliest.
     """
     decoder = params["decoder"]
     trunk, words = decoder["bert"], decoder["bert"]["embeddings"]["word_embeddings"]
@@ -97,21 +96,21 @@ def that_end(
     return params | {"decoder": decoder}
 
 
-def find_eos_bias(lengths_with: Callable[[float], list[int]], wanted: float) -> float:
-    """The bias of EOS with which texts are as long as `wanted` in the median.
+def find_eos_bias(lengths_with: Callable[[float], list[int]], median: float) -> float:
+    """Finds the bias of EOS with which texts have a median length, by bisection.
 
     Args:
-      lengths_with: the lengths of some texts with a bias: never longer with a larger
-        one, for up to its end a text of greedy search does not depend on it.
-      wanted: tokens, EOS included.
+      lengths_with: returns the lengths of some texts for a bias. A larger bias never
+        makes a text longer, because greedy search depends on it only at the end.
+      median: the length in tokens, EOS included.
     """
     low, high = -_LARGEST_BIAS, _LARGEST_BIAS
-    for _ in range(_LOOKS):
+    for _ in range(_BISECTIONS):
         bias = (low + high) / 2
-        found = statistics.median(lengths_with(bias))
-        if found > wanted:
+        length = statistics.median(lengths_with(bias))
+        if length > median:
             low = bias
-        elif found < wanted:
+        elif length < median:
             high = bias
         else:
             break

@@ -1,4 +1,4 @@
-"""What a benchmark found in, a JSON file out; and what the machine is."""
+"""Writes the results of benchmarks to JSON files, with the machine they ran on."""
 
 import datetime
 import json
@@ -13,19 +13,19 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
+    """Returns the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def machine(*libraries: str, device: str | None = None) -> dict[str, Any]:
-    """What it was measured on.
+    """Describes the machine.
 
     Args:
-      *libraries: whose versions matter; None stands for one that is not installed.
-      device: the kind of accelerator, if it was measured on one.
+      *libraries: whose versions are recorded; the version is None if one is missing.
+      device: the kind of accelerator, if it is used.
 
     Returns:
-      Its class, which names the file of results, its processor and versions.
+      The class of the machine, which names files of results, its processor, versions.
     """
     kind = f"{cores()}-cores" if device is None else re.sub(r"\W+", "-", device)
     return {
@@ -36,27 +36,27 @@ def machine(*libraries: str, device: str | None = None) -> dict[str, Any]:
     }
 
 
-def results_file(benchmark: str, found: dict[str, Any]) -> pathlib.Path:
-    """Where the results of a benchmark lie that ran on `machine()`."""
-    return RESULTS / f"{benchmark}-{found['class']}.json"
+def results_file(benchmark: str, machine: dict[str, Any]) -> pathlib.Path:
+    """Returns the file for results of a benchmark on a machine, see `machine`."""
+    return RESULTS / f"{benchmark}-{machine['class']}.json"
 
 
 def write(
-    file: pathlib.Path, command: str, found: dict[str, Any], values: dict[str, Any]
+    file: pathlib.Path, command: str, machine: dict[str, Any], values: dict[str, Any]
 ) -> None:
-    """Writes results with their date, command and machine before them."""
+    """Writes results after their date, command and machine."""
     file.parent.mkdir(parents=True, exist_ok=True)
     values = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "command": command,
-        "machine": found,
+        "machine": machine,
         **values,
     }
     file.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def _processor() -> str | None:
-    """As Linux calls it; on x86, where it has a name."""
+    """Returns the name that Linux gives the processor; None where it gives none."""
     text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
     name = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
     return None if name is None else name[1]

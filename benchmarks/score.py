@@ -1,11 +1,11 @@
-"""How long scoring takes, beside the libraries that compute the same numbers.
+"""Measures how long scoring takes, beside libraries that compute the same numbers.
 
     python -m benchmarks.score [--repeats=5] [--output=FILE]
 
 Published outputs of the size of whole test sets, from `BERTGEN_DATA_DIR`: ROUGE-1, -2
 and -L of 11,334 summaries (XSum), BLEU of 3,004 translations (WMT17), and SARI and BLEU
-of 5,000 split sentences (WikiSplit, cut in half). Ours come with 95% intervals, theirs
-without. There is no library that computes the paper's SARI.
+of 5,000 split sentences (WikiSplit, cut in half). Our scores have 95% intervals, those
+of the libraries have none. No library computes the paper's SARI.
 """
 
 import argparse
@@ -30,24 +30,26 @@ Runs = dict[str, Callable[[], list[float]]]
 
 
 def main() -> int:
-    """Prints and writes what is found."""
+    """Prints and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--repeats", type=int, default=5, help="rounds that are timed")
-    parser.add_argument("--output", type=pathlib.Path, help="JSON; or one in results/")
+    parser.add_argument(
+        "--output", type=pathlib.Path, help="JSON file; by default one in results/"
+    )
     options = parser.parse_args()
     machine = record.machine("bertgen_jax", "numpy", "rouge-score", "sacrebleu")
     load, rows = os.getloadavg()[0], []
     for case, outputs, runs in (_rouge(), _bleu(), _splitting()):
-        measured = timing.race(runs, options.repeats)
-        compared = timing.compared(measured, OURS)
+        timings = timing.race(runs, options.repeats)
+        compared = timing.compared(timings, OURS)
         rows.append({"case": case, "examples": len(outputs), "systems": compared})
         print(f"{case}, {len(outputs):,} examples")
-        for name, one in compared.items():
-            ratio = f"{one['ratio']:.2f}x" if "ratio" in one else ""
-            print(f"  {name:16}{one['median_s']:8.2f} s  {ratio}")
-        for name, one in compared.items():
-            if one.get("agreement", 1.0) < 1:
-                print(f"{name} finds other numbers; nothing is written")
+        for name, times in compared.items():
+            ratio = f"{times['ratio']:.2f}x" if "ratio" in times else ""
+            print(f"  {name:16}{times['median_s']:8.2f} s  {ratio}")
+        for name, times in compared.items():
+            if times.get("agreement", 1.0) < 1:
+                print(f"{name} computes other numbers; nothing is written")
                 return 1
     record.write(
         options.output or record.results_file("score", machine),
@@ -66,8 +68,8 @@ def _lines(name: str) -> list[str]:
 
 def _scored(names: Sequence[str], outputs: Outputs, shown: Sequence[str]):
     def run() -> list[float]:
-        found = scores(catalogue.compute(names, outputs), Resamples(len(outputs)))
-        return [round(found[name].value, 9) for name in shown]
+        values = scores(catalogue.compute(names, outputs), Resamples(len(outputs)))
+        return [round(values[name].value, 9) for name in shown]
 
     return run
 
@@ -76,15 +78,15 @@ def _rouge() -> tuple[str, Outputs, Runs]:
     names = ("rouge1", "rouge2", "rougeL")
     references = _lines("xsum_outputs/references.txt.gz")
     predictions = _lines("xsum_outputs/outputs.tconvs2s.txt.gz")
-    outputs = Outputs.of(predictions, [[one] for one in references])
+    outputs = Outputs.of(predictions, [[reference] for reference in references])
 
     def library() -> list[float]:
         scorer = rouge_scorer.RougeScorer(names, use_stemmer=True)
-        found = [
+        rows = [
             scorer.score(reference, prediction)
             for prediction, reference in zip(predictions, references, strict=True)
         ]
-        means = [np.mean([one[name].fmeasure for one in found]) for name in names]
+        means = [np.mean([row[name].fmeasure for row in rows]) for name in names]
         return [round(100 * float(mean), 9) for mean in means]
 
     runs = {OURS: _scored(["rouge"], outputs, names), "rouge-score": library}
@@ -94,7 +96,7 @@ def _rouge() -> tuple[str, Outputs, Runs]:
 def _bleu() -> tuple[str, Outputs, Runs]:
     references = _lines("wmt17_en_de/references.de.gz")
     predictions = _lines("wmt17_en_de/outputs.LIUM.de.gz")
-    outputs = Outputs.of(predictions, [[one] for one in references])
+    outputs = Outputs.of(predictions, [[reference] for reference in references])
 
     def library() -> list[float]:
         return [round(sacrebleu.corpus_bleu(predictions, [references]).score, 9)]

@@ -1,6 +1,6 @@
-"""What is compared: batches of sources and a search in, the ids that it finds out.
+"""Defines the systems that are compared: each generates ids for batches of sources.
 
-`Ours` is here; each peer has a module of its own, which imports its library.
+`Ours` is here. Every other system has a module of its own, which imports its library.
 """
 
 import dataclasses
@@ -17,19 +17,19 @@ from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.models.create import create_model
 
 Rows = Sequence[Sequence[int]]  # ids of one batch
-Run = Callable[[], list[list[int]]]  # the best ids of each source, up to EOS
+Run = Callable[[], list[list[int]]]  # returns the best ids of each source, to EOS
 
-_LENGTH_MULTIPLE = 32  # tokens: few shapes to compile, as in `pipeline`
+_LENGTH_MULTIPLE = 32  # tokens; few shapes to compile, as in a pipeline
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What all compute on, and in.
+    """The device and the dtype that all systems compute with.
 
     Attributes:
       device: "cpu" or "cuda".
       dtype: of weights and states; "float32" or "bfloat16".
-      quantizations: of CTranslate2, the first of them as `dtype`.
+      quantizations: of CTranslate2; the first one computes in `dtype`.
     """
 
     device: str
@@ -38,39 +38,39 @@ class Setting:
 
     @classmethod
     def of_this_machine(cls) -> Self:
-        """A GPU if jax has one."""
+        """Returns the setting for a GPU if jax has one, else for the CPU."""
         if jax.default_backend() == "gpu":
             return cls("cuda", "bfloat16", ("bfloat16", "int8_bfloat16"))
         return cls("cpu", "float32", ("float32", "int8"))
 
 
 class System(Protocol):
-    """Something that generates.
+    """A library that generates.
 
     Attributes:
-      name: what results call it.
+      name: in the files of results.
     """
 
     name: str
 
     def prepare(self, batches: Sequence[Rows], search: GenerationConfig) -> Run:
-        """What is timed: a call that searches for the targets of all batches.
+        """Returns the function that is timed: it generates targets for all batches.
 
         Args:
           batches: ids of sources, not padded.
-          search: with all its special ids.
+          search: the settings, with all special ids.
         """
         ...
 
 
 class Ours:
-    """`generator.Generator`."""
+    """Our `Generator`."""
 
     name = "bertgen_jax"
 
     def __init__(self, config: EncoderDecoderConfig, params: Any, dtype: str):
         model = create_model(config, dtype=jnp.dtype(dtype))
-        params = jax.tree.map(jnp.asarray, params)  # or each call would send them
+        params = jax.tree.map(jnp.asarray, params)  # or each call would copy them
         self._generator = generator.Generator(model, params)
 
     def prepare(self, batches: Sequence[Rows], search: GenerationConfig) -> Run:
@@ -78,18 +78,18 @@ class Ours:
         arrays = [padded(rows, _LENGTH_MULTIPLE) for rows in batches]
 
         def run() -> list[list[int]]:
-            found = []
+            targets = []
             for ids, mask in arrays:
                 result = self._generator(ids, mask, search)
                 sequences = np.asarray(result.sequences)[:, 0].tolist()
-                found += through_eos(sequences, search)
-            return found
+                targets += up_to_eos(sequences, search)
+            return targets
 
         return run
 
 
 def padded(rows: Rows, multiple: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of ids to i32[B, S] and their mask bool[B, S], S a multiple."""
+    """Pads rows of ids to i32[B, S], S a multiple; also returns the mask bool[B, S]."""
     longest = -(-max(map(len, rows)) // multiple) * multiple
     ids = np.zeros((len(rows), longest), np.int32)
     for row, tokens in zip(ids, rows, strict=True):
@@ -98,10 +98,10 @@ def padded(rows: Rows, multiple: int = 1) -> tuple[np.ndarray, np.ndarray]:
     return ids, mask
 
 
-def through_eos(rows: Rows, search: GenerationConfig) -> list[list[int]]:
-    """Rows of ids without what follows the first EOS."""
-    found = []
+def up_to_eos(rows: Rows, search: GenerationConfig) -> list[list[int]]:
+    """Cuts rows of ids after their first EOS."""
+    targets = []
     for row in rows:
-        ends = [place for place, id_ in enumerate(row) if id_ in search.eos_ids]
-        found.append(list(row[: ends[0] + 1] if ends else row))
-    return found
+        ends = [index for index, id_ in enumerate(row) if id_ in search.eos_ids]
+        targets.append(list(row[: ends[0] + 1] if ends else row))
+    return targets

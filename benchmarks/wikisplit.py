@@ -1,4 +1,4 @@
-"""Real sentences: WikiSplit's validation pairs, from `BERTGEN_DATA_DIR`."""
+"""Reads real sentences: WikiSplit's validation pairs, from `BERTGEN_DATA_DIR`."""
 
 import gzip
 import pathlib
@@ -12,19 +12,19 @@ _VOCABULARY = "vocab/bert_base_uncased_vocab.txt"
 
 
 def folder() -> pathlib.Path:
-    """The folder of real data.
+    """Returns the folder of real data.
 
     Raises:
-      LookupError: `BERTGEN_DATA_DIR` does not say where it is.
+      LookupError: `BERTGEN_DATA_DIR` is not set.
     """
-    found = paths.data_dir()
-    if found is None:
+    directory = paths.data_dir()
+    if directory is None:
         raise LookupError("BERTGEN_DATA_DIR is not set; it names the folder of data")
-    return found
+    return directory
 
 
 def pairs() -> list[tuple[str, str]]:
-    """Each sentence, and the two sentences that say the same.
+    """Returns each sentence with the two sentences that replace it.
 
     Raises:
       LookupError: see `folder`.
@@ -36,7 +36,7 @@ def pairs() -> list[tuple[str, str]]:
 
 
 def tokenizer() -> WordPieceTokenizer:
-    """That of BERT, uncased.
+    """Returns the tokenizer of uncased BERT.
 
     Raises:
       LookupError: see `folder`.

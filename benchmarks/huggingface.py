@@ -1,4 +1,4 @@
-"""Hugging Face's `EncoderDecoderModel` on torch, from ids to ids or text to text."""
+"""Runs Hugging Face's `EncoderDecoderModel` on torch, on ids or on texts."""
 
 import os
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ transformers.logging.disable_progress_bar()
 
 
 def can_use(device: str) -> bool:
-    """Whether this torch knows "cuda", or "cpu"."""
+    """Whether this torch can use "cpu" or "cuda"."""
     return device == "cpu" or torch.cuda.is_available()
 
 
-class Torch:
-    """A model directory; a `system.System`."""
+class HuggingFace:
+    """The model of a directory; a `system.System`."""
 
     name = NAME
 
@@ -39,11 +39,11 @@ class Torch:
         arrays = [system.padded(rows) for rows in batches]
 
         def run() -> list[list[int]]:
-            found = []
+            targets = []
             for ids, mask in arrays:
                 sequences = self.search(torch.tensor(ids), torch.tensor(mask), search)
-                found += system.through_eos(sequences, search)
-            return found
+                targets += system.up_to_eos(sequences, search)
+            return targets
 
         return run
 
@@ -51,18 +51,18 @@ class Torch:
     def search(
         self, ids: torch.Tensor, mask: torch.Tensor, search: GenerationConfig
     ) -> list[list[int]]:
-        """Sources [B, S] and their mask to targets, without the start token."""
+        """Returns the targets of sources [B, S], without the start token."""
         device = self.model.device
-        found = self.model.generate(
+        sequences = self.model.generate(
             input_ids=ids.long().to(device),
             attention_mask=mask.long().to(device),
             generation_config=transformers.GenerationConfig.from_dict(search.to_dict()),
         )
-        return found[:, 1:].tolist()
+        return sequences[:, 1:].tolist()
 
 
 class TextToText:
-    """What our pipeline does, with what Hugging Face has for it."""
+    """Generates texts from texts, as our pipeline does, with Hugging Face's parts."""
 
     def __init__(
         self,
@@ -70,14 +70,14 @@ class TextToText:
         search: GenerationConfig,
         device: str = "cpu",
     ):
-        self._torch = Torch(directory, "float32", device)
+        self._model = HuggingFace(directory, "float32", device)
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
         self._search = search
-        positions = self._torch.model.config.encoder.max_position_embeddings
+        positions = self._model.model.config.encoder.max_position_embeddings
         self._limit = min(self._tokenizer.model_max_length, positions)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, cut to what the model has been trained on."""
+        """Returns the ids of each text, truncated to the longest source."""
         return self._tokenizer(
             list(texts), truncation=True, max_length=self._limit
         ).input_ids
@@ -92,10 +92,12 @@ class TextToText:
             batch = self._tokenizer.pad(
                 {"input_ids": [rows[i] for i in chosen]}, return_tensors="pt"
             )
-            sequences = self._torch.search(
+            sequences = self._model.search(
                 batch.input_ids, batch.attention_mask, self._search
             )
-            found = self._tokenizer.batch_decode(sequences, skip_special_tokens=True)
-            for i, text in zip(chosen, found, strict=True):
+            generated = self._tokenizer.batch_decode(
+                sequences, skip_special_tokens=True
+            )
+            for i, text in zip(chosen, generated, strict=True):
                 results[i] = text
         return results

@@ -1,4 +1,4 @@
-"""CTranslate2's `Translator` on what `ctranslate2_export` writes."""
+"""Runs CTranslate2's `Translator` on models of `pretrained.ctranslate2.export`."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ ctranslate2.set_log_level(logging.ERROR)
 
 
 def can_use(device: str) -> bool:
-    """Whether this CTranslate2 knows "cuda", or "cpu"."""
+    """Whether this CTranslate2 can use "cpu" or "cuda"."""
     return device == "cpu" or ctranslate2.get_cuda_device_count() > 0
 
 
@@ -31,14 +31,14 @@ class CTranslate2:
         quantization: str,
         device: str,
     ):
-        """Writes the model to `directory`, and loads it."""
+        """Exports the model to `directory`, and loads it."""
         self.name = f"CTranslate2 {quantization}"
         export.save(
             directory,
             config,
             params,
             {f"t{i}": i for i in range(config.encoder.vocab_size)},
-            unk_token_id=3,  # any: there is nothing that it cannot spell
+            unk_token_id=3,  # any id: every source consists of known pieces
             quantization=quantization,
         )
         self._translator = ctranslate2.Translator(
@@ -52,15 +52,15 @@ class CTranslate2:
     def prepare(
         self, batches: Sequence[system.Rows], search: GenerationConfig
     ) -> system.Run:
-        """See `system.System`; `ctranslate2_export` says which setting is which."""
-        in_pieces = [[[f"t{i}" for i in row] for row in rows] for rows in batches]
+        """See `system.System`; its settings are those of `GenerationConfig`."""
+        pieces = [[[f"t{i}" for i in row] for row in rows] for rows in batches]
 
         def run() -> list[list[int]]:
-            found = []
-            for rows in in_pieces:
+            targets = []
+            for rows in pieces:
                 results = self._translator.translate_batch(
                     rows,
-                    max_batch_size=0,  # all at once
+                    max_batch_size=0,  # whole batches
                     beam_size=search.num_beams,
                     length_penalty=search.length_penalty,
                     min_decoding_length=search.min_new_tokens or 0,
@@ -68,10 +68,10 @@ class CTranslate2:
                     max_input_length=0,
                     return_end_token=True,
                 )
-                found += [
+                targets += [
                     [int(piece[1:]) for piece in result.hypotheses[0]]
                     for result in results
                 ]
-            return found
+            return targets
 
         return run
