@@ -13,35 +13,15 @@ from hypothesis import strategies as st
 
 from bertgen_jax import errors
 from bertgen_jax.data import batching, encoding
+from tests.fixtures import corpora
 
 BUCKETS = batching.parse_buckets(((8, 4), (16, 4), (32, 8)))
 fast = hypothesis.settings(deadline=None, max_examples=100)
 
 
-def encoded_of(source_lengths, target_lengths, fingerprint="corpus"):
-    """A corpus of these lengths whose tokens count from 10."""
-    lengths = np.stack([source_lengths, target_lengths], axis=1).reshape(-1)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    tokens = np.arange(10, 10 + offsets[-1]).astype(np.int32)
-    report = encoding.EncodingReport(
-        examples=len(source_lengths),
-        source_tokens=int(np.sum(source_lengths)),
-        target_tokens=int(np.sum(target_lengths)),
-        longest_source=int(np.max(source_lengths)),
-        longest_target=int(np.max(target_lengths)),
-        max_source_tokens=32,
-        max_target_tokens=8,
-        source_truncated=0,
-        target_truncated=0,
-        unknown_share=0.0,
-    )
-    return encoding.EncodedExamples(tokens, offsets, report, fingerprint)
-
-
 def random_corpus(examples, seed=0):
-    random = np.random.default_rng(seed)
-    return encoded_of(
-        random.integers(1, 33, size=examples), random.integers(1, 9, size=examples)
+    return corpora.random_corpus(
+        examples, longest_source=32, longest_target=8, seed=seed
     )
 
 
@@ -140,7 +120,7 @@ def test_invalid_buckets_are_errors(pairs, message):
 def test_an_example_that_fits_no_bucket_is_an_error_with_the_longest(plan):
     message = r"2 of 3 .* \(32, 8\) .* 40 tokens .* target 9\. .* \(40, 9\)"
     with pytest.raises(errors.ConfigError, match=message):
-        plan(encoded_of([5, 40, 3], [9, 2, 3]), BUCKETS)
+        plan(corpora.encoded_corpus([5, 40, 3], [9, 2, 3]), BUCKETS)
 
 
 # Training
@@ -231,7 +211,7 @@ def test_a_batch_depends_on_seed_and_number_only():
 def test_the_order_of_a_seed_never_changes():
     # A run that is resumed under another version of NumPy or of this file must see the
     # same batches. To change these numbers on purpose, raise batching._ORDER.
-    encoded = encoded_of(np.arange(1, 13), np.full(12, 2))
+    encoded = corpora.encoded_corpus(np.arange(1, 13), np.full(12, 2))
     plan = batching.TrainPlan(encoded, BUCKETS, batch_size=3, seed=5)
     batches = [
         (bucket.source, indices.tolist()) for bucket, indices in epoch_of(plan, 1)
@@ -269,14 +249,14 @@ def test_threads_that_share_a_plan_compute_an_epoch_once(monkeypatch):
 
 
 def test_the_padding_share_counts_tokens_that_batches_add():
-    encoded = encoded_of([8, 6, 16, 16], [4, 2, 4, 4])
+    encoded = corpora.encoded_corpus([8, 6, 16, 16], [4, 2, 4, 4])
     plan = batching.TrainPlan(encoded, BUCKETS, batch_size=2, seed=0)
     assert plan.padding_share(epoch=3) == pytest.approx(4 / (2 * 12 + 2 * 20))
 
 
 def test_everything_that_decides_the_batches_changes_the_fingerprint():
     def fingerprint(data="a", buckets=BUCKETS, batch_size=2, seed=0):
-        encoded = encoded_of([1, 2, 3, 4], [1, 1, 1, 1], fingerprint=data)
+        encoded = corpora.encoded_corpus([1, 2, 3, 4], [1, 1, 1, 1], fingerprint=data)
         return batching.TrainPlan(
             encoded, buckets, batch_size=batch_size, seed=seed
         ).fingerprint
@@ -347,7 +327,9 @@ def test_an_evaluation_batch_size_of_0_is_an_error():
 def corpus_of_the_docstring():
     """Example 4 is [7 8 9] -> [6 1] and example 2 is [5] -> [3 4 1]."""
     pairs = [([9], [1]), ([9], [1]), ([5], [3, 4, 1]), ([9], [1]), ([7, 8, 9], [6, 1])]
-    encoded = encoded_of([len(s) for s, _ in pairs], [len(t) for _, t in pairs])
+    encoded = corpora.encoded_corpus(
+        [len(s) for s, _ in pairs], [len(t) for _, t in pairs]
+    )
     tokens = np.array([token for pair in pairs for ids in pair for token in ids])
     return encoding.EncodedExamples(
         tokens.astype(np.uint16), encoded.offsets, encoded.report, "docstring"

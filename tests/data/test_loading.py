@@ -12,39 +12,14 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from bertgen_jax import errors
-from bertgen_jax.data import batching, encoding, loading
+from bertgen_jax.data import batching, loading
+from tests.fixtures.corpora import random_corpus
 
 BUCKETS = batching.parse_buckets(((8, 4), (16, 8)))
 IDS = {"fill": batching.FillIds(source=0, target=0, start=2)}
 
 
-def random_corpus(examples):
-    random = np.random.default_rng(0)
-    lengths = np.stack(
-        [
-            random.integers(1, 17, size=examples),
-            random.integers(1, 9, size=examples),
-        ],
-        axis=1,
-    )
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    tokens = random.integers(4, 1000, size=offsets[-1]).astype(np.uint16)
-    report = encoding.EncodingReport(
-        examples=examples,
-        source_tokens=int(lengths[:, 0].sum()),
-        target_tokens=int(lengths[:, 1].sum()),
-        longest_source=16,
-        longest_target=8,
-        max_source_tokens=16,
-        max_target_tokens=8,
-        source_truncated=0,
-        target_truncated=0,
-        unknown_share=0.0,
-    )
-    return encoding.EncodedExamples(tokens, offsets, report, "random")
-
-
-CORPUS = random_corpus(50)
+CORPUS = random_corpus(50, longest_source=16, longest_target=8)
 PLAN = batching.TrainPlan(CORPUS, BUCKETS, batch_size=8, seed=0)
 
 

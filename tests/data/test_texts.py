@@ -140,6 +140,8 @@ def test_a_named_pipe_is_read_once(tmp_path):
     os.mkfifo(path)
     threading.Thread(target=path.write_bytes, args=(b"text\na\nb\n",)).start()
     assert stream(str(path), "csv") == ["a", "b"]
+    threading.Thread(target=path.write_bytes, args=(b"a\nb\n",)).start()
+    assert texts.TextTable(str(path)).texts(NAMES) == [("a",), ("b",)]
 
 
 def test_a_stream_of_any_length_takes_little_memory():

@@ -50,7 +50,8 @@ class Delimited:
 
     def _parse(self, content: bytes) -> Mapping[str, object]:
         fields = self._dialect.fields(content)
-        _check_width(fields, len(self._header), content)
+        if len(fields) != len(self._header):
+            raise _wrong_width(fields, len(self._header), content)
         return dict(zip(self._header, fields, strict=True))
 
     def _read_header(self, columns: Columns) -> list[str]:
@@ -96,7 +97,8 @@ def records(
         fields = dialect.fields(row)
         if not positions:  # the first row decides for all
             positions.extend(_positions(fields))
-        _check_width(fields, len(positions), row)
+        if len(fields) != len(positions):
+            raise _wrong_width(fields, len(positions), row)
         return dict(zip(positions, fields, strict=True))
 
     return lines.records(dialect.split(iter(content), name), parse)
@@ -196,12 +198,12 @@ def _quoted_fields(content: bytes) -> list[str]:
         ) from None
 
 
+def _tab_fields(content: bytes) -> list[str]:
+    return lines.line_text(content).split("\t")
+
+
 _CSV = _Dialect("csv", _quoted_rows, _quoted_fields)
-_TSV = _Dialect(
-    "tsv",
-    lambda content, name: content,
-    lambda content: lines.line_text(content).split("\t"),
-)
+_TSV = _Dialect("tsv", lambda content, name: content, _tab_fields)
 
 
 def _are_positions(columns: Columns) -> bool:
@@ -228,13 +230,12 @@ def _rename(record: table.Record, header: Sequence[str]) -> table.Record:
     )
 
 
-def _check_width(fields: Sequence[str], width: int, content: bytes) -> None:
-    if len(fields) != width:
-        raise table.BadRow(
-            "wrong number of columns",
-            f"columns: {len(fields)} found in {table.excerpt(content)}, "
-            f"{width} expected, as in the first line.",
-        )
+def _wrong_width(fields: Sequence[str], width: int, content: bytes) -> table.BadRow:
+    return table.BadRow(
+        "wrong number of columns",
+        f"columns: {len(fields)} found in {table.excerpt(content)}, {width} expected, "
+        "as in the first line.",
+    )
 
 
 def _check_column(file: str, name: str, header: Sequence[str], hint: str) -> None:
