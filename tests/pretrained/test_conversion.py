@@ -1,4 +1,4 @@
-"""`convert` writes whole directories that hold the same model, or nothing at all."""
+"""A conversion writes a complete directory of the same model, or nothing."""
 
 import json
 import shutil
@@ -58,7 +58,7 @@ def names(directory):
 
 
 @pytest.mark.parametrize("kind", checkpoints.ALL)
-def test_the_model_is_the_same_before_and_after(kind, tmp_path):
+def test_the_converted_model_is_the_same(kind, tmp_path):
     source, _ = checkpoints.write(kind, tmp_path / "source")
     conversion.convert(source, tmp_path / "result")
     assert_same(
@@ -68,7 +68,7 @@ def test_the_model_is_the_same_before_and_after(kind, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
-def test_the_result_is_f32_whatever_the_source(dtype, tmp_path):
+def test_the_result_is_always_f32(dtype, tmp_path):
     def cast(tensors):
         tensors.update({name: t.astype(dtype) for name, t in tensors.items()})
 
@@ -82,7 +82,7 @@ def test_the_result_is_f32_whatever_the_source(dtype, tmp_path):
     )
 
 
-def test_what_was_done_is_said(bert, tmp_path):
+def test_the_conversion_is_summarised(bert, tmp_path):
     done = conversion.convert(bert, tmp_path / "result")
     assert str(done).splitlines() == [
         f"read     {bert} (TensorFlow 1 checkpoint of google-research/bert, encoder)",
@@ -102,14 +102,14 @@ def test_what_was_done_is_said(bert, tmp_path):
     assert "unused   repeats another tensor (36)" in str(done)
 
 
-def test_the_tokenizer_comes_along(bert, tmp_path):
+def test_the_tokenizer_is_copied(bert, tmp_path):
     conversion.convert(bert, tmp_path / "result")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "result")
     assert isinstance(tokenizer, WordPieceTokenizer)
     assert tokenizer.get_vocab() == {piece: row for row, piece in enumerate(PIECES)}
 
 
-def test_a_tokenizer_that_is_damaged_is_not_left_out(tmp_path):
+def test_a_damaged_tokenizer_is_an_error(tmp_path):
     source, _ = checkpoints.write("encoder", tmp_path / "source")
     (source / "spiece.model").write_bytes(b"no model")
     with pytest.raises(TokenizerError, match=r"spiece\.model"):
@@ -117,7 +117,7 @@ def test_a_tokenizer_that_is_damaged_is_not_left_out(tmp_path):
     assert names(tmp_path) == ["source", *(f"source/{n}" for n in names(source))]
 
 
-def test_a_dictionary_of_fairseqs_is_no_tokenizer(tmp_path):
+def test_a_dictionary_of_fairseq_is_not_a_tokenizer(tmp_path):
     source, _ = checkpoints.write("fairseq", tmp_path / "source")
     assert (source / "dict.txt").is_file()
     assert conversion.convert(source, tmp_path / "result").tokenizer == ""
@@ -135,7 +135,7 @@ def test_an_encoder_becomes_a_decoder(bert, tmp_path):
     assert_same((model, params), loading.from_pretrained(bert, architecture="decoder"))
 
 
-def test_it_may_keep_the_bias_of_the_masked_lm_head(bert, tmp_path):
+def test_a_decoder_may_keep_the_bias_of_the_masked_lm_head(bert, tmp_path):
     done = conversion.convert(
         bert, tmp_path / "result", architecture="decoder", mlm_bias=True
     )
@@ -146,7 +146,7 @@ def test_it_may_keep_the_bias_of_the_masked_lm_head(bert, tmp_path):
 
 
 @pytest.mark.parametrize("side", ["encoder", "decoder"])
-def test_a_side_of_a_pair(side, tmp_path):
+def test_one_side_of_a_pair_is_converted(side, tmp_path):
     source, tensors = checkpoints.write("pair", tmp_path / "source")
     done = conversion.convert(source, tmp_path / "result", architecture=side)
     left = {
@@ -187,13 +187,13 @@ def test_a_side_of_a_pair(side, tmp_path):
         ),
     ],
 )
-def test_options_that_cannot_be_meant(options, message, bert, tmp_path):
+def test_invalid_options_are_refused(options, message, bert, tmp_path):
     with pytest.raises(ConfigError, match=message):
         conversion.convert(bert, tmp_path / "a" / "result", **options)
     assert names(tmp_path) == ["source", *(f"source/{name}" for name in names(bert))]
 
 
-def test_a_bias_that_is_not_there_cannot_be_kept(tmp_path):
+def test_a_missing_bias_cannot_be_kept(tmp_path):
     source, _ = checkpoints.write("encoder", tmp_path / "source")
     with pytest.raises(
         ConfigError, match="expected a checkpoint with a masked-LM head"
@@ -229,7 +229,7 @@ def search_of(directory):
     return loading.generation_config(directory)
 
 
-def test_the_settings_of_a_search_come_along(tmp_path):
+def test_the_search_settings_are_copied(tmp_path):
     source, _ = checkpoints.write("pair", tmp_path / "source")
     settings = {"num_beams": 4, "max_length": 64, "bos_token_id": 2, "eos_token_id": 1}
     (source / "generation_config.json").write_text(json.dumps(settings))
@@ -243,7 +243,7 @@ def test_the_settings_of_a_search_come_along(tmp_path):
     )
 
 
-def test_ids_are_the_models_where_no_file_says_how_to_search(tmp_path):
+def test_without_search_settings_the_ids_are_those_of_the_model(tmp_path):
     source, _ = checkpoints.write("openai", tmp_path / "source")
     conversion.convert(source, tmp_path / "result")
     assert search_of(tmp_path / "result") == GenerationConfig(eos_token_id=29)
@@ -254,7 +254,7 @@ def test_ids_are_the_models_where_no_file_says_how_to_search(tmp_path):
     )
 
 
-def test_an_encoder_is_not_searched(bert, tmp_path):
+def test_an_encoder_has_no_search_settings(bert, tmp_path):
     conversion.convert(bert, tmp_path / "result")
     assert not (tmp_path / "result" / "generation_config.json").exists()
 
@@ -272,7 +272,7 @@ STACK = BertGenerationConfig(
 )
 
 
-def test_a_step_of_a_run_is_searched_as_the_run_is(tmp_path, draw_params):
+def test_a_step_of_a_run_has_the_search_settings_of_the_run(tmp_path, draw_params):
     workdir = tmp_path / "run"
     workdir.mkdir()
     config = PrefixLanguageModelConfig(STACK, decoder_start_token_id=2)
@@ -308,7 +308,7 @@ def test_a_step_of_a_run_is_searched_as_the_run_is(tmp_path, draw_params):
 
 
 @pytest.mark.parametrize("kind", ["zip", "gztar", "tar"])
-def test_an_archive_is_as_good_as_a_directory(kind, bert, tmp_path, monkeypatch):
+def test_an_archive_is_converted_like_its_directory(kind, bert, tmp_path, monkeypatch):
     (tmp_path / "unpacked").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "unpacked"))
     archive = shutil.make_archive(tmp_path / "bert", kind, tmp_path, "source")
@@ -322,7 +322,7 @@ def test_an_archive_is_as_good_as_a_directory(kind, bert, tmp_path, monkeypatch)
     )
 
 
-def test_an_archive_is_what_errors_name(bert, tmp_path):
+def test_errors_name_the_archive(bert, tmp_path):
     (bert / "bert_config.json").write_text("{")
     archive = shutil.make_archive(tmp_path / "bert", "zip", tmp_path, "source")
     with pytest.raises(CheckpointError) as error:
@@ -333,7 +333,7 @@ def test_an_archive_is_what_errors_name(bert, tmp_path):
 # All or nothing
 
 
-def test_what_is_there_is_not_touched(bert, tmp_path):
+def test_existing_files_are_not_touched(bert, tmp_path):
     place = tmp_path / "result"
     place.mkdir()
     conversion.convert(bert, place)  # an empty directory is as good as none
@@ -346,14 +346,14 @@ def test_what_is_there_is_not_touched(bert, tmp_path):
     assert {path.name: path.read_bytes() for path in place.iterdir()} == before
 
 
-def test_the_place_is_looked_at_before_anything_is_read(tmp_path):
+def test_the_target_is_checked_before_anything_is_read(tmp_path):
     (tmp_path / "result").mkdir()
     (tmp_path / "result" / "file").touch()
     with pytest.raises(CheckpointError, match="result exists and is not empty"):
         conversion.convert(tmp_path / "none", tmp_path / "result")
 
 
-def test_a_link_to_an_empty_directory_stays_one(bert, tmp_path):
+def test_a_link_to_an_empty_directory_stays_a_link(bert, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     conversion.convert(bert, tmp_path / "link")
@@ -361,14 +361,14 @@ def test_a_link_to_an_empty_directory_stays_one(bert, tmp_path):
     assert (tmp_path / "elsewhere" / "model.safetensors").is_file()
 
 
-def test_an_empty_working_directory_may_be_the_place(bert, tmp_path, monkeypatch):
+def test_the_target_may_be_an_empty_working_directory(bert, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     conversion.convert(bert, "")
     assert (tmp_path / "empty" / "model.safetensors").is_file()
 
 
-def test_a_place_that_cannot_be(bert, tmp_path):
+def test_an_impossible_target_is_refused(bert, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match="cannot be written"):
         conversion.convert(bert, tmp_path / "file" / "result")
@@ -402,7 +402,7 @@ FAILURES = {
 @pytest.mark.parametrize(
     ("where", "name", "error", "raised"), FAILURES.values(), ids=FAILURES
 )
-def test_nothing_is_left_where_writing_fails(
+def test_a_failed_conversion_leaves_nothing(
     where, name, error, raised, bert, tmp_path, monkeypatch
 ):
     calls = 3 if name == "_join" else 1
@@ -416,7 +416,7 @@ def test_nothing_is_left_where_writing_fails(
         assert str(tmp_path / "new") in str(caught.value)
 
 
-def test_nothing_is_left_of_a_source_that_is_damaged(bert, tmp_path):
+def test_a_damaged_checkpoint_leaves_nothing(bert, tmp_path):
     data = bert / "bert_model.ckpt.data-00000-of-00001"
     content = bytearray(data.read_bytes())
     content[100] ^= 1
@@ -427,7 +427,7 @@ def test_nothing_is_left_of_a_source_that_is_damaged(bert, tmp_path):
     assert names(tmp_path) == before
 
 
-def test_parents_that_were_there_stay(bert, tmp_path, monkeypatch):
+def test_existing_parent_directories_stay(bert, tmp_path, monkeypatch):
     (tmp_path / "old").mkdir()
     monkeypatch.setattr(saving, "_join", Full(None, FULL, calls=1))
     with pytest.raises(CheckpointError, match="No space left"):
@@ -435,7 +435,7 @@ def test_parents_that_were_there_stay(bert, tmp_path, monkeypatch):
     assert not names(tmp_path / "old")
 
 
-def test_it_reads_one_tensor_at_a_time(tmp_path, monkeypatch):
+def test_one_tensor_is_in_memory_during_a_conversion(tmp_path, monkeypatch):
     """All of a checkpoint is views of its file, but for the sum of two tables."""
     source, _ = checkpoints.write("bert", tmp_path / "source")
     seen = {}

@@ -1,4 +1,4 @@
-"""Model directories hold all there is to a model, and the peer loads them as such."""
+"""Saved models are loaded as they were, here and by Hugging Face."""
 
 import dataclasses
 import json
@@ -56,7 +56,7 @@ def tokenizer():
         (PAIR, EncoderDecoder),
     ],
 )
-def test_the_right_module_comes_back(config, kind, draw_params, tmp_path):
+def test_a_saved_module_is_loaded_as_such(config, kind, draw_params, tmp_path):
     params = draw_params(config)
     saving.save_pretrained(tmp_path, kind(config), params)
     model, loaded = loading.from_pretrained(tmp_path, dtype=jnp.bfloat16)
@@ -67,7 +67,7 @@ def test_the_right_module_comes_back(config, kind, draw_params, tmp_path):
 
 
 @pytest.mark.parametrize("pre_layer_norm", [True, False])
-def test_a_model_of_prefixes_comes_back(pre_layer_norm, draw_params, tmp_path):
+def test_a_saved_prefix_language_model_is_loaded(pre_layer_norm, draw_params, tmp_path):
     """It is a decoder with a start token, of GPT-2's kind or of BERT's."""
     stack = dataclasses.replace(
         STACK, is_decoder=True, pre_layer_norm=pre_layer_norm, lm_head_bias=False
@@ -97,7 +97,7 @@ def test_params_outlive_the_file(draw_params, tmp_path):
         np.testing.assert_array_equal(leaf, trees.named(params)[path])
 
 
-def test_a_directory_is_complete(tokenizer, draw_params, tmp_path):
+def test_a_saved_directory_is_complete(tokenizer, draw_params, tmp_path):
     settings = GenerationConfig(num_beams=3, max_new_tokens=7, early_stopping="never")
     saving.save_pretrained(
         tmp_path, EncoderDecoder(PAIR), draw_params(PAIR), tokenizer, settings
@@ -114,7 +114,7 @@ def test_a_directory_is_complete(tokenizer, draw_params, tmp_path):
     assert again.fingerprint == tokenizer.fingerprint
 
 
-def test_older_directories_have_the_settings_in_config_json(tmp_path):
+def test_search_settings_of_older_directories_are_in_config_json(tmp_path):
     values = {
         "model_type": "encoder-decoder",
         "bos_token_id": 2,
@@ -147,14 +147,14 @@ def test_older_directories_have_the_settings_in_config_json(tmp_path):
         (None, r"config\.json: No such file"),
     ],
 )
-def test_settings_that_cannot_be_read_name_the_file(tmp_path, text, message):
+def test_errors_in_search_settings_name_the_file(tmp_path, text, message):
     if text is not None:
         (tmp_path / "generation_config.json").write_text(text)
     with pytest.raises(CheckpointError, match=message):
         loading.generation_config(tmp_path)
 
 
-# --- the peer --------------------------------------------------------------------
+# --- Hugging Face ----------------------------------------------------------------
 
 PAIRS = {
     "untied": dataclasses.replace(
@@ -174,7 +174,7 @@ EXACT = {"num_beams": 4, "length_penalty": 0.0, "early_stopping": "never"}
 
 
 def through_eos(ids):
-    """What the peer writes after EOS depends on whether its pad id is 0."""
+    """Cuts ids after EOS, where Hugging Face depends on whether the pad id is 0."""
     ids = ids.tolist()
     return ids[: ids.index(1) + 1] if 1 in ids else ids
 
@@ -191,7 +191,7 @@ def through_eos(ids):
         ("one table, no bias", LONG),
     ],
 )
-def test_the_peer_loads_it_and_writes_the_same_text(
+def test_hugging_face_loads_the_directory_and_generates_the_same_text(
     name, search, tokenizer, draw_params, tmp_path
 ):
     pytest.importorskip("torch")
@@ -213,16 +213,16 @@ def test_the_peer_loads_it_and_writes_the_same_text(
             params["decoder"]["lm_head"]["bias"][1] += 4 * seed  # more sentences end
         saving.save_pretrained(tmp_path, model, params, tokenizer, settings)
 
-        peer, report = transformers.EncoderDecoderModel.from_pretrained(
+        reference, report = transformers.EncoderDecoderModel.from_pretrained(
             tmp_path, output_loading_info=True
         )
         assert not any(report.values()), report
-        peer_tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
-        batch = peer_tokenizer(texts, padding=True, return_tensors="pt")
+        reference_tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+        batch = reference_tokenizer(texts, padding=True, return_tensors="pt")
         for key, rows in tokenizer(texts, padding=True).items():
             np.testing.assert_array_equal(rows, batch[key])
         # How to search is for generation_config.json to say.
-        theirs = peer.eval().generate(
+        theirs = reference.eval().generate(
             **batch, return_dict_in_generate=True, output_scores=True
         )
         wanted = [through_eos(ids) for ids in theirs.sequences[:, 1:]]
@@ -240,7 +240,7 @@ def test_the_peer_loads_it_and_writes_the_same_text(
             )
         ours, theirs = (
             one.batch_decode(found, skip_special_tokens=True)
-            for one in (tokenizer, peer_tokenizer)
+            for one in (tokenizer, reference_tokenizer)
         )
         assert ours == theirs
         written.update(map(tuple, found))

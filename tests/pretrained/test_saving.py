@@ -1,4 +1,4 @@
-"""Model directories: exact round trips, files of other versions, and clear errors."""
+"""Saved directories are loaded bit for bit; files of other versions are read."""
 
 import dataclasses
 import json
@@ -76,7 +76,7 @@ def test_a_saved_model_is_loaded_bit_for_bit(config, draw_params, tmp_path):
     assert_same(read.params, params)
 
 
-def test_the_file_has_the_peers_names_and_layout(draw_params, tmp_path):
+def test_the_file_has_the_names_and_layout_of_hugging_face(draw_params, tmp_path):
     params = draw_params(SHARED)
     saving.save(tmp_path, SHARED, params)
     tensors = safetensors.numpy.load_file(tmp_path / "model.safetensors")
@@ -122,7 +122,7 @@ def test_files_in_half_precision_are_read_as_float32(draw_params, tmp_path):
 # --- one parameter, several tensors ----------------------------------------------
 
 
-def test_a_model_that_version_4_shared_lacks_the_encoders_tensors(draw_params):
+def test_a_shared_model_of_version_4_is_read_without_the_encoders_tensors(draw_params):
     params = draw_params(SHARED)
     tensors = saving.to_tensors(SHARED, params)
     halved = {n: x for n, x in tensors.items() if not n.startswith("encoder.")}
@@ -131,7 +131,7 @@ def test_a_model_that_version_4_shared_lacks_the_encoders_tensors(draw_params):
 
 
 def test_shared_stacks_that_differ_are_not_merged(draw_params):
-    """The peer's version 5 ignores the sharing flag, so training splits them."""
+    """Version 5 of Hugging Face ignores the sharing flag, so training splits them."""
     tensors = saving.to_tensors(SHARED, draw_params(SHARED))
     tensors[f"encoder.{WORDS}"] = tensors[f"encoder.{WORDS}"] + 1
     message = rf"! decoder\.bert\.{WORDS} is not encoder\.{WORDS}"
@@ -139,7 +139,7 @@ def test_shared_stacks_that_differ_are_not_merged(draw_params):
         params_of(SHARED, tensors)
 
 
-def test_repetitions_of_tied_tensors_are_welcome_if_they_repeat(draw_params):
+def test_repeated_tied_tensors_must_be_equal(draw_params):
     config = pair()
     params = draw_params(config)
     tensors = saving.to_tensors(config, params)
@@ -153,7 +153,7 @@ def test_repetitions_of_tied_tensors_are_welcome_if_they_repeat(draw_params):
         params_of(config, tensors)
 
 
-def test_an_untied_bias_is_that_of_the_linear_map(draw_params):
+def test_the_bias_of_an_untied_softmax_is_that_of_the_linear_map(draw_params):
     config = pair(decoder=UNTIED)
     params = draw_params(config)
     tensors = saving.to_tensors(config, params)
@@ -222,7 +222,7 @@ def test_a_killed_save_never_mixes_two_models(
 # --- errors ----------------------------------------------------------------------
 
 
-def test_missing_files(draw_params, tmp_path):
+def test_missing_files_are_named(draw_params, tmp_path):
     with pytest.raises(CheckpointError, match="not a checkpoint of a known format"):
         load(tmp_path)
     saving.save(tmp_path, STACK, draw_params(STACK))
@@ -232,7 +232,7 @@ def test_missing_files(draw_params, tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, -1])
-def test_a_truncated_file(draw_params, tmp_path, kept):
+def test_a_truncated_file_is_refused(draw_params, tmp_path, kept):
     saving.save(tmp_path, STACK, draw_params(STACK))
     path = tmp_path / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
@@ -263,7 +263,7 @@ def test_a_long_list_is_cut():
         params_of(SHARED, tensors)
 
 
-def test_a_file_of_something_else_is_named():
+def test_the_tensors_of_another_model_are_refused():
     with pytest.raises(CheckpointError, match=r"none of its 1 tensors .* found weight"):
         params_of(SHARED, {"weight": np.zeros(3)})
 

@@ -1,4 +1,4 @@
-"""Archives: what is in them comes out, and nothing else, nowhere else."""
+"""Archives are unpacked into a temporary directory, and hostile ones are refused."""
 
 import gzip
 import io
@@ -86,7 +86,7 @@ def contents(folder):
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_all_files_come_out_and_go_again(name, tmp_path, temporary):
+def test_files_are_unpacked_and_removed(name, tmp_path, temporary):
     path = tmp_path / name
     WRITERS[name](path, FILES)
     assert archives.is_archive(path)
@@ -98,7 +98,7 @@ def test_all_files_come_out_and_go_again(name, tmp_path, temporary):
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_long_names_come_out(name, tmp_path):
+def test_long_names_are_unpacked(name, tmp_path):
     path = tmp_path / name
     files = {f"{'a' * 120}/{'b' * 120}/{i}": b"x" for i in range(2)}
     WRITERS[name](path, files)
@@ -107,7 +107,7 @@ def test_long_names_come_out(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_two_at_once_are_apart(name, tmp_path):
+def test_two_archives_are_unpacked_apart(name, tmp_path):
     path = tmp_path / name
     WRITERS[name](path, FILES)
     with archives.unpacked(path) as one, archives.unpacked(path) as other:
@@ -115,14 +115,14 @@ def test_two_at_once_are_apart(name, tmp_path):
         assert contents(one) == contents(other)
 
 
-def test_an_error_inside_goes_through(tmp_path):
+def test_an_error_inside_of_the_context_is_passed_on(tmp_path):
     path = tmp_path / "x.zip"
     write_zip(path, FILES)
     with pytest.raises(OSError, match="mine"), archives.unpacked(path):
         raise OSError("mine")
 
 
-def test_what_is_an_archive(tmp_path):
+def test_archives_are_recognised_by_name(tmp_path):
     (tmp_path / "folder.zip").mkdir()
     for name in ("model.bin", "model.pt", "x.gz", "zip"):
         (tmp_path / name).touch()
@@ -130,7 +130,7 @@ def test_what_is_an_archive(tmp_path):
         assert not archives.is_archive(tmp_path / name)
 
 
-def test_plain_permissions(tmp_path):
+def test_unpacked_files_have_plain_permissions(tmp_path):
     path = tmp_path / "x.tar"
     with tarfile.open(path, "w") as archive:
         archive.addfile(member("setuid", mode=0o6777, uid=0, uname="root"))
@@ -171,7 +171,7 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", ["x.zip", "x.tar", "x.tgz"])
-def test_names_that_lead_elsewhere(kind, name, tmp_path):
+def test_names_that_lead_outside_are_refused(kind, name, tmp_path):
     path = tmp_path / kind
     if kind == "x.zip":
         with zipfile.ZipFile(path, "w") as archive:
@@ -185,7 +185,7 @@ def test_names_that_lead_elsewhere(kind, name, tmp_path):
     assert str(caught.value).isprintable()
 
 
-def test_a_zip_member_without_a_name(tmp_path):
+def test_a_zip_member_without_a_name_is_refused(tmp_path):
     path = tmp_path / "x.zip"
     write_stored_zip(path, {"Y": b""})
     path.write_bytes(path.read_bytes().replace(b"Y", b"\0"))
@@ -207,7 +207,7 @@ def test_a_zip_member_without_a_name(tmp_path):
         (b"V", "a device"),
     ],
 )
-def test_tar_members_that_are_no_files(type, message, kind, tmp_path):
+def test_tar_members_that_are_not_files_are_refused(type, message, kind, tmp_path):
     path = tmp_path / kind
     with tarfile.open(path, "w:gz" if kind == "x.tgz" else "w") as archive:
         archive.addfile(member("x", type=type, linkname="../../etc/passwd"))
@@ -220,7 +220,7 @@ def test_tar_members_that_are_no_files(type, message, kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
-def test_zip_members_that_are_no_files(kind, tmp_path):
+def test_zip_members_that_are_not_files_are_refused(kind, tmp_path):
     path = tmp_path / "x.zip"
     info = zipfile.ZipInfo("x")
     info.external_attr = (kind | 0o777) << 16
@@ -233,7 +233,7 @@ def test_zip_members_that_are_no_files(kind, tmp_path):
         pass
 
 
-def test_encrypted_members(tmp_path):
+def test_encrypted_members_are_refused(tmp_path):
     path = tmp_path / "x.zip"
     write_stored_zip(path, FILES)
     zip_directory.change(path, b"variables/deep/data", flags=1)
@@ -253,7 +253,7 @@ def test_encrypted_members(tmp_path):
         ({"size": 10_001}, "has 10,000 bytes, not 10,001"),
     ],
 )
-def test_zip_directories_that_say_something_else(changes, message, tmp_path):
+def test_wrong_zip_directories_are_refused(changes, message, tmp_path):
     path = tmp_path / "x.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x", bytes(10_000))
@@ -262,7 +262,7 @@ def test_zip_directories_that_say_something_else(changes, message, tmp_path):
         pass
 
 
-def test_a_zip_member_that_begins_behind_2_to_the_63(tmp_path):
+def test_a_zip_member_after_2_to_the_63_is_refused(tmp_path):
     path = tmp_path / "x.zip"
     with zipfile.ZipFile(path, "w") as archive:
         info = zipfile.ZipInfo("x")
@@ -278,7 +278,7 @@ def test_a_zip_member_that_begins_behind_2_to_the_63(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x.zip", "x.tgz"])
-def test_bytes_that_are_damaged(name, tmp_path):
+def test_damaged_bytes_are_errors(name, tmp_path):
     path = tmp_path / name
     if name == "x.zip":
         write_stored_zip(path, {"x": b"abcdef"})
@@ -296,7 +296,7 @@ def test_bytes_that_are_damaged(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x.zip", "x.tgz"])
-def test_compressed_bytes_that_are_damaged(name, tmp_path):
+def test_damaged_compressed_bytes_are_errors(name, tmp_path):
     path = tmp_path / name
     if name == "x.zip":
         write_zip(path, {"x": b"abc" * 99})
@@ -316,7 +316,7 @@ def test_compressed_bytes_that_are_damaged(name, tmp_path):
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_rare_compressions(compression, tmp_path):
+def test_rare_compressions_are_refused(compression, tmp_path):
     """LZMA takes the memory that the file says."""
     path = tmp_path / "x.zip"
     write_zip(path, FILES, compression)
@@ -329,7 +329,7 @@ def test_rare_compressions(compression, tmp_path):
 
 @pytest.mark.parametrize("again", ["x", "./x", ".//x"])
 @pytest.mark.parametrize("kind", ["x.zip", "x.tar"])
-def test_two_members_of_one_name(kind, again, tmp_path):
+def test_two_members_of_one_name_are_refused(kind, again, tmp_path):
     path = tmp_path / kind
     if kind == "x.zip":
         with zipfile.ZipFile(path, "w") as archive:
@@ -354,7 +354,7 @@ def test_two_members_of_one_name(kind, again, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["x.zip", "x.tar"])
-def test_a_file_that_others_are_in(kind, tmp_path):
+def test_a_file_that_is_also_a_directory_is_refused(kind, tmp_path):
     path = tmp_path / kind
     WRITERS["stored.ZIP" if kind == "x.zip" else "pax.tar"](
         path, {"x": b"1", "x/y": b"2"}
@@ -364,7 +364,7 @@ def test_a_file_that_others_are_in(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["x.zip", "x.tar"])
-def test_too_many_members(kind, tmp_path, monkeypatch):
+def test_too_many_members_are_refused(kind, tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "_MAX_MEMBERS", 5)
     path = tmp_path / kind
     writer = WRITERS["stored.ZIP" if kind == "x.zip" else "pax.tar"]
@@ -380,7 +380,7 @@ def test_too_many_members(kind, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["deflated.zip", "gnu.tgz"])
-def test_bombs_are_noticed_before_they_are_written(name, tmp_path, monkeypatch):
+def test_bombs_are_refused_before_they_are_written(name, tmp_path, monkeypatch):
     path = tmp_path / name
     WRITERS[name](path, {"zeros": bytes(1 << 20)})
     with archives.unpacked(path) as folder:  # harmless
@@ -394,7 +394,7 @@ def test_bombs_are_noticed_before_they_are_written(name, tmp_path, monkeypatch):
         pass
 
 
-def test_what_follows_a_tar_counts_too(tmp_path, monkeypatch):
+def test_bytes_after_a_tar_count_as_well(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "_HARMLESS_BYTES", 1 << 16)
     path = tmp_path / "x.tgz"
     path.write_bytes(gzip.compress(bytes(1 << 22)))
@@ -405,7 +405,7 @@ def test_what_follows_a_tar_counts_too(tmp_path, monkeypatch):
         pass
 
 
-def test_more_than_the_free_disk(tmp_path, monkeypatch):
+def test_more_than_the_free_disk_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "x.zip"
     write_zip(path, FILES)
     usage = archives.shutil.disk_usage(tmp_path)._replace(free=1000)
@@ -451,7 +451,7 @@ def test_long_headers_take_no_memory(type, tmp_path):
         tracemalloc.stop()
 
 
-def test_sparse_files_of_pax(tmp_path):
+def test_sparse_files_of_pax_are_refused(tmp_path):
     path = tmp_path / "x.tar"
     headers = {"GNU.sparse.map": "0,0", "GNU.sparse.size": "1000000"}
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
@@ -477,7 +477,7 @@ def test_headers_of_many_members_take_no_memory(tmp_path):
         tracemalloc.stop()
 
 
-def test_headers_have_a_bound(tmp_path, monkeypatch):
+def test_the_size_of_headers_is_bounded(tmp_path, monkeypatch):
     """What takes the square of their length takes no minutes."""
     path = tmp_path / "x.tar"
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
@@ -490,7 +490,7 @@ def test_headers_have_a_bound(tmp_path, monkeypatch):
         pass
 
 
-def test_a_chain_of_headers_is_no_recursion(tmp_path):
+def test_a_chain_of_headers_is_read_without_recursion(tmp_path):
     path = tmp_path / "x.tgz"
     header = member("x", type=tarfile.GNUTYPE_LONGNAME, size=2).tobuf(
         tarfile.GNU_FORMAT
@@ -500,7 +500,7 @@ def test_a_chain_of_headers_is_no_recursion(tmp_path):
         pass
 
 
-def test_sizes_below_zero_are_no_way_back(tmp_path):
+def test_negative_sizes_are_refused(tmp_path):
     path = tmp_path / "x.tar"
     header = member("x", size=-512).tobuf(tarfile.GNU_FORMAT)
     path.write_bytes(header + bytes(10240))
@@ -512,7 +512,7 @@ def test_sizes_below_zero_are_no_way_back(tmp_path):
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_flipped_bits_of_headers_lose_no_member(name, tmp_path):
+def test_flipped_bits_of_headers_are_errors(name, tmp_path):
     """tarfile takes a damaged header for the end of the archive."""
     path = tmp_path / name
     files = {"first": b"1" * 700, "second": b"2" * 700}

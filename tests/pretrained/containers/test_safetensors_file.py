@@ -1,4 +1,4 @@
-"""safetensors files: mapped, checked, and written one tensor at a time."""
+"""safetensors files are mapped, checked, and written one tensor at a time."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def test_the_library_reads_what_is_written(arrays, path):
     assert_holds(safetensors_file.open_safetensors(path), arrays)
 
 
-def test_any_layout_comes_out_in_rows(path):
+def test_arrays_of_any_memory_order_are_written_in_c_order(path):
     values = np.arange(24, dtype=np.float32).reshape(4, 6)
     arrays = {
         "transposed": values.T,
@@ -84,7 +84,7 @@ def test_any_layout_comes_out_in_rows(path):
         np.testing.assert_array_equal(found[name], expected)
 
 
-def test_arrays_take_the_type_that_is_asked_for(path):
+def test_arrays_are_written_in_the_requested_type(path):
     values = np.array([0.1, 1, -3])
     infos = {str(dtype): TensorInfo((3,), np.dtype(dtype)) for dtype in FLOATS}
     safetensors_file.write(path, infos, lambda name: values)
@@ -114,7 +114,7 @@ def test_unaligned_tensors_are_read(path):
     np.testing.assert_array_equal(found + found.T, np.array([2, 4], np.float32))
 
 
-def test_tensors_are_mapped_not_read(path):
+def test_tensors_are_mapped_and_not_read(path):
     write(path, {"x": np.arange(6.0)})
     kept = safetensors_file.open_safetensors(path).read("x")
     path.unlink()
@@ -139,7 +139,7 @@ def test_one_tensor_is_in_memory_at_a_time(path):
     assert peak < 1.5 * each
 
 
-def test_a_file_may_be_written_over_the_one_that_is_read(path):
+def test_the_file_that_is_read_may_be_overwritten(path):
     write(path, {"x": np.arange(6.0), "y": np.arange(3.0)})
     file = safetensors_file.open_safetensors(path)
     safetensors_file.write(path, file.tensors, lambda name: -file.read(name))
@@ -157,14 +157,14 @@ def test_order_and_metadata_are_kept(path):
     assert (list(file.tensors), file.metadata) == (names, {"who": "me"})
 
 
-def test_no_tensors_are_a_file_too(path):
+def test_a_file_may_have_no_tensors(path):
     write(path, {}, metadata={})
     file = safetensors_file.open_safetensors(path)
     assert (file.tensors, file.metadata) == ({}, {})
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077])
-def test_the_mode_of_a_file_is_the_users(umask, path):
+def test_the_mode_of_a_file_follows_the_umask(umask, path):
     before = os.umask(umask)
     try:
         write(path, {"x": np.ones(1)})
@@ -173,7 +173,7 @@ def test_the_mode_of_a_file_is_the_users(umask, path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
 
 
-def test_nothing_is_left_when_a_tensor_cannot_be_read(path):
+def test_a_failed_write_leaves_nothing(path):
     path.write_text("before")
     info = TensorInfo((2,), np.dtype(np.float32))
 
@@ -189,7 +189,7 @@ def test_nothing_is_left_when_a_tensor_cannot_be_read(path):
     assert [file.read_text() for file in path.parent.iterdir()] == ["before"]
 
 
-def test_places_that_cannot_be_written(tmp_path):
+def test_places_that_cannot_be_written_are_named(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     for name in ("file/x", "folder"):
@@ -201,7 +201,7 @@ def test_places_that_cannot_be_written(tmp_path):
 @pytest.mark.parametrize(
     "arrays", [{"x": np.ones(2, complex)}, {"__metadata__": np.ones(2)}]
 )
-def test_what_the_format_cannot_hold(arrays, path):
+def test_tensors_that_the_format_cannot_hold_are_refused(arrays, path):
     with pytest.raises(CheckpointError, match="cannot be written"):
         write(path, arrays)
     assert not path.exists()
@@ -262,13 +262,13 @@ def test_damaged_files_are_errors(content, path):
     assert len(str(caught.value)) < 1000
 
 
-def test_headers_have_a_cap(path):
+def test_the_size_of_the_header_is_bounded(path):
     path.write_bytes(encoded(b"{}" + b" " * (32 << 20)))
     with pytest.raises(CheckpointError, match="33,554,432 at most"):
         safetensors_file.open_safetensors(path)
 
 
-def test_a_name_is_not_shown_raw(path):
+def test_names_in_messages_are_printable(path):
     path.write_bytes(encoded({"\x1b[2J": entry("F8_E4M3", (4,))}, b"1234"))
     with pytest.raises(CheckpointError) as caught:
         safetensors_file.open_safetensors(path)

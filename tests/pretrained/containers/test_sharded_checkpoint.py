@@ -1,4 +1,4 @@
-"""Checkpoints in several files, of either format: one over all, or a clear error."""
+"""Checkpoints in several files are read as one; an index must fit its files."""
 
 import json
 
@@ -42,7 +42,7 @@ def write(index, weight_map, **others):
     index.write_text(json.dumps({"weight_map": weight_map} | others))
 
 
-def test_all_shards_are_one_file(checkpoint):
+def test_shards_are_read_as_one_file(checkpoint):
     index, open_file = checkpoint
     file = open_file(index)
     assert file.path == index
@@ -62,14 +62,14 @@ def test_all_shards_are_one_file(checkpoint):
         ({"x": "a-1", "y": "a-1"} | dict.fromkeys("bcdefghijk", "a-2"), "3 more$"),
     ],
 )
-def test_index_and_shards_that_do_not_fit(weight_map, message, checkpoint):
+def test_index_and_shards_must_fit(weight_map, message, checkpoint):
     index, open_file = checkpoint
     write(index, weight_map)
     with pytest.raises(CheckpointError, match=message):
         open_file(index)
 
 
-def test_a_tensor_of_two_shards(checkpoint, tmp_path):
+def test_a_tensor_in_two_shards_is_refused(checkpoint, tmp_path):
     index, open_file = checkpoint
     save, _ = FORMATS[index.name.removesuffix(".index.json")]
     save(tmp_path / "a-2", ARRAYS)
@@ -93,7 +93,7 @@ def test_a_tensor_of_two_shards(checkpoint, tmp_path):
         None,
     ],
 )
-def test_shards_are_beside_the_index(file, checkpoint, tmp_path):
+def test_shards_must_be_in_the_directory_of_the_index(file, checkpoint, tmp_path):
     index, open_file = checkpoint
     (tmp_path / "b").mkdir()
     (tmp_path / "a-1").rename(tmp_path / "b" / "a-1")
@@ -121,7 +121,7 @@ def test_shards_are_beside_the_index(file, checkpoint, tmp_path):
         (b" " * (33 << 20), "expected an index of tensors of at most"),
     ],
 )
-def test_damaged_indices(content, message, checkpoint):
+def test_damaged_indices_are_refused(content, message, checkpoint):
     index, open_file = checkpoint
     index.write_bytes(content)
     with pytest.raises(CheckpointError, match=message) as caught:
@@ -136,7 +136,7 @@ def test_a_damaged_shard_is_named(checkpoint, tmp_path):
         open_file(index)
 
 
-def test_an_index_is_no_shard(checkpoint):
+def test_an_index_is_not_a_shard(checkpoint):
     index, open_file = checkpoint
     write(index, {"x": index.name})
     with pytest.raises(CheckpointError):

@@ -1,4 +1,4 @@
-"""TensorFlow checkpoints: real ones, written ones, and every way to be damaged."""
+"""TensorFlow checkpoints are read, real and written ones; damage is reported."""
 
 import json
 import math
@@ -56,7 +56,7 @@ def strings(*values):
     return array
 
 
-def test_a_small_checkpoint_of_tensorflow(prefix):
+def test_a_small_checkpoint_of_tensorflow_is_read(prefix):
     prefix.with_name("model.ckpt-7.index").write_bytes(SMALL_INDEX)
     prefix.with_name("model.ckpt-7.data-00000-of-00001").write_bytes(SMALL_DATA)
     bundle = tf_bundle.open_bundle(prefix)
@@ -71,7 +71,7 @@ def test_a_small_checkpoint_of_tensorflow(prefix):
     assert bundle.read("names").tolist() == [b"ab", b"cde"]
 
 
-def test_a_checkpoint_of_googles_pretraining_script(data_dir):
+def test_a_checkpoint_of_googles_pretraining_script_is_read(data_dir):
     folder = data_dir / "checkpoints" / "keras_bert_test_checkpoint"
     bundle = tf_bundle.open_bundle(folder / "bert_model.ckpt")
     with np.load(folder / "golden_values.npz") as golden:
@@ -84,7 +84,7 @@ def test_a_checkpoint_of_googles_pretraining_script(data_dir):
             assert values.tobytes() == expected.tobytes()
 
 
-def test_a_checkpoint_in_two_shards(data_dir):
+def test_a_checkpoint_in_two_shards_is_read(data_dir):
     folder = data_dir / "checkpoints" / "t2t_two_shard"
     bundle = tf_bundle.open_bundle(tf_bundle.latest_prefix(folder))
     golden = json.loads((folder / "golden_variables.json").read_text())
@@ -107,7 +107,7 @@ DTYPES = [
 
 @pytest.mark.parametrize("byteorder", ["little", "big"])
 @pytest.mark.parametrize("shards", [1, 3])
-def test_tensors_of_every_dtype_and_shape(write, byteorder, shards):
+def test_tensors_of_every_dtype_and_shape_are_read(write, byteorder, shards):
     draw, tensors = np.random.default_rng(0), {}
     for dtype in map(np.dtype, DTYPES):
         for shape in [(), (1,), (0,), (3, 0, 2), (5, 3), (2, 1, 3, 2)]:
@@ -127,7 +127,7 @@ def test_tensors_of_every_dtype_and_shape(write, byteorder, shards):
         assert not values.flags.writeable
 
 
-def test_no_memory_is_taken_for_what_is_aligned(write):
+def test_aligned_tensors_take_no_memory(write):
     bundle = write({"a": A, "b": np.int8(1), "c": A})
     first, again, moved = bundle.read("a"), bundle.read("a"), bundle.read("c")
     assert np.shares_memory(first, again)
@@ -140,24 +140,24 @@ def test_an_array_outlives_its_checkpoint(write):
     np.testing.assert_array_equal(values, A)
 
 
-def test_a_checkpoint_without_tensors(write):
+def test_a_checkpoint_may_have_no_tensors(write):
     assert write({}).tensors == {}
 
 
-def test_many_tensors_in_many_blocks(write):
+def test_many_tensors_in_many_blocks_are_read(write):
     tensors = {f"layer_{i}/кернел": np.full(i % 3, i, np.int32) for i in range(300)}
     bundle = write(tensors, block_bytes=300)
     assert list(bundle.tensors) == sorted(tensors)
     assert all(np.array_equal(bundle.read(name), tensors[name]) for name in tensors)
 
 
-def test_a_name_that_is_not_there(write):
+def test_an_unknown_name_is_a_key_error(write):
     with pytest.raises(KeyError):
         write({"a": A}).read("b")
 
 
 @pytest.mark.parametrize("end", ["", ".index", ".data-00000-of-00002"])
-def test_any_file_of_a_checkpoint_names_it(prefix, end):
+def test_any_file_of_a_checkpoint_stands_for_it(prefix, end):
     tf_bundle_files.write(prefix, {"a": A}, shards=2)
     assert tf_bundle.open_bundle(f"{prefix}{end}").path.name == "model.ckpt-7.index"
 
@@ -176,7 +176,7 @@ def test_any_file_of_a_checkpoint_names_it(prefix, end):
         strings(b"scalar").reshape(()),
     ],
 )
-def test_strings(write, values, byteorder):
+def test_strings_are_read(write, values, byteorder):
     bundle = write({"a": A, "s": values}, byteorder=byteorder)
     found = bundle.read("s")
     assert bundle.tensors["s"] == TensorInfo(values.shape, np.dtype(object))
@@ -185,7 +185,7 @@ def test_strings(write, values, byteorder):
     assert not found.flags.writeable
 
 
-def test_strings_of_4_gib_would_be_counted_with_8_bytes(write):
+def test_lengths_over_4_gib_count_as_8_bytes(write):
     # No such string is there, but a checksum of lengths is that of the longer ones.
     message = tf_bundle_files.varint(2**32)
     counted = (2**32).to_bytes(8, "little")
@@ -201,7 +201,7 @@ def test_strings_of_4_gib_would_be_counted_with_8_bytes(write):
 
 
 @pytest.mark.parametrize("byte", range(15))
-def test_every_damaged_byte_of_a_string_tensor_is_found(write, prefix, byte):
+def test_every_damaged_byte_of_a_string_tensor_is_an_error(write, prefix, byte):
     write({"s": strings(b"hello", b"", b"abc")})
     shard = prefix.with_name("model.ckpt-7.data-00000-of-00001")
     content = bytearray(shard.read_bytes())
@@ -213,7 +213,7 @@ def test_every_damaged_byte_of_a_string_tensor_is_found(write, prefix, byte):
         bundle.read("s")
 
 
-def test_lengths_that_run_out_of_a_string_tensor(write):
+def test_lengths_beyond_a_string_tensor_are_errors(write):
     bundle = write({"s": strings(b"")}, change={"s": {"shape": (5,)}})
     with pytest.raises(
         CheckpointError, match=r"tensor 's': .* damaged: a number is cut"
@@ -221,7 +221,7 @@ def test_lengths_that_run_out_of_a_string_tensor(write):
         bundle.read("s")
 
 
-def test_lengths_of_strings_with_a_checksum_of_their_own(write):
+def test_wrong_lengths_of_strings_are_errors(write):
     counted, rest = (2).to_bytes(4, "little"), b"\0\0\0\0" + b"ab"
     crc = tf_bundle_files.masked_crc(counted + rest)
     raw = np.frombuffer(b"\2" + rest, np.uint8)
@@ -230,7 +230,7 @@ def test_lengths_of_strings_with_a_checksum_of_their_own(write):
         bundle.read("s")
 
 
-def test_a_string_tensor_with_bytes_left_over(write):
+def test_leftover_bytes_of_a_string_tensor_are_an_error(write):
     counted = (1).to_bytes(4, "little")
     rest = tf_bundle_files.masked_crc(counted).to_bytes(4, "little") + b"ab"
     crc = tf_bundle_files.masked_crc(counted + rest)
@@ -265,7 +265,7 @@ CUBE = np.arange(24.0).reshape(2, 3, 4)
         (strings(b"a", b"bc", b""), [((0, 1),), ((1, 2),)]),
     ],
 )
-def test_parts_are_put_together(write, array, parts, byteorder):
+def test_parts_are_joined(write, array, parts, byteorder):
     tensors = {"a": A, "p": np.asarray(array), "z": B}
     bundle = write(tensors, parts={"p": parts}, shards=2, byteorder=byteorder)
     assert list(bundle.tensors) == ["a", "p", "z"]  # and no part
@@ -279,12 +279,12 @@ def test_parts_are_put_together(write, array, parts, byteorder):
 HALVES = [((0, 5), (0, 4)), ((5, 5), (0, 4))]
 
 
-def test_a_variable_in_parts_with_an_odd_name(write):
+def test_a_variable_in_parts_may_have_any_name(write):
     bundle = write({"a\0b": WIDE}, parts={"a\0b": HALVES})
     np.testing.assert_array_equal(bundle.read("a\0b"), WIDE)
 
 
-def test_a_damaged_part_is_found_when_it_is_read(write):
+def test_a_damaged_part_is_an_error_when_it_is_read(write):
     bundle = write(
         {"a": A, "p": WIDE}, parts={"p": HALVES}, change={("p", 1): {"crc": 5}}
     )
@@ -306,14 +306,14 @@ def test_a_damaged_part_is_found_when_it_is_read(write):
         ({"shard": -1}, "the index puts it into data file -1 of 1"),
     ],
 )
-def test_a_tensor_that_is_not_within_its_file(write, change, message):
+def test_a_tensor_outside_of_its_file_is_refused(write, change, message):
     with pytest.raises(CheckpointError, match=f"tensor 'a': {message}"):
         write({"a": A, "b": B}, change={"a": change})
     with pytest.raises(CheckpointError, match=r"tensor 'p': .* not within the 160"):
         write({"p": WIDE}, parts={"p": HALVES}, change={("p", 0): {"offset": 1000}})
 
 
-def test_tensors_that_overlap(write):
+def test_overlapping_tensors_are_refused(write):
     with pytest.raises(
         CheckpointError,
         match="tensor 'b': it begins at byte 23 of data file 0, before 'a' ends",
@@ -330,7 +330,7 @@ def test_tensors_that_overlap(write):
     assert write({"a": A, "e": empty}, change={"e": {"offset": 5}}).read("e").size == 0
 
 
-def test_every_damaged_byte_of_data_is_found(write, prefix):
+def test_every_damaged_byte_of_data_is_an_error(write, prefix):
     write({"a": A, "b": B})
     shard = prefix.with_name("model.ckpt-7.data-00000-of-00001")
     whole = shard.read_bytes()
@@ -348,7 +348,7 @@ def test_every_damaged_byte_of_data_is_found(write, prefix):
         bundle.read(good)
 
 
-def test_a_data_file_that_was_cut_off(write, prefix):
+def test_a_truncated_data_file_is_refused(write, prefix):
     write({"a": A, "b": B})
     shard = prefix.with_name("model.ckpt-7.data-00000-of-00001")
     whole = shard.read_bytes()
@@ -358,14 +358,14 @@ def test_a_data_file_that_was_cut_off(write, prefix):
             tf_bundle.open_bundle(prefix)
 
 
-def test_a_longer_data_file_is_no_fault(write, prefix):
+def test_a_longer_data_file_is_read(write, prefix):
     write({"a": A})
     with open(f"{prefix}.data-00000-of-00001", "ab") as file:
         file.write(b"padding")
     np.testing.assert_array_equal(tf_bundle.open_bundle(prefix).read("a"), A)
 
 
-def test_a_missing_shard(prefix):
+def test_a_missing_data_file_is_named(prefix):
     tf_bundle_files.write(prefix, {"a": A, "b": B}, shards=3)
     shard = prefix.with_name("model.ckpt-7.data-00001-of-00003")
     shard.unlink()
@@ -377,7 +377,7 @@ def test_a_missing_shard(prefix):
         tf_bundle.open_bundle(prefix)
 
 
-def test_a_missing_index_and_what_is_there_instead(prefix, tmp_path):
+def test_the_message_about_a_missing_index_lists_the_others(prefix, tmp_path):
     with pytest.raises(
         CheckpointError, match=r"-7\.index is missing; .* no file \*\.ind"
     ):
@@ -392,7 +392,7 @@ def test_a_missing_index_and_what_is_there_instead(prefix, tmp_path):
         tf_bundle.open_bundle(tmp_path / "bert_model.ckpt")
 
 
-def test_a_checkpoint_of_the_old_format_is_refused_by_name(prefix):
+def test_a_checkpoint_of_the_old_format_is_refused(prefix):
     prefix.write_bytes(tf_bundle_files.table([(b"", b"\x0a\x00")]))
     with pytest.raises(
         CheckpointError, match=r"ckpt-7 is .* of the old format V1, one"
@@ -408,7 +408,7 @@ def test_a_checkpoint_of_the_old_format_is_refused_by_name(prefix):
         tf_bundle.open_bundle(prefix)
 
 
-def test_an_index_that_is_something_else(prefix):
+def test_other_files_are_refused_as_an_index(prefix):
     index = prefix.with_name("model.ckpt-7.index")
     for content in (b"text", bytes(1000)):
         index.write_bytes(content)
@@ -421,7 +421,7 @@ def test_an_index_that_is_something_else(prefix):
 # The latest checkpoint of a directory
 
 
-def test_a_directory_without_checkpoints(tmp_path):
+def test_a_directory_may_have_no_checkpoint(tmp_path):
     assert tf_bundle.latest_prefix(tmp_path) is None
     assert tf_bundle.latest_prefix(tmp_path / "nothing") is None
     (tmp_path / "x.index").mkdir()
@@ -429,7 +429,7 @@ def test_a_directory_without_checkpoints(tmp_path):
     assert tf_bundle.latest_prefix(tmp_path) is None
 
 
-def test_the_only_checkpoint_of_a_directory(tmp_path):
+def test_the_only_checkpoint_of_a_directory_is_the_latest(tmp_path):
     (tmp_path / "bert_model.ckpt.index").touch()
     assert tf_bundle.latest_prefix(tmp_path) == tmp_path / "bert_model.ckpt"
     # a file of that name which some other program left
@@ -437,7 +437,7 @@ def test_the_only_checkpoint_of_a_directory(tmp_path):
     assert tf_bundle.latest_prefix(str(tmp_path)) == tmp_path / "bert_model.ckpt"
 
 
-def test_several_checkpoints_and_no_word_which(tmp_path):
+def test_one_of_several_checkpoints_must_be_named(tmp_path):
     for step in range(10):
         (tmp_path / f"model.ckpt-{step}.index").touch()
     with pytest.raises(
@@ -459,7 +459,7 @@ def test_several_checkpoints_and_no_word_which(tmp_path):
         ('model_checkpoint_path:"modèle"', "modèle"),
     ],
 )
-def test_the_latest_checkpoint_of_several(tmp_path, line, name):
+def test_the_latest_of_several_checkpoints_is_found(tmp_path, line, name):
     more = 'all_model_checkpoint_paths: "model.ckpt-10"\nlast_preserved_timestamp: 1.5'
     (tmp_path / "checkpoint").write_text(f"{line}\n{more}\n", encoding="utf-8")
     (tmp_path / f"{name}.index").touch()
@@ -470,7 +470,7 @@ def test_the_latest_checkpoint_of_several(tmp_path, line, name):
 @pytest.mark.parametrize(
     "value", ["", "/", "..", "run/..", r"run\\..", r"a\000b", "C:"]
 )
-def test_a_latest_checkpoint_that_is_no_name(tmp_path, value):
+def test_an_invalid_name_of_the_latest_checkpoint_is_refused(tmp_path, value):
     (tmp_path / "checkpoint").write_text(f'model_checkpoint_path: "{value}"')
     with pytest.raises(
         CheckpointError, match=r"checkpoint: model_checkpoint_path is '"
@@ -478,7 +478,7 @@ def test_a_latest_checkpoint_that_is_no_name(tmp_path, value):
         tf_bundle.latest_prefix(tmp_path)
 
 
-def test_a_latest_checkpoint_that_is_gone(tmp_path):
+def test_a_missing_latest_checkpoint_is_refused(tmp_path):
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-20"')
     (tmp_path / "model.ckpt-10.index").touch()
     with pytest.raises(

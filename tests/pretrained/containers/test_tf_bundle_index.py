@@ -30,7 +30,7 @@ def write(tmp_path):
     return write
 
 
-def test_what_an_index_says(write):
+def test_an_index_is_read(write):
     index = write({"b": B, "a": A}, shards=2, byteorder="big")
     assert (index.shards, index.byteorder) == (2, "big")
     crcs = [tf_bundle_files.masked_crc(array.byteswap().tobytes()) for array in (A, B)]
@@ -47,7 +47,7 @@ def test_what_an_index_says(write):
     ]
 
 
-def test_what_an_index_says_of_parts(write):
+def test_the_index_of_parts_is_read(write):
     variable = write({"p": WIDE}, parts={"p": HALVES}).variables["p"]
     assert variable.info == TensorInfo((10, 4), np.dtype(np.float32))
     half = TensorInfo((5, 4), np.dtype(np.float32))
@@ -100,7 +100,7 @@ def test_keys_of_parts_are_those_of_tensorflow():
         (HALVES, {"dtype": 3}, r"has float32\[5, 4\] where int32\[5, 4\] is expected"),
     ],
 )
-def test_parts_that_do_not_fit(write, parts, change, message):
+def test_parts_must_fit_the_variable(write, parts, change, message):
     with pytest.raises(CheckpointError, match=f"index, tensor 'p': .*{message}"):
         write({"p": WIDE}, parts={"p": parts}, change={"p": change})
 
@@ -114,7 +114,7 @@ def test_parts_that_do_not_fit(write, parts, change, message):
         ({"size": 79}, r"it has 79 bytes; float32\[5, 4\] needs 80"),
     ],
 )
-def test_a_part_that_is_not_what_it_should_be(write, change, message):
+def test_wrong_parts_are_refused(write, change, message):
     with pytest.raises(CheckpointError, match=f"tensor 'p': .*{message}"):
         write({"p": WIDE}, parts={"p": HALVES}, change={("p", 0): change})
 
@@ -145,7 +145,7 @@ def test_a_part_that_is_not_what_it_should_be(write, change, message):
         ({"dtype": 7, "shape": (25,)}, r"it has 24 bytes; string\[25\] needs 25"),
     ],
 )
-def test_an_entry_that_cannot_be(write, change, message):
+def test_impossible_entries_are_refused(write, change, message):
     tensors, change = {"a": A, "b": B}, {"a": change}
     if message is None:  # the limit is not beyond the limit
         info = write(tensors, change=change).variables["a"].info
@@ -155,7 +155,7 @@ def test_an_entry_that_cannot_be(write, change, message):
         write(tensors, change=change)
 
 
-def test_an_entry_that_is_no_message(write):
+def test_an_entry_that_is_not_a_message_is_refused(write):
     def edit(table):
         table[b"a"] += b"\x0b"
 
@@ -163,7 +163,7 @@ def test_an_entry_that_is_no_message(write):
         write({"a": A}, edit=edit)
 
 
-def test_unknown_fields_are_passed_over(write):
+def test_unknown_fields_are_ignored(write):
     def edit(table):
         table[b"a"] += b"\x30\x05" + b"\x0a\x01\x07"  # crc32c and dtype, of other types
         table[b"a"] += tf_bundle_files.field(99, b"?")
@@ -171,7 +171,7 @@ def test_unknown_fields_are_passed_over(write):
     assert write({"a": A}, edit=edit) == write({"a": A})
 
 
-def test_a_name_that_is_not_text(write):
+def test_a_name_that_is_not_utf8_is_refused(write):
     def edit(table):
         table[b"a\xff"] = table[b"a"]
 
@@ -192,7 +192,7 @@ def test_a_name_that_is_not_text(write):
         (b"\x08\x01\x1a\x02\x10", "field 3 is cut off"),
     ],
 )
-def test_a_header_that_cannot_be(write, header, message):
+def test_impossible_headers_are_refused(write, header, message):
     def edit(table):
         del table[b""]
         if header is not None:
@@ -202,7 +202,7 @@ def test_a_header_that_cannot_be(write, header, message):
         write({"a": A}, edit=edit)
 
 
-def test_a_newer_writer_that_suits_older_readers(write):
+def test_a_newer_writer_is_read_if_it_allows_older_readers(write):
     def edit(table):
         table[b""] = tf_bundle_files.header(min_consumer=1)
 

@@ -1,4 +1,4 @@
-"""Every variable equals, byte for byte, what TensorFlow reads of the same files."""
+"""Every variable equals, byte for byte, the one that TensorFlow reads."""
 
 import ml_dtypes
 import numpy as np
@@ -72,7 +72,7 @@ def saved(tf, prefix, build, **options):
             saver.save(session, str(prefix), write_meta_graph=False)
 
 
-def test_every_dtype(tf, tmp_path):
+def test_every_dtype_is_read(tf, tmp_path):
     arrays = values_of_every_kind()
 
     def build():
@@ -88,7 +88,7 @@ def test_every_dtype(tf, tmp_path):
         assert ours.read(name).tolist() == array.tolist()
 
 
-def test_variables_in_parts(tf, tmp_path):
+def test_variables_in_parts_are_read(tf, tmp_path):
     v1 = tf.compat.v1
 
     def build():
@@ -111,7 +111,7 @@ def test_variables_in_parts(tf, tmp_path):
     assert set(keys) < set(tf_sorted_table.read(ours.path))
 
 
-def test_several_data_files(tf, tmp_path):
+def test_several_data_files_are_read(tf, tmp_path):
     v1 = tf.compat.v1
     config = v1.ConfigProto(device_count={"CPU": 3})
 
@@ -136,7 +136,7 @@ def test_several_data_files(tf, tmp_path):
     assert_equal_to_tensorflow(tf, tmp_path / "model.ckpt-7")
 
 
-def test_the_old_format_is_refused_by_name(tf, tmp_path):
+def test_the_old_format_is_refused(tf, tmp_path):
     def build():
         tf.compat.v1.get_variable("a", initializer=np.arange(5.0))
 
@@ -148,7 +148,7 @@ def test_the_old_format_is_refused_by_name(tf, tmp_path):
         tf_bundle.latest_prefix(tmp_path)
 
 
-def test_a_checkpoint_of_tensorflow_2(tf, tmp_path):
+def test_a_checkpoint_of_tensorflow_2_is_read(tf, tmp_path):
     arrays = values_of_every_kind()
     layers = [tf.Variable(array) for array in arrays.values() if array.dtype != object]
     model = tf.train.Checkpoint(layers=layers, step=tf.Variable(3, dtype=tf.int64))
@@ -159,7 +159,7 @@ def test_a_checkpoint_of_tensorflow_2(tf, tmp_path):
     assert ours.tensors["_CHECKPOINTABLE_OBJECT_GRAPH"].dtype == object
 
 
-def test_an_index_of_many_blocks(tf, tmp_path):
+def test_an_index_of_many_blocks_is_read(tf, tmp_path):
     def build():
         for number in range(700):
             tf.compat.v1.get_variable(
@@ -172,7 +172,7 @@ def test_an_index_of_many_blocks(tf, tmp_path):
     assert_equal_to_tensorflow(tf, tmp_path / "model.ckpt")
 
 
-def test_a_checkpoint_of_a_big_endian_machine(tf, tmp_path):
+def test_a_big_endian_checkpoint_is_read(tf, tmp_path):
     # No such machine is at hand; that the tests' own writer makes what one would make,
     # TensorFlow's reader confirms here.
     arrays = values_of_every_kind()
@@ -184,7 +184,7 @@ def test_a_checkpoint_of_a_big_endian_machine(tf, tmp_path):
         assert ours.read(name).tolist() == array.tolist()
 
 
-def test_parts_that_the_tests_write(tf, tmp_path):
+def test_tensorflow_reads_the_parts_that_our_fixture_writes(tf, tmp_path):
     array = np.arange(200 * 100, dtype=np.float32).reshape(200, 100)
     grid = [
         ((row, 100), (column, 50)) for row in (0, 100) for column in (0, 50)

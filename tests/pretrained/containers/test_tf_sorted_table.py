@@ -1,4 +1,4 @@
-"""Sorted tables: what is read, and that no byte of a file can change unnoticed."""
+"""Sorted tables are read; any changed byte is an error."""
 
 import random
 import struct
@@ -24,7 +24,7 @@ def read(tmp_path):
     return read
 
 
-def test_a_table_that_tensorflow_wrote(read):
+def test_a_table_of_tensorflow_is_read(read):
     header = "08 01 1a 02 08 01"
     bias = "08 01 12 04 12 02 08 02 28 08 35 59 3c e5 35"
     slot = "08 01 12 04 12 02 08 02 20 08 28 08 35 89 b0 c2 30"
@@ -46,22 +46,22 @@ def test_a_table_that_tensorflow_wrote(read):
 
 @pytest.mark.parametrize("block_bytes", [1, 100, 4096])
 @pytest.mark.parametrize("interval", [1, 2, 16])
-def test_keys_and_values_in_order(read, block_bytes, interval):
+def test_keys_and_values_are_read_in_order(read, block_bytes, interval):
     content = tf_bundle_files.table(PAIRS, block_bytes=block_bytes, interval=interval)
     assert list(read(content).items()) == PAIRS
 
 
-def test_keys_of_all_lengths(read):
+def test_keys_of_all_lengths_are_read(read):
     keys = [b"", b"\0", b"\0\0", b"a", b"a" * 300, b"a" * 300 + b"b", b"\xff" * 200]
     pairs = [(key, b"v" * 1000) for key in keys]
     assert list(read(tf_bundle_files.table(pairs)).items()) == pairs
 
 
-def test_an_empty_table(read):
+def test_an_empty_table_is_read(read):
     assert read(tf_bundle_files.table([])) == {}
 
 
-def test_every_changed_byte_is_found(read):
+def test_every_changed_byte_is_an_error(read):
     content = tf_bundle_files.table(PAIRS[:20], block_bytes=200)
     change = random.Random(0)
     for position in range(len(content)):
@@ -73,13 +73,13 @@ def test_every_changed_byte_is_found(read):
             read(damaged)
 
 
-def test_a_missing_file_and_a_directory(tmp_path):
+def test_a_missing_file_and_a_directory_are_refused(tmp_path):
     for path in (tmp_path / "nothing", tmp_path):
         with pytest.raises(CheckpointError, match=f"{path}: (No such|not a) file"):
             tf_sorted_table.read(path)
 
 
-def test_a_compressed_table_is_refused_by_name(read):
+def test_a_compressed_table_is_refused(read):
     with pytest.raises(CheckpointError, match="is compressed with Snappy, which Tens"):
         read(tf_bundle_files.table([(b"a", b"b")], compression=1))
     with pytest.raises(
@@ -88,7 +88,7 @@ def test_a_compressed_table_is_refused_by_name(read):
         read(tf_bundle_files.table([(b"a", b"b")], compression=2))
 
 
-def test_a_file_that_is_too_large_is_not_parsed(read, monkeypatch):
+def test_a_large_file_is_not_parsed(read, monkeypatch):
     content = tf_bundle_files.table(PAIRS)
     monkeypatch.setattr(tf_sorted_table, "_MAX_BYTES", 1 << 20)
     assert dict(PAIRS) == read(content)
@@ -105,7 +105,7 @@ def test_a_file_that_is_too_large_is_not_parsed(read, monkeypatch):
     ],
 )
 @pytest.mark.parametrize("block_bytes", [1, 100])  # within a block, between two
-def test_keys_out_of_order(read, keys, message, block_bytes):
+def test_keys_out_of_order_are_refused(read, keys, message, block_bytes):
     pairs = [(key, b"value") for key in keys]
     with pytest.raises(CheckpointError, match=message):
         read(tf_bundle_files.table(pairs, block_bytes=block_bytes))
@@ -149,12 +149,12 @@ def table_of(block, places=None):
         (struct.pack("<II", 0, 2**32 - 1), "a block of 8 bytes has 4,294,967,295 rest"),
     ],
 )
-def test_a_block_that_is_whole_but_makes_no_sense(read, block, message):
+def test_invalid_blocks_with_right_checksums_are_refused(read, block, message):
     with pytest.raises(CheckpointError, match=message):
         read(table_of(block))
 
 
-def test_keys_cannot_grow_without_bound(read):
+def test_the_size_of_keys_is_bounded(read):
     start = b"\0" + tf_bundle_files.varint(60_000) + b"\0" + b"a" * 60_000
     shares = tf_bundle_files.varint(60_000)
     more = [shares + b"\1\0" + bytes([number]) for number in range(100)]
@@ -162,7 +162,7 @@ def test_keys_cannot_grow_without_bound(read):
         read(table_of(entries(start, *more)))
 
 
-def test_blocks_that_overlap_or_lie_outside(read):
+def test_blocks_must_not_overlap_or_lie_outside(read):
     block = entries(b"\0\1\0a")
     place = b"\0" + tf_bundle_files.varint(len(block))
     assert read(table_of(block, [place])) == {b"a": b""}
@@ -183,7 +183,7 @@ def test_blocks_that_overlap_or_lie_outside(read):
         read(table_of(block, [b"\0"]))
 
 
-def test_a_footer_with_more_than_two_places(read):
+def test_a_footer_must_locate_two_blocks(read):
     content = bytearray(tf_bundle_files.table([(b"a", b"b")]))
     content[-9] = 1
     with pytest.raises(CheckpointError, match="its footer locates more than two"):

@@ -1,4 +1,4 @@
-"""Files of torch.save in both forms, written by hand: tensors, values and errors."""
+"""Files of torch.save are read in both forms; other files are refused."""
 
 import zipfile
 
@@ -39,7 +39,7 @@ def assert_equal(found, expected):
 
 @FORMS
 @pytest.mark.parametrize("dtype", STORAGES, ids=str)
-def test_tensors_of_every_type(dtype, legacy, path):
+def test_tensors_of_every_type_are_read(dtype, legacy, path):
     expected = np.arange(6).astype(dtype)
     file = opened(path, {"x": expected}, legacy)
     assert file.path == path
@@ -48,7 +48,7 @@ def test_tensors_of_every_type(dtype, legacy, path):
 
 
 @FORMS
-def test_parts_and_transposes_of_storages(legacy, path):
+def test_views_of_storages_are_read(legacy, path):
     base = np.arange(24, dtype=np.float32)
     table = base.reshape(4, 6)
     arrays = {
@@ -68,13 +68,13 @@ def test_parts_and_transposes_of_storages(legacy, path):
 
 
 @FORMS
-def test_tied_tensors_are_the_same_bytes(legacy, path):
+def test_tied_tensors_are_views_of_the_same_bytes(legacy, path):
     table = np.ones((3, 2), np.float32)
     file = opened(path, {"encoder": table, "decoder": table}, legacy)
     assert np.shares_memory(file.read("encoder"), file.read("decoder"))
 
 
-def test_tensors_are_mapped_not_read(path):
+def test_tensors_are_mapped_and_not_read(path):
     file = opened(path, {"x": np.arange(6.0)})
     kept = file.read("x")
     path.unlink()
@@ -83,7 +83,7 @@ def test_tensors_are_mapped_not_read(path):
 
 
 @FORMS
-def test_a_checkpoint_of_fairseq(legacy, path):
+def test_a_checkpoint_of_fairseq_is_read(legacy, path):
     weights = {"encoder.bias": np.ones(2, np.float32), "encoder.version": np.ones(1)}
     tree = {
         "args": namespace(arch="roberta_base", encoder_layers=2, dropout=0.1, bpe=None),
@@ -182,7 +182,7 @@ TREES = {
 
 
 @pytest.mark.parametrize(("tree", "message"), TREES.values(), ids=TREES.keys())
-def test_trees_that_are_no_state_dict(tree, message, path):
+def test_trees_that_are_not_state_dicts_are_refused(tree, message, path):
     torch_files.write_zip(path, program(tree), {"0": bytes(24)})
     with pytest.raises(CheckpointError, match=message) as caught:
         torch_file.open_torch(path)
@@ -190,7 +190,7 @@ def test_trees_that_are_no_state_dict(tree, message, path):
     assert len(str(caught.value)) < 1000
 
 
-def test_flipped_bits_are_noticed_when_the_tensor_is_read(path):
+def test_flipped_bits_are_reported_when_the_tensor_is_read(path):
     torch_files.save(path, {"x": np.full(9, 7.0), "y": np.full(9, 8.0)})
     content = path.read_bytes()
     at = content.index(np.full(9, 7.0).tobytes())
@@ -202,7 +202,7 @@ def test_flipped_bits_are_noticed_when_the_tensor_is_read(path):
     assert_equal(file.read("y"), np.full(9, 8.0))
 
 
-def test_torch_may_take_no_checksums(path):
+def test_archives_without_checksums_are_read(path):
     """As after torch.serialization.set_crc32_options(False)."""
     torch_files.save(path, {"x": np.full(9, 7.0)})
     with zipfile.ZipFile(path) as archive:
@@ -214,7 +214,7 @@ def test_torch_may_take_no_checksums(path):
     assert_equal(torch_file.open_torch(path).read("x"), np.full(9, 7.0))
 
 
-def test_flipped_bits_of_the_pickle(path):
+def test_flipped_bits_of_the_pickle_are_errors(path):
     torch_files.save(path, {"weight": np.full(9, 7.0)})
     path.write_bytes(path.read_bytes().replace(b"weight", b"height"))
     with pytest.raises(CheckpointError, match="CRC-32"):
@@ -234,7 +234,7 @@ def test_big_endian_archives_are_refused(path):
         torch_file.open_torch(path)
 
 
-def test_archives_of_before_byteorder(path):
+def test_archives_older_than_byteorder_are_read(path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x/data.pkl", DATA)
         archive.writestr("x/data/0", np.arange(6, dtype=np.float32).tobytes())
@@ -251,7 +251,7 @@ ARCHIVES = {
 
 
 @pytest.mark.parametrize(("members", "message"), ARCHIVES.values(), ids=ARCHIVES.keys())
-def test_other_archives(members, message, path):
+def test_other_archives_are_refused(members, message, path):
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
@@ -281,13 +281,13 @@ def test_compressed_members_are_refused(path):
         ("header", 2**32 - 2, "not in the file"),
     ],
 )
-def test_members_that_are_not_what_they_should_be(field, value, message, path):
+def test_wrong_zip_members_are_refused(field, value, message, path):
     zip_directory.change(zipped(path), b"archive/data/0", **{field: value})
     with pytest.raises(CheckpointError, match=message):
         torch_file.open_torch(path)
 
 
-def test_members_begin_with_a_header(path):
+def test_members_without_a_header_are_refused(path):
     torch_files.write_zip(path, DATA, {"0": bytes(24), "1": b"\1" + bytes(99)})
     zeros = path.read_bytes().index(b"\1" + bytes(99)) + 1
     zip_directory.change(path, b"archive/data/0", header=zeros)
@@ -295,7 +295,7 @@ def test_members_begin_with_a_header(path):
         torch_file.open_torch(path)
 
 
-def test_members_that_are_larger_than_the_file(path):
+def test_members_larger_than_the_file_are_refused(path):
     zip_directory.change(
         zipped(path), b"archive/data/0", compressed_size=9_999, size=9_999
     )
@@ -330,7 +330,7 @@ LEGACY = {
 
 
 @pytest.mark.parametrize(("parts", "message"), LEGACY.values(), ids=LEGACY.keys())
-def test_legacy_files_that_do_not_fit(parts, message, path):
+def test_inconsistent_legacy_files_are_refused(parts, message, path):
     whole = {"data": DATA, "storages": {"0": ONE}}
     torch_files.write_legacy(path, **whole)
     assert_equal(torch_file.open_torch(path).read("x"), ONE)
@@ -351,6 +351,6 @@ def test_files_of_other_kinds_are_refused(path):
             torch_file.open_torch(path)
 
 
-def test_bfloat16_is_what_jax_calls_it(path):
+def test_bfloat16_is_the_type_of_jax(path):
     file = opened(path, {"x": np.ones(2, ml_dtypes.bfloat16)})
     assert file.tensors["x"].dtype == ml_dtypes.bfloat16

@@ -1,4 +1,4 @@
-"""Files of torch and transformers, read without them; and ours, read by them."""
+"""Files of torch and transformers are read without them, and they read ours."""
 
 import argparse
 import collections
@@ -61,12 +61,12 @@ def assert_equal(file, tensors):
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-def test_every_type(dtype, saved, torch, drawn):
+def test_every_type_is_read(dtype, saved, torch, drawn):
     tensors = {"x": (drawn(3, 4) * 9).to(getattr(torch, dtype))}
     assert_equal(saved(tensors), tensors)
 
 
-def test_views_and_ties(saved, torch, drawn):
+def test_views_and_ties_are_read(saved, torch, drawn):
     table = drawn(6, 4)
     tensors = {
         "table": table,
@@ -88,7 +88,7 @@ def test_views_and_ties(saved, torch, drawn):
     assert np.shares_memory(file.read("table"), file.read("transposed"))
 
 
-def test_the_state_dict_of_a_model(saved, torch):
+def test_the_state_dict_of_a_model_is_read(saved, torch):
     layer = torch.nn.TransformerEncoderLayer(8, 2, 16)
     model = torch.nn.Sequential(torch.nn.Embedding(11, 8), layer, torch.nn.LayerNorm(8))
     file = saved(model.state_dict())
@@ -96,7 +96,7 @@ def test_the_state_dict_of_a_model(saved, torch):
     assert file.values == {}
 
 
-def test_a_checkpoint_of_fairseq(saved, torch, drawn):
+def test_a_checkpoint_of_fairseq_is_read(saved, torch, drawn):
     state = collections.OrderedDict(
         {
             "decoder.sentence_encoder.embed_tokens.weight": drawn(7, 4),
@@ -137,12 +137,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("value", REFUSED.values(), ids=REFUSED.keys())
-def test_what_is_no_dict_of_tensors_is_refused(value, saved, torch):
+def test_files_without_a_dict_of_tensors_are_refused(value, saved, torch):
     with pytest.raises(CheckpointError):
         saved(value(torch))
 
 
-def test_files_without_checksums(saved, torch, drawn):
+def test_files_without_checksums_are_read(saved, torch, drawn):
     before = torch.serialization.get_crc32_options()
     torch.serialization.set_crc32_options(False)
     try:
@@ -152,7 +152,7 @@ def test_files_without_checksums(saved, torch, drawn):
         torch.serialization.set_crc32_options(before)
 
 
-def test_a_model_of_transformers_in_shards_goes_round(torch, tmp_path):
+def test_a_sharded_model_of_transformers_is_read_and_written(torch, tmp_path):
     transformers = pytest.importorskip("transformers")
     config = transformers.BertConfig(
         vocab_size=50,
@@ -184,7 +184,7 @@ def test_a_model_of_transformers_in_shards_goes_round(torch, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_torch_reads_what_is_written(dtype, torch, drawn, tmp_path):
+def test_torch_reads_the_files_of_our_fixture(dtype, torch, drawn, tmp_path):
     reader = pytest.importorskip("safetensors.torch")
     dtype = getattr(torch, dtype)
     tensors = {

@@ -1,4 +1,4 @@
-"""The machine that reads pickles: plain values, and no way to run anything."""
+"""The unpickler reads plain values and tensors, and cannot run code."""
 
 import ast
 import collections
@@ -52,7 +52,7 @@ plain = st.recursive(
 
 @settings(deadline=None)
 @given(plain)
-def test_plain_values_come_back(value):
+def test_plain_values_are_read(value):
     data = pickle.dumps(value, protocol=2)
     loaded = load(data)
     assert loaded.value == value
@@ -61,25 +61,25 @@ def test_plain_values_come_back(value):
     assert not loaded.storages
 
 
-def test_what_an_object_holds_twice_is_one_object():
+def test_an_object_that_is_held_twice_stays_one_object():
     inner = {"a": [1]}
     one, other = load(pickle.dumps([inner, inner], protocol=2)).value
     assert one is other
 
 
-def test_more_values_than_a_byte_can_count():
+def test_more_than_256_values_are_read():
     value = [[str(i)] for i in range(300)] * 2  # LONG_BINPUT, LONG_BINGET
     assert load(pickle.dumps(value, protocol=2)).value == value
 
 
-def test_ordered_dicts_of_python():
+def test_ordered_dicts_are_read_as_dicts():
     value = collections.OrderedDict(b=1, a=2)
     value.attribute = {"dropped": 1}  # as the _metadata of a state dict
     found = load(pickle.dumps(value, protocol=2)).value
     assert list(found.items()) == [("b", 1), ("a", 2)]
 
 
-def test_one_pickle_after_another():
+def test_pickles_in_sequence_are_read():
     data = b"before" + program([1]) + program("two")
     first = torch_unpickler.load(data, 6, "here")
     second = torch_unpickler.load(data, first.end, "here")
@@ -87,7 +87,7 @@ def test_one_pickle_after_another():
     assert second.end == len(data)
 
 
-def test_what_is_said_of_tensors():
+def test_descriptions_of_tensors_are_read():
     value = {
         "plain": tensor(STORAGE, 1, (2, 2), (2, 1)),
         "parameter": called(
@@ -141,7 +141,7 @@ class Evil:
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_nothing_runs(protocol, tmp_path):
+def test_no_code_runs(protocol, tmp_path):
     marker = tmp_path / "ran"
     data = pickle.dumps(Evil(marker), protocol)
     with pytest.raises(CheckpointError):
@@ -246,7 +246,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("data", ODD.values(), ids=ODD.keys())
-def test_odd_pickles_are_errors(data):
+def test_invalid_pickles_are_errors(data):
     with pytest.raises(CheckpointError, match=r"^here: ") as caught:
         load(data)
     assert str(caught.value).isprintable()
@@ -274,7 +274,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("data", BOMBS.values(), ids=BOMBS.keys())
-def test_lengths_that_are_not_there_take_no_memory(data):
+def test_false_lengths_take_no_memory(data):
     def refused():
         with pytest.raises(CheckpointError):
             load(data + bytes(100))
@@ -282,7 +282,7 @@ def test_lengths_that_are_not_there_take_no_memory(data):
     assert peak_of(refused) < 100_000
 
 
-def test_values_within_values_are_no_recursion():
+def test_nested_values_are_read_without_recursion():
     depth = 200_000
     for code in (b")" + b"\x85" * depth, b"]" * depth + b"a" * (depth - 1)):
         value = load(raw(code)).value
@@ -290,7 +290,7 @@ def test_values_within_values_are_no_recursion():
             (value,) = value
 
 
-def test_steps_are_counted():
+def test_the_number_of_steps_is_bounded():
     count = torch_unpickler.MAX_STEPS
     with pytest.raises(CheckpointError, match="1,000,000 steps"):
         load(raw(b"N" * count))
@@ -305,5 +305,5 @@ def test_integers_as_keys_cannot_all_collide():
         load(pickle.dumps({5 * modulus: 0}, protocol=2))
 
 
-def test_not_a_number_is_a_number():
+def test_nan_is_read():
     assert math.isnan(load(pickle.dumps(math.nan, protocol=2)).value)

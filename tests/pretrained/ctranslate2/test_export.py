@@ -1,4 +1,4 @@
-"""What is exported for CTranslate2, and what is refused; its library is not needed."""
+"""Models are exported to CTranslate2 or refused; its library is not needed here."""
 
 import dataclasses
 import json
@@ -107,7 +107,7 @@ def test_each_variable_has_all_its_parts(config, draw_params):
         assert tensor.shape == parts[0].foreign_shape, name
 
 
-def test_the_bridge_goes_into_keys_and_values(draw_params):
+def test_the_projection_is_folded_into_keys_and_values(draw_params):
     config = CONFIGS["unequal"]
     params = draw_params(config)
     flat = trees.named(params)
@@ -127,12 +127,12 @@ def test_the_bridge_goes_into_keys_and_values(draw_params):
             np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
 
 
-def test_equal_widths_need_no_bridge(draw_params):
+def test_equal_widths_need_no_projection(draw_params):
     params = draw_params(CONFIGS["pair"])
     assert name_map.without_bridge(CONFIGS["pair"], params) is params
 
 
-def test_pieces_stand_in_the_order_of_their_ids(library, draw_params, tmp_path):
+def test_pieces_are_in_the_order_of_their_ids(library, draw_params, tmp_path):
     config = pair(decoder=dataclasses.replace(STACK, vocab_size=13))
     target = {"▁b": 4, "<s>": 2, "</s>": 1, "<pad>": 0, "<unk>": 3, "▁a": 12}
     save(
@@ -161,7 +161,7 @@ def test_pieces_stand_in_the_order_of_their_ids(library, draw_params, tmp_path):
     }
 
 
-def test_a_prefix_language_model_is_its_decoder(library, draw_params, tmp_path):
+def test_a_prefix_language_model_becomes_a_decoder(library, draw_params, tmp_path):
     config = PrefixLanguageModelConfig(DECODER, 2)
     save(tmp_path / "model", config, draw_params(config), unk_token_id=0)
     values = json.loads((tmp_path / "model" / "config.json").read_text())
@@ -169,7 +169,7 @@ def test_a_prefix_language_model_is_its_decoder(library, draw_params, tmp_path):
     assert "decoder_start_token" not in values
 
 
-def test_the_library_is_not_installed(draw_params, tmp_path, monkeypatch):
+def test_a_missing_library_is_reported(draw_params, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
     name = "bertgen_jax.pretrained.ctranslate2.spec"
     monkeypatch.delitem(sys.modules, name, raising=False)
@@ -226,7 +226,7 @@ def test_the_library_is_not_installed(draw_params, tmp_path, monkeypatch):
         (pair(), {"quantization": "int4"}, r"found 'int4'.* Did you mean 'int8'\?"),
     ],
 )
-def test_what_cannot_be_exported(
+def test_models_that_ctranslate2_cannot_express_are_refused(
     config, options, message, library, draw_params, tmp_path
 ):
     with pytest.raises(ConfigError, match=message):
@@ -234,7 +234,7 @@ def test_what_cannot_be_exported(
     assert not list(tmp_path.iterdir())
 
 
-def test_without_bos_the_start_stands_for_it(library, draw_params, tmp_path):
+def test_without_a_bos_piece_the_start_is_used(library, draw_params, tmp_path):
     config = dataclasses.replace(pair(decoder_start_token_id=5), bos_token_id=None)
     assert config.bos_token_id == STACK.bos_token_id  # the decoder's, if it has one
     stack = dataclasses.replace(STACK, bos_token_id=None)
@@ -243,7 +243,7 @@ def test_without_bos_the_start_stands_for_it(library, draw_params, tmp_path):
     assert values["bos_token"] == "piece2"
 
 
-def test_params_of_another_model(library, draw_params, tmp_path):
+def test_params_of_another_model_are_refused(library, draw_params, tmp_path):
     params = draw_params(CONFIGS["unequal"])
     with pytest.raises(ConfigError, match=r"\+ enc_to_dec_proj/bias float32\[6\]"):
         save(tmp_path / "model", CONFIGS["pair"], params)

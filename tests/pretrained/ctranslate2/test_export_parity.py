@@ -169,7 +169,7 @@ def assert_same(found, wanted):
 
 @pytest.mark.parametrize("search", [GREEDY, BEAMS], ids=["greedy", "beams"])
 @pytest.mark.parametrize("name", PAIRS)
-def test_the_same_sequences_and_scores(name, search, draw_params, tmp_path):
+def test_ctranslate2_finds_the_same_results(name, search, draw_params, tmp_path):
     config = PAIRS[name]
     params = params_of(draw_params, config)
     export(tmp_path / "model", config, params)
@@ -178,7 +178,7 @@ def test_the_same_sequences_and_scores(name, search, draw_params, tmp_path):
     assert_same(translated(tmp_path / "model", pieces, search), wanted)
 
 
-def test_the_best_sum_is_that_of_never(draw_params, tmp_path):
+def test_without_length_penalty_the_best_is_that_of_never(draw_params, tmp_path):
     config, params = PAIRS["unequal"], params_of(draw_params, PAIRS["unequal"])
     export(tmp_path / "model", config, params)
     ids, mask, pieces = draw_sources(config.encoder.vocab_size)
@@ -188,7 +188,7 @@ def test_the_best_sum_is_that_of_never(draw_params, tmp_path):
 
 @pytest.mark.parametrize("search", [GREEDY, BEAMS], ids=["greedy", "beams"])
 @pytest.mark.parametrize("stack", [STACK, GPT2], ids=["BERT", "GPT-2"])
-def test_a_decoder_alone_reads_source_and_start_as_one(
+def test_a_decoder_alone_reads_source_and_start_as_one_text(
     stack, search, draw_params, tmp_path
 ):
     decoder = dataclasses.replace(stack, is_decoder=True)
@@ -270,7 +270,7 @@ QUANTIZATIONS = {
 
 
 @pytest.mark.parametrize("quantization", QUANTIZATIONS)
-def test_quantized_models_think_nearly_the_same(quantization, reference, tmp_path):
+def test_quantized_models_have_similar_scores(quantization, reference, tmp_path):
     config, params, pieces, targets, wanted = reference
     before = jax.tree.map(np.copy, params)
     export(tmp_path / "model", config, params, quantization=quantization)
@@ -324,7 +324,7 @@ def copier():
     return config, params
 
 
-def test_a_trained_model_writes_the_same_in_int8(copier, tmp_path):
+def test_a_trained_model_generates_the_same_in_int8(copier, tmp_path):
     config, params = copier
     ids, mask, pieces = draw_sources(config.encoder.vocab_size, 1, 200, longest=8)
     written = {}
@@ -351,7 +351,7 @@ def share_of_same(found, wanted):
         ("BERT and GPT-2, one table", ["position_embeddings"]),
     ],
 )
-def test_what_is_shared_or_tied_is_in_the_file_once(name, twice, draw_params, tmp_path):
+def test_shared_and_tied_tensors_are_stored_once(name, twice, draw_params, tmp_path):
     config, params = PAIRS[name], draw_params(PAIRS[name])
     export(tmp_path / "model", config, params)
     sizes = {path: 4 * leaf.size for path, leaf in trees.named(params).items()}
@@ -362,7 +362,7 @@ def test_what_is_shared_or_tied_is_in_the_file_once(name, twice, draw_params, tm
     assert wanted < size < wanted + 200 * len(sizes)  # names and shapes
 
 
-def test_every_activation_is_that_of_ctranslate2(draw_params, tmp_path):
+def test_every_activation_equals_that_of_ctranslate2(draw_params, tmp_path):
     for activation in ACTIVATIONS:
         stack = dataclasses.replace(STACK, num_hidden_layers=1, hidden_act=activation)
         config = pair(stack, stack, share_encoder_decoder=True)
@@ -377,7 +377,7 @@ def test_every_activation_is_that_of_ctranslate2(draw_params, tmp_path):
         )
 
 
-def test_an_activation_that_it_lacks(draw_params, tmp_path, monkeypatch):
+def test_an_unknown_activation_is_refused(draw_params, tmp_path, monkeypatch):
     monkeypatch.setitem(ACTIVATIONS, "mish", jax.nn.mish)
     stack = dataclasses.replace(STACK, hidden_act="mish")
     config = pair(stack, stack)
@@ -386,13 +386,13 @@ def test_an_activation_that_it_lacks(draw_params, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_no_such_quantization(draw_params, tmp_path):
+def test_an_unknown_quantization_is_refused(draw_params, tmp_path):
     config = PAIRS["pair"]
     with pytest.raises(ConfigError, match=r"'int-8'; .* Did you mean 'int8'\?"):
         export(tmp_path / "model", config, draw_params(config), quantization="int-8")
 
 
-def test_what_the_vocabulary_cannot_spell_is_unk(draw_params, tmp_path):
+def test_text_outside_of_the_vocabulary_is_unk(draw_params, tmp_path):
     config, params = PAIRS["unequal"], draw_params(PAIRS["unequal"])
     export(tmp_path / "model", config, params)
     targets = draw_targets(config.decoder.vocab_size)

@@ -183,7 +183,7 @@ def test_odd_checkpoints_are_read_or_errors(kind, changes, edits, tmp_path_facto
 
 
 @kinds
-def test_a_width_of_a_thousand_digits_is_told_in_a_few(kind, tmp_path):
+def test_a_width_of_a_thousand_digits_is_shortened_in_the_message(kind, tmp_path):
     is_read_or_an_error(kind, tmp_path / "it", [("", "hidden_size", 10**1000)], [])
 
 

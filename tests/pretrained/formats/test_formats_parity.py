@@ -1,7 +1,7 @@
 """Every published kind of file, by its real writer: what comes in computes the same.
 
 The weights are random, for none can be had here; names, layouts and containers are
-those of the lineages. Each model goes out again and is loaded by the peer.
+those of the real programs. Each model is written again, and Hugging Face loads it.
 """
 
 import jax.numpy as jnp
@@ -56,14 +56,14 @@ ENCODERS = [
 @pytest.mark.parametrize(
     ("kind", "write"), ENCODERS, ids=[f"{k}-{w.__name__}" for k, w in ENCODERS]
 )
-def test_an_encoder_computes_what_the_peers_does(tmp_path, kind, write):
-    peer = getattr(files, kind)()
+def test_an_encoder_computes_the_same(tmp_path, kind, write):
+    reference = getattr(files, kind)()
     (tmp_path / "in").mkdir()
-    source = write(peer, tmp_path / "in")
+    source = write(reference, tmp_path / "in")
     ids, mask = draw()
     ids = masked_ids(ids, mask, pad=1 if kind == "roberta" else 0)
     with torch.no_grad():
-        expected = peer.base_model(
+        expected = reference.base_model(
             **torch_inputs(input_ids=ids, attention_mask=mask)
         ).last_hidden_state.numpy()
 
@@ -89,13 +89,13 @@ DECODERS = [
 @pytest.mark.parametrize(
     ("kind", "write"), DECODERS, ids=[f"{k}-{w.__name__}" for k, w in DECODERS]
 )
-def test_a_decoder_computes_what_the_peers_does(tmp_path, kind, write):
-    peer = getattr(files, kind)()
+def test_a_decoder_computes_the_same(tmp_path, kind, write):
+    reference = getattr(files, kind)()
     (tmp_path / "in").mkdir()
-    source = write(peer, tmp_path / "in")
+    source = write(reference, tmp_path / "in")
     ids, _ = draw()
     with torch.no_grad():
-        expected = peer(torch.tensor(ids)).logits.numpy()
+        expected = reference(torch.tensor(ids)).logits.numpy()
     model, params = loading.from_pretrained(source)
     found = outputs(model, params, input_ids=ids).logits
     np.testing.assert_allclose(found, expected, **TOLERANCE)
@@ -119,10 +119,10 @@ PAIRS = [
 @pytest.mark.parametrize(
     ("kind", "write"), PAIRS, ids=[f"{k}-{w.__name__}" for k, w in PAIRS]
 )
-def test_a_pair_computes_what_the_peers_does(tmp_path, kind, write):
-    peer = getattr(files, kind)()
+def test_a_pair_computes_the_same(tmp_path, kind, write):
+    reference = getattr(files, kind)()
     (tmp_path / "in").mkdir()
-    source = write(peer, tmp_path / "in")
+    source = write(reference, tmp_path / "in")
     ids, mask = draw()
     targets, _ = draw(seed=1, length=6)
     inputs = {
@@ -131,7 +131,7 @@ def test_a_pair_computes_what_the_peers_does(tmp_path, kind, write):
         "decoder_input_ids": targets,
     }
     with torch.no_grad():
-        expected = peer(**torch_inputs(**inputs)).logits.numpy()
+        expected = reference(**torch_inputs(**inputs)).logits.numpy()
     model, params = loading.from_pretrained(source)
     assert model.config.share_encoder_decoder == (kind == "shared")
     found = outputs(model, params, **inputs).logits
@@ -143,13 +143,13 @@ def test_a_pair_computes_what_the_peers_does(tmp_path, kind, write):
     np.testing.assert_allclose(found, expected, **TOLERANCE)
 
 
-def test_a_bert_encoder_with_a_gpt2_decoder_comes_in(tmp_path):
+def test_a_bert_encoder_with_a_gpt2_decoder_computes_the_same(tmp_path):
     config = transformers.EncoderDecoderConfig.from_encoder_decoder_configs(
         files.bert().config, files.gpt2().config
     )
     config.decoder_start_token_id, config.pad_token_id = files.WORDS - 1, 0
-    peer = files.randomized(transformers.EncoderDecoderModel(config))
-    peer.save_pretrained(tmp_path / "in")
+    reference = files.randomized(transformers.EncoderDecoderModel(config))
+    reference.save_pretrained(tmp_path / "in")
     ids, mask = draw()
     inputs = {
         "input_ids": masked_ids(ids, mask, pad=0),
@@ -157,19 +157,19 @@ def test_a_bert_encoder_with_a_gpt2_decoder_comes_in(tmp_path):
         "decoder_input_ids": draw(seed=1, length=6)[0],
     }
     with torch.no_grad():
-        expected = peer(**torch_inputs(**inputs)).logits.numpy()
+        expected = reference(**torch_inputs(**inputs)).logits.numpy()
     model, params = loading.from_pretrained(tmp_path / "in")
     found = outputs(model, params, **inputs).logits
     np.testing.assert_allclose(found, expected, **TOLERANCE)
 
 
-def test_an_encoder_becomes_the_decoder_that_the_peer_makes_of_it(tmp_path):
-    """The peer loses the segment row, so that this checkpoint has none."""
-    peer = transformers.BertForPreTraining(files.bert().config)
-    peer.load_state_dict(files.bert().state_dict())
+def test_an_encoder_becomes_the_same_decoder_as_in_hugging_face(tmp_path):
+    """Hugging Face loses the segment row, so this checkpoint has none."""
+    reference = transformers.BertForPreTraining(files.bert().config)
+    reference.load_state_dict(files.bert().state_dict())
     with torch.no_grad():
-        peer.bert.embeddings.token_type_embeddings.weight.zero_()
-    peer.save_pretrained(tmp_path)
+        reference.bert.embeddings.token_type_embeddings.weight.zero_()
+    reference.save_pretrained(tmp_path)
     decoder = transformers.BertGenerationDecoder.from_pretrained(
         tmp_path, is_decoder=True
     ).eval()
@@ -182,6 +182,6 @@ def test_an_encoder_becomes_the_decoder_that_the_peer_makes_of_it(tmp_path):
     model, params = loading.from_pretrained(
         tmp_path, architecture="decoder", mlm_bias=True
     )
-    bias = peer.cls.predictions.bias.detach().numpy()
+    bias = reference.cls.predictions.bias.detach().numpy()
     found = outputs(model, params, input_ids=ids).logits
     np.testing.assert_allclose(found, expected + bias, **TOLERANCE)

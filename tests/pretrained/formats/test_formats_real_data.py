@@ -1,4 +1,4 @@
-"""Real checkpoints come in as they were published, and compute what was published."""
+"""Real checkpoints are read, and compute the published results."""
 
 import csv
 import gzip
@@ -20,7 +20,7 @@ from bertgen_jax.pretrained import checkpoint, conversion
 from bertgen_jax.pretrained.formats import detection
 
 
-def test_googles_checkpoint_holds_what_it_held_when_it_was_written(data_dir):
+def test_the_checkpoint_of_google_has_its_published_values(data_dir):
     """Written by google-research/bert: layers in our layout, positions folded."""
     directory = data_dir / "checkpoints" / "keras_bert_test_checkpoint"
     model, params = bg.from_pretrained(directory)
@@ -150,7 +150,7 @@ def test_the_real_encoder_embeds_the_published_example(minilm, data_dir):
     np.testing.assert_allclose(found[:5], expected, atol=1e-6)
 
 
-def test_all_of_the_real_encoder_is_taken(minilm):
+def test_every_tensor_of_the_real_encoder_is_used(minilm):
     found = checkpoint.load(detection.open_checkpoint(minilm))
     assert {u.reason for u in found.unused} == {
         "pooler, for classification",

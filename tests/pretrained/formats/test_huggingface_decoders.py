@@ -1,4 +1,4 @@
-"""Decoders of BERT and RoBERTa: their files come in, segments folded; BERT's go out."""
+"""Decoders of BERT and RoBERTa are read with their segments; BERT's are written."""
 
 import dataclasses
 import json
@@ -87,7 +87,7 @@ def in_robertas_words(tensors, prefix):
 
 
 def published(config, params, encoder="bert", decoder="bert", seeds=(0, 1)):
-    """The config.json and the tensors of a pair, as the peer has them."""
+    """The config.json and the tensors of a pair, as Hugging Face has them."""
     values = json.loads(json.dumps(config.to_dict()))
     tensors = saving.to_tensors(config, params)
     if encoder != "bert-generation":
@@ -126,7 +126,7 @@ def assert_same(found, params):
 
 @pytest.mark.parametrize("decoder", ["bert", "roberta"])
 @pytest.mark.parametrize("encoder", ["bert-generation", "bert", "roberta"])
-def test_a_pair_of_any_two_kinds(draw_params, tmp_path, encoder, decoder):
+def test_a_pair_of_any_two_kinds_is_read(draw_params, tmp_path, encoder, decoder):
     config = pair()
     params = draw_params(config)
     found = load(write(tmp_path, *published(config, params, encoder, decoder)))
@@ -138,7 +138,7 @@ def test_a_pair_of_any_two_kinds(draw_params, tmp_path, encoder, decoder):
         assert getattr(found.config, side) == stack
 
 
-def test_what_has_no_place_is_said(draw_params, tmp_path):
+def test_unused_tensors_are_listed(draw_params, tmp_path):
     params = draw_params(pair())
     values, tensors = published(pair(), params, decoder="roberta")
     numbers = np.arange(9)[None]
@@ -161,8 +161,8 @@ def test_what_has_no_place_is_said(draw_params, tmp_path):
 
 @pytest.mark.parametrize("kept", ["both", "encoder", "decoder"])
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_a_shared_stack_is_read_of_either_copy(draw_params, tmp_path, kind, kept):
-    """Version 4 of the peer wrote the decoder's alone, and the encoder's pooler."""
+def test_a_shared_stack_is_read_from_either_copy(draw_params, tmp_path, kind, kept):
+    """Version 4 of Hugging Face wrote the decoder's alone, and the encoder's pooler."""
     params = draw_params(SHARED)
     values, tensors = published(SHARED, params, kind, kind, seeds=(0, 0))
     lost = {"encoder": f"decoder.{kind}.", "decoder": "encoder."}.get(kept)
@@ -183,7 +183,7 @@ def test_a_shared_stack_has_one_table_of_segments(draw_params, tmp_path):
         load(write(tmp_path, values, tensors))
 
 
-def test_what_one_side_does_not_have_cannot_be_shared(draw_params, tmp_path):
+def test_a_table_that_one_side_lacks_cannot_be_shared(draw_params, tmp_path):
     """The encoder's positions would be those of a decoder with segments."""
     params = draw_params(SHARED)
     saving.save(tmp_path, SHARED, params)
@@ -213,7 +213,7 @@ def test_a_tied_softmax_may_be_repeated(draw_params, tmp_path):
         load(write(tmp_path, values, tensors))
 
 
-def test_an_untied_softmax_is_one_of_its_own(draw_params, tmp_path):
+def test_an_untied_softmax_has_its_own_tensor(draw_params, tmp_path):
     config = pair(decoder=UNTIED)
     params = draw_params(config)
     values, tensors = published(config, params, decoder="roberta")
@@ -225,7 +225,7 @@ def test_an_untied_softmax_is_one_of_its_own(draw_params, tmp_path):
     assert_same(found.params, params)
 
 
-def test_a_file_without_the_transform_lacks_it(draw_params, tmp_path):
+def test_a_missing_transform_is_reported(draw_params, tmp_path):
     values, tensors = published(pair(), draw_params(pair()))
     tensors = {n: tensor for n, tensor in tensors.items() if ".transform." not in n}
     with pytest.raises(CheckpointError, match=rf"- {PREDICTIONS}\.transform\.dense\.w"):
@@ -258,7 +258,7 @@ def test_a_decoder_alone_keeps_its_head(draw_params, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_an_encoder_with_the_same_head_is_an_encoder(draw_params, tmp_path, kind):
+def test_an_encoder_with_a_masked_lm_head_is_an_encoder(draw_params, tmp_path, kind):
     """As a decoder it is that of the paper: the transform is left out."""
     params = draw_params(DECODER)
     values, tensors = language_model(kind, DECODER, params)
@@ -280,7 +280,7 @@ def test_a_decoder_without_a_head_is_an_encoder(draw_params, tmp_path):
     assert_same(found.params, params["bert"])
 
 
-def test_a_side_of_a_pair_keeps_what_it_has(draw_params):
+def test_one_side_of_a_pair_keeps_its_parameters(draw_params):
     params = draw_params(pair())
     found = checkpoint.from_tensors(pair(), saving.to_tensors(pair(), params))
     decoder = checkpoint.as_architecture(found, "decoder")
@@ -334,7 +334,7 @@ def test_a_saved_model_is_loaded_bit_for_bit(config, draw_params, tmp_path):
         np.testing.assert_array_equal(found[path], array)
 
 
-def test_the_names_of_bert(draw_params, tmp_path):
+def test_a_saved_decoder_has_the_names_of_bert(draw_params, tmp_path):
     saving.save(tmp_path, SHARED, draw_params(SHARED))
     tensors = safetensors.numpy.load_file(tmp_path / "model.safetensors")
     head = {
@@ -369,7 +369,7 @@ def test_the_transform_is_a_linear_map_like_all_others(draw_params):
 
 
 @pytest.mark.parametrize("config", [pair(), DECODER], ids=["pair", "decoder"])
-def test_ctranslate2_has_no_place_for_a_transform(config, draw_params, tmp_path):
+def test_ctranslate2_refuses_a_transform(config, draw_params, tmp_path):
     vocabulary = {f"piece{i}": i for i in range(11)}
     with pytest.raises(ConfigError, match="lm_head_transform is set, as in a decoder"):
         export.save(

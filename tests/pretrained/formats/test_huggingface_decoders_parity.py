@@ -1,4 +1,4 @@
-"""Pairs with decoders of BERT and RoBERTa compute and generate what the peer's do."""
+"""Pairs with decoders of BERT and RoBERTa compute and generate the same."""
 
 import json
 
@@ -52,7 +52,7 @@ def stack(kind, **fields):
     return make(**{**SIZES, "max_position_embeddings": POSITIONS, **own, **fields})
 
 
-def randomized(peer):
+def randomized(reference):
     """Random biases and LayerNorms too, for zeros and ones would hide mistakes.
 
     Some sentences end, and none has padding in it: RoBERTa would count no position for
@@ -60,7 +60,7 @@ def randomized(peer):
     """
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for name, parameter in peer.named_parameters():
+        for name, parameter in reference.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
             if "position_embeddings" in name:
                 parameter.copy_(noise)  # or else a text would be one word, repeated
@@ -68,10 +68,10 @@ def randomized(peer):
                 parameter.copy_(0.2 * noise)
             else:
                 parameter.copy_(0.1 * noise + (1 if name.endswith("weight") else 0))
-        bias = getattr(peer, "decoder", peer).get_output_embeddings().bias
+        bias = getattr(reference, "decoder", reference).get_output_embeddings().bias
         bias[END] += 0.7
         bias[:START] -= 50
-    return peer.eval()
+    return reference.eval()
 
 
 def pair(encoder, decoder, **of_decoder):
@@ -85,11 +85,11 @@ def pair(encoder, decoder, **of_decoder):
 
 def shared(kind):
     """All of the encoder is the decoder's, but for the pooler."""
-    peer = pair(kind, kind)
-    trunk = getattr(peer.decoder, kind)
-    missing = peer.encoder.load_state_dict(trunk.state_dict(), strict=False)
+    reference = pair(kind, kind)
+    trunk = getattr(reference.decoder, kind)
+    missing = reference.encoder.load_state_dict(trunk.state_dict(), strict=False)
     assert all(name.startswith("pooler.") for name in missing.missing_keys)
-    return peer
+    return reference
 
 
 def as_version_4_wrote_it(directory, kind, keep_encoder):
@@ -113,9 +113,9 @@ def draw(pad, length=11, seed=0):
     return np.where(mask, rng.integers(4, SIZES["vocab_size"], mask.shape), pad), mask
 
 
-def theirs(peer, ids, mask, targets):
+def theirs(reference, ids, mask, targets):
     with torch.no_grad():
-        return peer(
+        return reference(
             torch.tensor(ids),
             attention_mask=torch.tensor(mask * 1),
             decoder_input_ids=torch.tensor(targets),
@@ -126,8 +126,8 @@ def ours(model, params, *inputs):
     return jax.jit(model.apply)({"params": params}, *inputs).logits
 
 
-def generated_by_peer(peer, ids, mask, beams):
-    return peer.generate(
+def generated_by_reference(reference, ids, mask, beams):
+    return reference.generate(
         torch.tensor(ids),
         attention_mask=torch.tensor(mask * 1),
         max_new_tokens=9,
@@ -152,17 +152,17 @@ def assert_generates_as(found, expected):
         np.testing.assert_allclose(found.scores[:, 0], scores, **TOLERANCE)
 
 
-def assert_computes_the_same(peer, directory):
-    """What the peer saves here; also once we have written what we have read of it.
+def assert_computes_the_same(reference, directory):
+    """Compares a saved model of Hugging Face with ours, and with the one we save.
 
     Returns:
-      What was read, and what the peer reads of what we have written.
+      Our model, its params, and the model that Hugging Face loads from our files.
     """
     source, target = directory / "in", directory / "out"
     model, params = loading.from_pretrained(source)
-    ids, mask = draw(peer.config.encoder.pad_token_id)
+    ids, mask = draw(reference.config.encoder.pad_token_id)
     targets = draw(5, length=6, seed=1)[0]
-    expected = theirs(peer, ids, mask, targets)
+    expected = theirs(reference, ids, mask, targets)
     found = ours(model, params, ids, mask, targets)
     np.testing.assert_allclose(found, expected, **TOLERANCE)
 
@@ -180,66 +180,66 @@ def assert_computes_the_same(peer, directory):
     return model, params, again
 
 
-def assert_generates_the_same(peer, model, params, again):
-    ids, mask = draw(peer.config.encoder.pad_token_id)
+def assert_generates_the_same(reference, model, params, again):
+    ids, mask = draw(reference.config.encoder.pad_token_id)
     for beams in (1, 4):
-        expected = generated_by_peer(peer, ids, mask, beams)
+        expected = generated_by_reference(reference, ids, mask, beams)
         assert len(np.unique(expected.sequences)) > 3  # not one word for all
         settings = GenerationConfig(max_new_tokens=9, num_beams=beams, eos_token_id=END)
         found = generator_lib.generate(model, params, ids, mask, settings)
         assert_generates_as(found, expected)
-        assert_generates_as(found, generated_by_peer(again, ids, mask, beams))
+        assert_generates_as(found, generated_by_reference(again, ids, mask, beams))
 
 
 @pytest.mark.parametrize(("encoder", "decoder"), PAIRS)
-def test_a_pair(tmp_path, encoder, decoder):
-    peer = pair(encoder, decoder)
-    peer.save_pretrained(tmp_path / "in")
-    model, params, again = assert_computes_the_same(peer, tmp_path)
+def test_a_pair_computes_and_generates_the_same(tmp_path, encoder, decoder):
+    reference = pair(encoder, decoder)
+    reference.save_pretrained(tmp_path / "in")
+    model, params, again = assert_computes_the_same(reference, tmp_path)
     assert model.config.decoder.lm_head_transform == (decoder != "bert-generation")
     kind = {"bert-generation": "BertGenerationDecoder"}.get(decoder, "BertLMHeadModel")
     assert type(again.decoder).__name__ == kind
     if (encoder, decoder) in PAIRS[:3]:
-        assert_generates_the_same(peer, model, params, again)
+        assert_generates_the_same(reference, model, params, again)
 
 
 @pytest.mark.parametrize("keep_encoder", [True, False], ids=["both", "decoder"])
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_a_shared_pair(tmp_path, kind, keep_encoder):
-    peer = shared(kind)
-    peer.save_pretrained(tmp_path / "in")
+def test_a_shared_pair_computes_and_generates_the_same(tmp_path, kind, keep_encoder):
+    reference = shared(kind)
+    reference.save_pretrained(tmp_path / "in")
     as_version_4_wrote_it(tmp_path / "in", kind, keep_encoder)
-    model, params, again = assert_computes_the_same(peer, tmp_path)
+    model, params, again = assert_computes_the_same(reference, tmp_path)
     assert model.config.share_encoder_decoder
     if not keep_encoder:
-        assert_generates_the_same(peer, model, params, again)
+        assert_generates_the_same(reference, model, params, again)
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_an_untied_softmax(tmp_path, kind):
-    peer = pair("bert", kind, tie_word_embeddings=False)
-    peer.save_pretrained(tmp_path / "in")
-    model, *_ = assert_computes_the_same(peer, tmp_path)
+def test_an_untied_softmax_computes_the_same(tmp_path, kind):
+    reference = pair("bert", kind, tie_word_embeddings=False)
+    reference.save_pretrained(tmp_path / "in")
+    model, *_ = assert_computes_the_same(reference, tmp_path)
     assert not model.config.decoder.tie_word_embeddings
 
 
 def test_the_transform_has_the_activation_of_the_layers(tmp_path):
-    peer = pair("bert", "bert", hidden_act="relu")
-    peer.save_pretrained(tmp_path / "in")
-    assert_computes_the_same(peer, tmp_path)
+    reference = pair("bert", "bert", hidden_act="relu")
+    reference.save_pretrained(tmp_path / "in")
+    assert_computes_the_same(reference, tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_a_decoder_alone(tmp_path, kind):
+def test_a_decoder_alone_computes_the_same(tmp_path, kind):
     classes = {
         "bert": transformers.BertLMHeadModel,
         "roberta": transformers.RobertaForCausalLM,
     }
-    peer = randomized(classes[kind](stack(kind, is_decoder=True)))
-    peer.save_pretrained(tmp_path / "in")
+    reference = randomized(classes[kind](stack(kind, is_decoder=True)))
+    reference.save_pretrained(tmp_path / "in")
     ids, _ = draw(pad=4)
     with torch.no_grad():
-        expected = peer(torch.tensor(ids)).logits.numpy()
+        expected = reference(torch.tensor(ids)).logits.numpy()
     model, params = loading.from_pretrained(tmp_path / "in")
     np.testing.assert_allclose(ours(model, params, ids), expected, **TOLERANCE)
     saving.save_pretrained(tmp_path / "out", model, params)
