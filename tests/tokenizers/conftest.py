@@ -75,7 +75,7 @@ def tokenizer(request):
 
 @pytest.fixture(scope="session")
 def word_pieces():
-    """The vocabulary of `wordpiece`: rows by piece."""
+    """The vocabulary of `wordpiece`: piece -> row."""
     return rows(WORD_PIECES)
 
 
@@ -96,19 +96,19 @@ def roberta():
 
 @pytest.fixture(scope="session", params=["wordpiece", "gpt2", "roberta", "bpe"])
 def any_tokenizer(request):
-    """One of each kind."""
+    """A tokenizer of each kind."""
     return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
 def write(tmp_path, bpe, bpe_model):
-    """Writes a tokenizer as its publishers do: (layout, folder) -> the folder."""
+    """Writes a tokenizer as it is published: (layout, directory) -> the directory."""
 
     def write_layout(layout, folder="published"):
         directory = pathlib.Path(tmp_path) / folder
         directory.mkdir(parents=True, exist_ok=True)
         merges = "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in MERGES)
-        # fairseq orders pieces by how frequent they are.
+        # fairseq orders pieces by frequency.
         numbers = [rows(GPT2_PIECES)[piece] for piece in GPT2_PIECES[::-1]]
         dictionary = "".join(f"{number} 7\n" for number in numbers)
         files = {

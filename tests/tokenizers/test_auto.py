@@ -1,4 +1,4 @@
-"""The kind of a tokenizer shows in its files; what cannot be told apart is an error."""
+"""Tests of `AutoTokenizer`: the files tell the kind, or it is an error."""
 
 import json
 import pickle
@@ -23,7 +23,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_kind_is_that_of_the_files(write, layout):
+def test_the_files_tell_the_kind(write, layout):
     directory = write(layout)
     tokenizer = AutoTokenizer.from_pretrained(directory)
     assert type(tokenizer) is LAYOUTS[layout]
@@ -32,7 +32,7 @@ def test_the_kind_is_that_of_the_files(write, layout):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_any_of_its_files_stands_for_the_tokenizer(write, layout):
+def test_any_of_its_files_names_the_tokenizer(write, layout):
     directory = write(layout)
     expected = AutoTokenizer.from_pretrained(directory).fingerprint
     for file in directory.iterdir():
@@ -40,7 +40,7 @@ def test_any_of_its_files_stands_for_the_tokenizer(write, layout):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_files_may_have_the_model_in_front_of_their_names(write, layout, tmp_path):
+def test_file_names_may_have_a_prefix(write, layout, tmp_path):
     directory = write(layout)
     expected = AutoTokenizer.from_pretrained(directory).fingerprint
     for file in list(directory.iterdir()):
@@ -49,7 +49,7 @@ def test_files_may_have_the_model_in_front_of_their_names(write, layout, tmp_pat
         assert AutoTokenizer.from_pretrained(file).fingerprint == expected
 
 
-def test_a_saved_directory_is_read_whatever_is_in_it(any_tokenizer, tmp_path):
+def test_saved_directories_of_every_kind_are_read(any_tokenizer, tmp_path):
     any_tokenizer.save_pretrained(tmp_path)
     loaded = AutoTokenizer.from_pretrained(str(tmp_path))
     assert type(loaded) is type(any_tokenizer)
@@ -59,7 +59,7 @@ def test_a_saved_directory_is_read_whatever_is_in_it(any_tokenizer, tmp_path):
     assert type(AutoTokenizer.from_pretrained(file)) is type(any_tokenizer)
 
 
-def test_all_kinds_have_one_surface(any_tokenizer):
+def test_all_kinds_have_the_same_methods(any_tokenizer):
     tokenizer = pickle.loads(pickle.dumps(any_tokenizer))
     assert CLASSES[tokenizer.kind] is type(tokenizer)
     text = "the bug"
@@ -82,7 +82,7 @@ def test_all_kinds_have_one_surface(any_tokenizer):
         tokenizer.encode_batch(text)
 
 
-def test_arguments_replace_what_the_files_say(write):
+def test_arguments_override_the_files(write):
     directory = write("bert")
     (directory / "tokenizer_config.json").write_text('{"model_max_length": 5}')
     load = AutoTokenizer.from_pretrained
@@ -94,14 +94,14 @@ def test_arguments_replace_what_the_files_say(write):
 
 
 @pytest.mark.parametrize("layout", ["sentencepiece", "bert"])
-def test_a_tf_hub_module_has_its_vocabulary_among_the_assets(write, tmp_path, layout):
+def test_a_tf_hub_module_has_its_vocabulary_in_assets(write, tmp_path, layout):
     module = tmp_path / "module"
     expected = AutoTokenizer.from_pretrained(write(layout, "module/assets")).fingerprint
     (module / "saved_model.pb").touch()
     assert AutoTokenizer.from_pretrained(module).fingerprint == expected
 
 
-def test_a_sentencepiece_model_of_any_name_is_found_if_it_is_alone(write):
+def test_a_single_sentencepiece_model_may_have_any_name(write):
     directory = write("sentencepiece")
     expected = AutoTokenizer.from_pretrained(directory).fingerprint
     (directory / "spiece.model").rename(directory / "mine.model")
@@ -111,7 +111,7 @@ def test_a_sentencepiece_model_of_any_name_is_found_if_it_is_alone(write):
         AutoTokenizer.from_pretrained(directory)
 
 
-def test_tokenizer_json_is_read_before_the_files_it_was_made_from(write, wordpiece):
+def test_tokenizer_json_has_precedence_over_vocabulary_files(write, wordpiece):
     directory = write("bert")
     wordpiece.save_pretrained(directory)
     (directory / "vocab.txt").write_text("no vocabulary\n")
@@ -119,7 +119,7 @@ def test_tokenizer_json_is_read_before_the_files_it_was_made_from(write, wordpie
     assert loaded.fingerprint == wordpiece.fingerprint
 
 
-def test_of_several_kinds_the_named_class_is_meant(write, wordpiece, bpe):
+def test_the_tokenizer_class_decides_between_several_kinds(write, wordpiece, bpe):
     for layout in ("sentencepiece", "bert", "roberta"):
         directory = write(layout)
     with pytest.raises(
@@ -151,13 +151,13 @@ def test_of_several_kinds_the_named_class_is_meant(write, wordpiece, bpe):
         ("sentencepiece", "XLMRobertaTokenizerFast"),
     ],
 )
-def test_a_class_that_splits_text_in_another_way_is_an_error(write, layout, name, file):
+def test_an_unsupported_tokenizer_class_is_an_error(write, layout, name, file):
     directory = write(layout)
     (directory / file).write_text(json.dumps({"tokenizer_class": name}))
     with pytest.raises(errors.TokenizerError, match=name.removesuffix("Fast")):
         AutoTokenizer.from_pretrained(directory)
     for vocabulary in directory.glob("*[!g].*"):
-        AutoTokenizer.from_pretrained(vocabulary)  # as it is told to
+        AutoTokenizer.from_pretrained(vocabulary)  # a named file is read
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_class_that_splits_text_in_another_way_is_an_error(write, layout, name
         ),
     ],
 )
-def test_what_is_missing_is_named(write, layout, missing, message):
+def test_missing_files_are_named(write, layout, missing, message):
     directory = write(layout)
     for name in missing.split():
         (directory / name).unlink()
@@ -183,12 +183,12 @@ def test_what_is_missing_is_named(write, layout, missing, message):
         AutoTokenizer.from_pretrained(directory)
 
 
-def test_nothing_is_downloaded(tmp_path):
+def test_a_name_of_the_hub_is_not_downloaded(tmp_path):
     with pytest.raises(errors.TokenizerError, match="nothing is downloaded"):
         AutoTokenizer.from_pretrained(tmp_path / "google" / "bert")
 
 
-def test_a_class_reads_its_own_kind_only(write):
+def test_a_class_reads_only_its_own_kind(write):
     directory = write("roberta")
     with pytest.raises(
         errors.TokenizerError,

@@ -1,4 +1,4 @@
-"""GPT-2's and RoBERTa's tokenizer: merges, special strings, files of publishers."""
+"""Tests of GPT-2's and RoBERTa's tokenizer: merges, special strings, files."""
 
 import json
 import pickle
@@ -17,7 +17,7 @@ PAIRS = [("h", "e"), ("Ġ", "t"), ("Ġt", "he")]
 
 @pytest.fixture
 def pieces():
-    """The smallest vocabulary that a space can be spelled in."""
+    """The smallest vocabulary that can spell a space."""
     names = ["t", "h", "e", "Ġ", "he", "Ġt", "Ġthe", "<|endoftext|>"]
     return {piece: row for row, piece in enumerate(names)}
 
@@ -58,11 +58,11 @@ def test_roberta_has_an_id_for_each_role(roberta):
     assert (ids.bos, ids.pad, ids.eos, ids.sep, ids.unk) == (0, 1, 2, 2, 3)
     assert ids.mask == mask
     assert roberta.encode("<s><mask></s>") == [0, mask, 2]
-    # An ordinary piece, which no text but that of an added string becomes.
+    # An ordinary piece here, which no text is split into.
     assert "<|endoftext|>" not in roberta.tokenize("<|endoftext|>")
 
 
-def test_sources_stand_between_special_ids_only_if_asked(write):
+def test_special_ids_around_sources_are_optional(write):
     directory = write("roberta")
     load = ByteLevelBPETokenizer.from_pretrained
     assert load(directory).source_prefix == load(directory).source_suffix == ()
@@ -72,7 +72,7 @@ def test_sources_stand_between_special_ids_only_if_asked(write):
     assert around.fingerprint != load(directory).fingerprint
 
 
-def test_gpt2_has_nothing_to_put_around_sources(write):
+def test_gpt2_has_no_strings_to_put_around_sources(write):
     load = ByteLevelBPETokenizer.from_pretrained
     with pytest.raises(errors.ConfigError, match=r"has only '<\|endoftext\|>"):
         load(write("gpt2"), source_specials=True)
@@ -113,7 +113,7 @@ def test_bytes_without_a_letter_are_unknown(pieces):
     assert named.encode("xé t") == [8, 8, 8, 5]
 
 
-def test_spaces_are_those_of_the_text(write):
+def test_decoding_keeps_spaces_before_punctuation(write):
     directory = write("gpt2")
     (directory / "tokenizer_config.json").write_text(
         '{"clean_up_tokenization_spaces": true}'
@@ -164,7 +164,7 @@ def test_saving_and_loading_gives_the_same_tokenizer(write, tmp_path):
         assert first.read_bytes() == again.read_bytes()
 
 
-def test_merges_are_read_in_the_spelling_of_version_4_too(roberta, tmp_path):
+def test_merges_may_be_spelled_as_in_version_4(roberta, tmp_path):
     roberta.save_pretrained(tmp_path)
     file = tmp_path / "tokenizer.json"
     value = json.loads(file.read_text())
@@ -188,7 +188,7 @@ def test_fingerprints_tell_tokenizers_apart(pieces):
     assert len({variant.fingerprint for variant in variants}) == len(variants)
 
 
-def test_a_file_of_merges_that_is_cut_off_never_passes_for_a_whole_one(write):
+def test_a_truncated_file_of_merges_is_an_error(write):
     directory = write("gpt2")
     whole = (directory / "vocab.bpe").read_text()
     for length in range(len(whole) - 1):  # the last line end may be missing
@@ -214,9 +214,11 @@ def test_pickles_and_threads_give_the_same_ids(write):
 
 @hypothesis.given(strategies.lists(strategies.text(max_size=12), max_size=4))
 @hypothesis.settings(deadline=None)
-def test_decoding_gives_back_any_text(gpt2, texts):
+def test_decoding_restores_any_text(gpt2, texts):
     rows = gpt2.encode_batch(texts)
     assert rows == [gpt2.encode(text) for text in texts]
-    kept = [text.encode("utf-16", "surrogatepass") for text in texts]
-    kept = [text.decode("utf-16", "replace") for text in kept]
-    assert gpt2.batch_decode(rows) == kept
+    repaired = [
+        text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        for text in texts
+    ]
+    assert gpt2.batch_decode(rows) == repaired

@@ -1,4 +1,4 @@
-"""Rows become a rectangle whose mask knows padding from a pad id in a row."""
+"""Tests of padding: the mask comes from lengths, not from ids."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,14 @@ from bertgen_jax import errors
 from bertgen_jax.tokenizers import padding
 
 
-def test_rows_are_filled_on_the_right():
+def test_rows_are_padded_on_the_right():
     ids, mask = padding.pad_rows([[5, 6], [7]], 0)
     np.testing.assert_array_equal(ids, [[5, 6], [7, 0]])
     np.testing.assert_array_equal(mask, [[True, True], [True, False]])
     assert (ids.dtype, mask.dtype) == (np.int32, np.bool_)
 
 
-def test_rows_are_filled_on_the_left():
+def test_rows_are_padded_on_the_left():
     ids, mask = padding.pad_rows([[5, 6], [7]], 9, side="left")
     np.testing.assert_array_equal(ids, [[5, 6], [9, 7]])
     np.testing.assert_array_equal(mask, [[True, True], [False, True]])
@@ -29,7 +29,7 @@ def test_a_pad_id_inside_a_row_is_not_padding():
     ("min_length", "multiple_of", "width"),
     [(0, 1, 3), (2, 1, 3), (5, 1, 5), (0, 4, 4), (5, 4, 8), (8, 4, 8)],
 )
-def test_the_width_is_enough_and_a_multiple(min_length, multiple_of, width):
+def test_the_width_is_sufficient_and_a_multiple(min_length, multiple_of, width):
     ids, mask = padding.pad_rows(
         [[1, 2, 3], [4]], 0, min_length=min_length, multiple_of=multiple_of
     )

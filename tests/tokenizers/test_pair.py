@@ -1,4 +1,4 @@
-"""Two tokenizers as one: what a model has written, as text."""
+"""Tests of `TokenizerPair`: generated ids as text."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def learned():
     return train_sentencepiece([TEXT, "nobody was hurt"] * 3, 50)
 
 
-def test_the_separator_is_a_part_of_a_generated_text(learned):
+def test_generated_text_keeps_the_separator(learned):
     pair = TokenizerPair.of(learned)
     special = learned.special_ids
     ids = [*learned.encode(TEXT), special.eos, special.pad]
@@ -27,12 +27,12 @@ def test_the_separator_is_a_part_of_a_generated_text(learned):
     assert pair.generated_text([special.pad]) == ""
 
 
-def test_text_without_it_is_decoded_as_ever(learned):
+def test_text_without_a_separator_is_decoded_as_usual(learned):
     ids = [learned.special_ids.bos, *learned.encode("nobody was hurt")]
     assert TokenizerPair.of(learned).generated_text(ids) == "nobody was hurt"
 
 
-def test_what_ends_a_text_is_no_part_of_it(tmp_path):
+def test_the_end_of_a_text_is_dropped(tmp_path):
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "it", "sank"]
     (tmp_path / "vocab.txt").write_text("\n".join(pieces))
     tokenizer = WordPieceTokenizer(tmp_path / "vocab.txt")
@@ -40,7 +40,7 @@ def test_what_ends_a_text_is_no_part_of_it(tmp_path):
     assert TokenizerPair.of(tokenizer).generated_text(ids) == "it sank"
 
 
-def test_the_published_vocabulary_has_it(data_dir):
+def test_the_published_vocabulary_has_a_separator(data_dir):
     tokenizer = AutoTokenizer.from_pretrained(
         data_dir / "vocab" / "bertgen_50358.model"
     )

@@ -1,4 +1,4 @@
-"""Training is quiet, repeatable and says what it cannot do."""
+"""Tests of the training of SentencePiece vocabularies."""
 
 import logging
 import re
@@ -45,7 +45,7 @@ def test_words_of_the_corpus_become_pieces():
     assert len(tokenizer.encode("Ann sees the old harbour.")) == 6
 
 
-def test_a_small_corpus_gives_fewer_pieces_and_one_log_line(caplog):
+def test_a_small_corpus_gives_fewer_pieces_and_a_warning(caplog):
     with caplog.at_level(logging.WARNING):
         tokenizer = train_sentencepiece(CORPUS, 5000)
     assert tokenizer.vocab_size < 5000
@@ -56,12 +56,12 @@ def test_a_small_corpus_gives_fewer_pieces_and_one_log_line(caplog):
     )
 
 
-def test_a_vocabulary_that_fits_is_not_remarked_on(caplog):
+def test_a_vocabulary_that_fits_gives_no_warning(caplog):
     assert train_sentencepiece(CORPUS, 60).vocab_size == 60
     assert not caplog.records
 
 
-def test_too_small_a_vocabulary_says_how_many_ids_are_needed():
+def test_the_error_for_a_small_vocabulary_has_the_required_size():
     with pytest.raises(errors.TokenizerError, match="vocab_size is 10, ") as caught:
         train_sentencepiece(CORPUS, 10)
     needed = int(re.search(r" need (\d+) ids", str(caught.value))[1])
@@ -70,7 +70,7 @@ def test_too_small_a_vocabulary_says_how_many_ids_are_needed():
         train_sentencepiece(CORPUS, needed - 1)
 
 
-def test_rare_characters_may_be_left_to_unk():
+def test_rare_characters_may_become_unk():
     corpus = [*CORPUS, "ŵ"]
     whole = train_sentencepiece(corpus, 80)
     partial = train_sentencepiece(corpus, 80, character_coverage=0.99)
@@ -91,12 +91,12 @@ def test_unknown_names_are_errors():
         train_sentencepiece(CORPUS, 60, normalization=("dash",))
 
 
-def test_a_nonsense_size_is_an_error():
+def test_a_size_of_zero_is_an_error():
     with pytest.raises(errors.TokenizerError, match="cannot learn 0 pieces"):
         train_sentencepiece(CORPUS, 0)
 
 
-def test_texts_are_normalized_for_training_and_after():
+def test_normalization_applies_to_training_and_encoding():
     corpus = [f"“{text}”\n" for text in CORPUS]
     tokenizer = train_sentencepiece(corpus, 80, normalization=("quotes", "newlines"))
     assert not any(mark in piece for mark in "“”\n" for piece in tokenizer.get_vocab())
@@ -111,16 +111,16 @@ def test_without_normalization_no_character_is_rewritten():
 
 
 def test_long_texts_are_not_skipped():
-    long = " ".join(CORPUS * 10)  # beyond the 4192 bytes at which the library stops
+    long = " ".join(CORPUS * 10)  # the library skips texts over 4192 bytes by default
     assert len(long) > 10_000
     assert train_sentencepiece([long], 60).encode("harbour")
 
 
-def test_texts_may_hold_halves_of_surrogate_pairs():
+def test_texts_may_contain_halves_of_surrogate_pairs():
     assert train_sentencepiece([*CORPUS, "\ud800"], 60).vocab_size == 60
 
 
-def test_a_sample_is_seeded_and_covers_the_corpus():
+def test_a_sample_is_reproducible_and_covers_the_corpus():
     texts = [str(n) for n in range(1000)]
     first = sentencepiece_training._sample(iter(texts), 100, seed=1)
     assert first == sentencepiece_training._sample(iter(texts), 100, seed=1)
@@ -131,7 +131,7 @@ def test_a_sample_is_seeded_and_covers_the_corpus():
     assert sentencepiece_training._sample(iter(texts), 1000, seed=1) == texts
 
 
-def test_training_from_a_sample_sees_only_the_sample():
+def test_training_uses_only_the_sample():
     corpus = [*CORPUS, *(f"q{n}" for n in range(5))]
     seen = sentencepiece_training._sample(corpus, 3, seed=0)
     tokenizer = train_sentencepiece(corpus, 200, max_texts=3, seed=0)

@@ -1,4 +1,4 @@
-"""Hugging Face directories, old and new, are read; what is wrong in them is named."""
+"""Tests of tokenizer_config.json: old and new files, and errors that name them."""
 
 import json
 
@@ -11,7 +11,7 @@ from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
 
 @pytest.fixture
 def directory(tmp_path, bpe_model):
-    """A directory with a model alone."""
+    """A directory that holds only a model."""
     (tmp_path / "spiece.model").write_bytes(bpe_model)
     return tmp_path
 
@@ -61,7 +61,7 @@ def test_a_model_alone_is_enough(directory, bpe, name):
     assert loaded.fingerprint == bpe.fingerprint
 
 
-def test_arguments_replace_what_the_files_say(directory):
+def test_arguments_override_the_files(directory):
     write(
         directory / "tokenizer_config.json", {"bertgen_jax": {"normalization": ["nfc"]}}
     )
@@ -106,7 +106,7 @@ def test_directories_of_version_4_are_read(directory, bpe):
     assert loaded.decode(ids, skip_special_tokens=True) == "zebra red"
 
 
-def test_a_missing_model_lists_what_is_there(tmp_path):
+def test_the_error_for_a_missing_model_lists_the_files(tmp_path):
     (tmp_path / "spiece.modl").touch()
     (tmp_path / "config.json").touch()
     with pytest.raises(
@@ -117,7 +117,7 @@ def test_a_missing_model_lists_what_is_there(tmp_path):
         BertGenerationTokenizer.from_pretrained(tmp_path)
 
 
-def test_an_empty_and_a_crowded_directory_are_described(tmp_path):
+def test_the_error_describes_empty_and_crowded_directories(tmp_path):
     with pytest.raises(errors.TokenizerError, match="holds nothing"):
         BertGenerationTokenizer.from_pretrained(tmp_path)
     for number in range(12):
@@ -126,7 +126,7 @@ def test_an_empty_and_a_crowded_directory_are_described(tmp_path):
         BertGenerationTokenizer.from_pretrained(tmp_path)
 
 
-def test_a_hub_name_is_not_a_directory_here(tmp_path):
+def test_a_name_of_the_hub_is_not_a_directory(tmp_path):
     with pytest.raises(errors.TokenizerError, match="nothing is downloaded"):
         BertGenerationTokenizer.from_pretrained(tmp_path / "google" / "bert_bbc")
 
@@ -161,13 +161,13 @@ def test_a_hub_name_is_not_a_directory_here(tmp_path):
         ({"bertgen_jax": {"normalization": "nfc"}}, "is 'nfc'; expected list"),
     ],
 )
-def test_malformed_settings_name_file_and_field(directory, config, message):
+def test_errors_in_settings_name_file_and_field(directory, config, message):
     write(directory / "tokenizer_config.json", config)
     with pytest.raises(errors.TokenizerError, match=message):
         BertGenerationTokenizer.from_pretrained(directory)
 
 
-def test_malformed_ids_of_old_directories_name_their_file(directory):
+def test_errors_in_old_ids_name_the_file(directory):
     write(directory / "added_tokens.json", {"[X]": -3})
     with pytest.raises(errors.TokenizerError, match=r"added_tokens\.json has -3 as"):
         BertGenerationTokenizer.from_pretrained(directory)

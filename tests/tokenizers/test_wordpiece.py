@@ -1,4 +1,4 @@
-"""BERT's tokenizer: what becomes of a text, of its capitals, and of special strings."""
+"""Tests of BERT's tokenizer: pieces, capitals, special strings, files."""
 
 import json
 import pickle
@@ -52,7 +52,7 @@ def test_a_word_of_a_hundred_letters_is_still_split(word_pieces):
     assert tokenizer.tokenize("a" * 101) == ["[UNK]"]
 
 
-def test_special_ids_are_those_of_berts_strings(wordpiece):
+def test_special_ids_are_those_of_bert(wordpiece):
     ids = wordpiece.special_ids
     assert (ids.pad, ids.unk, ids.bos, ids.eos, ids.sep, ids.mask) == (0, 2, 3, 4, 4, 5)
     assert wordpiece.vocab_size == 25
@@ -72,7 +72,7 @@ def test_decoding_joins_words_and_drops_special_strings(wordpiece):
     assert wordpiece.decode(wordpiece.encode("bug x"), True) == "bug"
 
 
-def test_capitals_and_accents_go_where_no_piece_has_a_capital(wordpiece, cased):
+def test_an_uncased_vocabulary_removes_capitals_and_accents(wordpiece, cased):
     assert wordpiece.do_lower_case
     assert not cased.do_lower_case
     assert cased.tokenize("The THE Café") == ["The", "[UNK]", "[UNK]"]
@@ -88,18 +88,18 @@ def test_capitals_and_accents_go_where_no_piece_has_a_capital(wordpiece, cased):
         ({"tokenize_chinese_chars": False}, ["The", "[UNK]", "[UNK]"]),
     ],
 )
-def test_casing_is_as_the_arguments_say(word_pieces, options, pieces):
+def test_arguments_decide_the_casing(word_pieces, options, pieces):
     tokenizer = WordPieceTokenizer(word_pieces | CASED, **options)
     assert tokenizer.tokenize("The café Bx") == pieces
 
 
-def test_chinese_characters_are_words_unless_told_otherwise(word_pieces):
+def test_chinese_characters_are_words_by_default(word_pieces):
     joined = WordPieceTokenizer(word_pieces, tokenize_chinese_chars=False)
     assert joined.tokenize("中中") == ["中", "##中"]
     assert WordPieceTokenizer(word_pieces).tokenize("中中") == ["中", "中"]
 
 
-def test_special_strings_do_not_make_a_vocabulary_a_cased_one():
+def test_special_strings_do_not_count_as_capitals():
     assert pieces_with_capitals(["[UNK]", "[unused1]", "<S>", "ℝ", "é", "the"]) == []
     assert pieces_with_capitals(["A", "##B", "é", "É"]) == ["A", "##B", "É"]
 
@@ -146,7 +146,7 @@ def test_a_file_that_lower_cases_a_cased_vocabulary_is_an_error(write, cased, fi
         WordPieceTokenizer.from_pretrained(directory)
 
 
-def test_tokenizer_config_wins_over_tokenizer_json(wordpiece, tmp_path):
+def test_tokenizer_config_overrides_tokenizer_json(wordpiece, tmp_path):
     wordpiece.save_pretrained(tmp_path)
     file = tmp_path / "tokenizer_config.json"
     value = json.loads(file.read_text())
@@ -155,7 +155,7 @@ def test_tokenizer_config_wins_over_tokenizer_json(wordpiece, tmp_path):
     assert loaded.tokenize("The café") == ["[UNK]", "cafe"]
 
 
-def test_sources_stand_between_cls_and_sep_only_if_asked(word_pieces, wordpiece):
+def test_special_ids_around_sources_are_optional(word_pieces, wordpiece):
     assert wordpiece.source_prefix == wordpiece.source_suffix == ()
     around = WordPieceTokenizer(word_pieces, source_specials=True)
     assert (around.source_prefix, around.source_suffix) == ((3,), (4,))
@@ -166,7 +166,7 @@ def test_sources_stand_between_cls_and_sep_only_if_asked(word_pieces, wordpiece)
     assert (around.source_prefix, around.source_suffix) == ((3,), (4,))
 
 
-def test_what_tokenizer_json_cuts_and_fills_is_left_whole(wordpiece, tmp_path):
+def test_truncation_and_padding_of_tokenizer_json_are_ignored(wordpiece, tmp_path):
     wordpiece.save_pretrained(tmp_path)
     file = tmp_path / "tokenizer.json"
     value = json.loads(file.read_text())
@@ -189,7 +189,7 @@ def test_what_tokenizer_json_cuts_and_fills_is_left_whole(wordpiece, tmp_path):
     assert loaded.encode_batch(["the " * 9, "bug"]) == [[6] * 9, [7]]
 
 
-def test_missing_special_strings(word_pieces):
+def test_missing_special_strings_have_substitutes_or_are_errors(word_pieces):
     bare = {piece: row for row, piece in enumerate(["[UNK]", "[SEP]", "the"])}
     ids = WordPieceTokenizer(bare).special_ids
     assert (ids.bos, ids.mask, ids.pad) == (None, None, 1)  # no [PAD]: that of [SEP]
@@ -234,7 +234,7 @@ def test_added_strings_have_the_flags_of_their_files(word_pieces, wordpiece, tmp
         (AddedToken("bug", 25), "has the id 25, but 'bug' is 7 already"),
     ],
 )
-def test_added_ids_fit_the_vocabulary(word_pieces, token, message):
+def test_added_ids_that_do_not_fit_are_errors(word_pieces, token, message):
     with pytest.raises(errors.TokenizerError, match=message):
         WordPieceTokenizer(word_pieces, added_tokens=[token])
 
@@ -303,7 +303,7 @@ def test_pickles_and_threads_give_the_same_ids(write):
 
 @hypothesis.given(strategies.lists(TEXTS, max_size=4))
 @hypothesis.settings(deadline=None)
-def test_any_text_encodes_in_a_batch_as_alone(wordpiece, texts):
+def test_a_batch_encodes_each_text_as_alone(wordpiece, texts):
     rows = wordpiece.encode_batch(texts)
     assert rows == [wordpiece.encode(text) for text in texts]
     assert all(0 <= index < wordpiece.vocab_size for row in rows for index in row)

@@ -1,4 +1,4 @@
-"""Ids and text equal those of the peer, transformers' BertGenerationTokenizer."""
+"""Tests that ids and text equal those of `transformers.BertGenerationTokenizer`."""
 
 import random
 
@@ -56,44 +56,48 @@ TEXTS = [
 
 @pytest.fixture(params=["bpe", "unigram", "bertgen_50358.model", "t5_spiece.model"])
 def pair(request, tmp_path, bpe, unigram):
-    """Ours and the peer's, of one model."""
+    """Our tokenizer and Hugging Face's, of one model."""
     transformers = pytest.importorskip("transformers")
     if request.param in ("bpe", "unigram"):
         trained = {"bpe": bpe, "unigram": unigram}[request.param]
         (path,) = trained.save_vocabulary(tmp_path)
     else:
         path = request.getfixturevalue("data_dir") / "vocab" / request.param
-    peer = transformers.BertGenerationTokenizer(str(path))
-    return BertGenerationTokenizer(path), peer
+    hugging_face = transformers.BertGenerationTokenizer(str(path))
+    return BertGenerationTokenizer(path), hugging_face
 
 
 def test_special_ids_and_vocabulary(pair):
-    ours, peer = pair
+    ours, hugging_face = pair
     ids = ours.special_ids
     assert (ids.pad, ids.eos, ids.bos) == (
-        *(peer.pad_token_id, peer.eos_token_id, peer.bos_token_id),
+        *(
+            hugging_face.pad_token_id,
+            hugging_face.eos_token_id,
+            hugging_face.bos_token_id,
+        ),
     )
-    assert (ids.unk, ids.sep) == (peer.unk_token_id, peer.sep_token_id)
-    assert ours.vocab_size == len(peer)
-    assert ours.get_vocab() == peer.get_vocab()
+    assert (ids.unk, ids.sep) == (hugging_face.unk_token_id, hugging_face.sep_token_id)
+    assert ours.vocab_size == len(hugging_face)
+    assert ours.get_vocab() == hugging_face.get_vocab()
 
 
 def test_encoding(pair):
-    ours, peer = pair
+    ours, hugging_face = pair
     for text, ids in zip(TEXTS, ours.encode_batch(TEXTS), strict=True):
-        assert ids == peer.encode(text), text
-        assert ours.tokenize(text) == peer.tokenize(text), text
+        assert ids == hugging_face.encode(text), text
+        assert ours.tokenize(text) == hugging_face.tokenize(text), text
 
 
 def test_decoding(pair):
-    ours, peer = pair
+    ours, hugging_face = pair
     rows = ours.encode_batch(TEXTS)
     generator = np.random.default_rng(0)
     rows += [generator.integers(ours.vocab_size, size=9).tolist() for _ in range(500)]
     for row in rows:
         for skip in (False, True):
             for clean_up in (False, True):
-                assert ours.decode(row, skip, clean_up) == peer.decode(
+                assert ours.decode(row, skip, clean_up) == hugging_face.decode(
                     row,
                     skip_special_tokens=skip,
                     clean_up_tokenization_spaces=clean_up,
@@ -112,17 +116,17 @@ def test_decoding(pair):
     ],
 )
 def test_calling_and_padding(pair, arguments):
-    ours, peer = pair
+    ours, hugging_face = pair
     texts = ["the red house", "<s> blue", "", "a black door and five windows </s>"]
-    expected = peer(texts, **arguments)
+    expected = hugging_face(texts, **arguments)
     encoded = ours(texts, **arguments)
     for name in ("input_ids", "attention_mask"):
         assert [list(row) for row in encoded[name]] == expected[name]
-    expected = peer(texts[0], **arguments)
+    expected = hugging_face(texts[0], **arguments)
     assert list(ours(texts[0], **arguments)["input_ids"]) == expected["input_ids"]
 
 
-def test_the_peer_loads_what_we_save(tmp_path, bpe_model):
+def test_hugging_face_loads_saved_directories(tmp_path, bpe_model):
     transformers = pytest.importorskip("transformers")
     ours = BertGenerationTokenizer(
         bpe_model,
@@ -131,47 +135,48 @@ def test_the_peer_loads_what_we_save(tmp_path, bpe_model):
         added_tokens=[AddedToken("zebra", 120)],
         model_max_length=32,
         clean_up_tokenization_spaces=True,
-        normalization=(
-            "nfc",
-        ),  # which the peer does not do: none of these texts needs it
+        # Hugging Face does not do this; none of these texts needs it.
+        normalization=("nfc",),
     )
     ours.save_pretrained(tmp_path)
-    for peer in (
+    for hugging_face in (
         transformers.AutoTokenizer.from_pretrained(tmp_path),
         transformers.BertGenerationTokenizer.from_pretrained(tmp_path),
     ):
-        assert type(peer).__name__ == "BertGenerationTokenizer"
-        assert len(peer) == ours.vocab_size
-        assert peer.model_max_length == 32
+        assert type(hugging_face).__name__ == "BertGenerationTokenizer"
+        assert len(hugging_face) == ours.vocab_size
+        assert hugging_face.model_max_length == 32
         for text in ("red zebra[X] , blue", "[SEP]<s>[Y]", "zebrazebra"):
             ids = ours.encode(text)
-            assert peer.encode(text) == ids
+            assert hugging_face.encode(text) == ids
             for skip in (False, True):
-                assert peer.decode(ids, skip_special_tokens=skip) == ours.decode(
-                    ids, skip
-                )
+                assert hugging_face.decode(
+                    ids, skip_special_tokens=skip
+                ) == ours.decode(ids, skip)
 
 
-def test_we_load_what_the_peer_saves(tmp_path, bpe):
+def test_directories_of_hugging_face_are_loaded(tmp_path, bpe):
     transformers = pytest.importorskip("transformers")
     (path,) = bpe.save_vocabulary(tmp_path)
-    peer = transformers.BertGenerationTokenizer(path, sep_token="[SEP]")
-    peer.add_tokens(["zebra", "two words"])
-    peer.add_special_tokens({"extra_special_tokens": ["[X]"]})
-    peer.save_pretrained(tmp_path / "saved")
+    hugging_face = transformers.BertGenerationTokenizer(path, sep_token="[SEP]")
+    hugging_face.add_tokens(["zebra", "two words"])
+    hugging_face.add_special_tokens({"extra_special_tokens": ["[X]"]})
+    hugging_face.save_pretrained(tmp_path / "saved")
     ours = BertGenerationTokenizer.from_pretrained(tmp_path / "saved")
-    assert ours.vocab_size == len(peer)
+    assert ours.vocab_size == len(hugging_face)
     for text in ("a two words zebra [X]", "[SEP]<::::>[X]"):
-        ids = peer.encode(text)
+        ids = hugging_face.encode(text)
         assert ours.encode(text) == ids
-        assert ours.decode(ids, True) == peer.decode(ids, skip_special_tokens=True)
+        assert ours.decode(ids, True) == hugging_face.decode(
+            ids, skip_special_tokens=True
+        )
 
 
-def test_the_peer_carries_our_settings_along(tmp_path, bpe_model):
+def test_hugging_face_preserves_our_settings(tmp_path, bpe_model):
     transformers = pytest.importorskip("transformers")
     ours = BertGenerationTokenizer(bpe_model, normalization=("quotes", "dashes"))
     ours.save_pretrained(tmp_path / "ours")
-    peer = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
-    peer.save_pretrained(tmp_path / "theirs")
-    back = BertGenerationTokenizer.from_pretrained(tmp_path / "theirs")
+    hugging_face = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
+    hugging_face.save_pretrained(tmp_path / "hugging_face")
+    back = BertGenerationTokenizer.from_pretrained(tmp_path / "hugging_face")
     assert back.fingerprint == ours.fingerprint

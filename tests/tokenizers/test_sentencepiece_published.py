@@ -1,4 +1,4 @@
-"""The published 50,358-piece vocabulary gives the ids that others have published."""
+"""Tests of the published 50,358 pieces against ids that others have published."""
 
 import gzip
 import json
@@ -39,7 +39,7 @@ WEIRD = (
     '" [ ] ! : - . Also we will add words that should not exsist and be tokenized to '
     "<unk>, such as saoneuhaoesuth"
 )
-PEER_GOLDENS = {
+IDS_BY_TEXT = {
     "Hello World!": [18536, 2260, 101],
     WEIRD: [
         *(871, 419, 358, 946, 991, 2521, 452, 358, 1357, 387, 7751, 3536, 112, 985),
@@ -63,9 +63,9 @@ PEER_GOLDENS = {
 }
 
 
-@pytest.mark.parametrize("text", PEER_GOLDENS)
-def test_ids_of_the_peers_tests(published, text):
-    assert published.encode(text) == PEER_GOLDENS[text]
+@pytest.mark.parametrize("text", IDS_BY_TEXT)
+def test_ids_of_the_tests_of_transformers(published, text):
+    assert published.encode(text) == IDS_BY_TEXT[text]
 
 
 @pytest.mark.parametrize(
@@ -95,13 +95,15 @@ def test_ids_of_the_peers_tests(published, text):
         ),
     ],
 )
-def test_text_decoded_as_by_version_5(published, text, ids, decoded, without_specials):
+def test_decoding_equals_that_of_version_5(
+    published, text, ids, decoded, without_specials
+):
     assert published.encode(text) == ids
     assert published.decode(ids) == decoded
     assert published.decode(ids, skip_special_tokens=True) == without_specials
 
 
-def test_ids_of_strings_as_the_library_has_them(published, data_dir):
+def test_ids_equal_those_of_the_sentencepiece_library(published, data_dir):
     with gzip.open(data_dir / "vocab/golden/bertgen_50358.jsonl.gz", "rt") as lines:
         goldens = [json.loads(line) for line in lines]
     assert len(goldens) == 222
@@ -114,7 +116,7 @@ def test_ids_of_strings_as_the_library_has_them(published, data_dir):
     assert [published.tokenize(text) for text in texts] == [g["pieces"] for g in plain]
 
 
-def test_normalization_keeps_what_the_vocabulary_would_lose(published, data_dir):
+def test_normalization_keeps_characters_that_the_vocabulary_lacks(published, data_dir):
     text = "I said “quoted” – ok…\nCafe\u0301"
     assert published.encode(text).count(100) == 5
     better = BertGenerationTokenizer(

@@ -1,6 +1,6 @@
-"""Published vocabularies give the ids and the text that others have published.
+"""Tests of published vocabularies against ids and texts that others have published.
 
-Where they come from: README.md of the shared data, section "vocab".
+Their origins are in README.md of the shared data, section "vocab".
 """
 
 import gzip
@@ -47,7 +47,7 @@ def golden(data_dir):
 
 
 def with_specials(name, tokenizer, ids):
-    """What the goldens, made with the peer's default, have around the ids."""
+    """Adds the special ids that Hugging Face puts around a text by default."""
     if name == "gpt2":
         return ids
     first = [] if name == "t5" else [tokenizer.special_ids.bos]
@@ -72,45 +72,45 @@ def test_sizes_casing_and_special_ids(load, name, size, lowers, special_ids):
     assert getattr(tokenizer, "do_lower_case", None) == lowers
 
 
-def test_seven_thousand_questions(load, data_dir):
+def test_ids_of_seven_thousand_questions(load, data_dir):
     file = data_dir / "vocab/golden/bert_base_uncased_squad.jsonl.gz"
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         goldens = [json.loads(line) for line in lines]
     assert len(goldens) == 7000
     tokenizer = load("bert_base_uncased")
-    ids = tokenizer.encode_batch([one["text"] for one in goldens])
-    assert ids == [one["ids"] for one in goldens]
-    for one in goldens:
-        assert tokenizer.tokenize(one["text"]) == one["wordpiece"]
+    ids = tokenizer.encode_batch([golden["text"] for golden in goldens])
+    assert ids == [golden["ids"] for golden in goldens]
+    for golden in goldens:
+        assert tokenizer.tokenize(golden["text"]) == golden["wordpiece"]
 
 
 @pytest.mark.parametrize(
     "name", ["bert_base_uncased", "bert_multi_cased", "gpt2", "t5"]
 )
-def test_edge_cases(load, golden, name):
+def test_ids_and_texts_of_edge_cases(load, golden, name):
     tokenizer = load(name)
     cases = golden("edge_cases.json")[name]
     assert len(cases) == 12
     for case in cases:
         ids = case["encoded"]["input_ids"]
         assert with_specials(name, tokenizer, tokenizer.encode(case["input"])) == ids
-        # Version 4 of the peer, which made them, cleaned up by default.
+        # Version 4 of Hugging Face's library, which made them, cleaned up by default.
         clean = {"clean_up_tokenization_spaces": True}
         assert tokenizer.decode(ids, **clean) == case["decoded_with_special"]
         assert tokenizer.decode(ids, True, **clean) == case["decoded_without_special"]
 
 
 @pytest.mark.parametrize("name", ["bert_base_uncased", "gpt2", "t5"])
-def test_a_paragraph_of_french(load, golden, name):
-    tokenizer, one = load(name), golden(f"french_{name}.json")
-    assert tokenizer.tokenize(one["text"]) == one["bpe_tokens"]
-    ids = with_specials(name, tokenizer, tokenizer.encode(one["text"]))
-    assert ids == one["token_ids"]
+def test_ids_of_a_paragraph_of_french(load, golden, name):
+    tokenizer, case = load(name), golden(f"french_{name}.json")
+    assert tokenizer.tokenize(case["text"]) == case["bpe_tokens"]
+    ids = with_specials(name, tokenizer, tokenizer.encode(case["text"]))
+    assert ids == case["token_ids"]
     clean = {"clean_up_tokenization_spaces": True}
-    assert tokenizer.decode(ids, **clean) == one["decoded_text"]
+    assert tokenizer.decode(ids, **clean) == case["decoded_text"]
 
 
-def test_texts_of_gpt2(load, golden):
+def test_ids_of_gpt2(load, golden):
     cases = golden("gpt2_small.json")
     assert len(cases) == 3
     for case in cases:
@@ -118,7 +118,7 @@ def test_texts_of_gpt2(load, golden):
         assert load("gpt2").decode(case["ids"]) == case["text"]
 
 
-def test_roberta_spells_as_gpt2_does(load, golden):
+def test_roberta_splits_text_like_gpt2(load, golden):
     gpt2, roberta = load("gpt2"), load("roberta")
     text = golden("french_gpt2.json")["text"]
     assert roberta.tokenize(text) == gpt2.tokenize(text)
@@ -130,8 +130,8 @@ def test_fairseqs_dictionary_gives_robertas_ids(load, data_dir, tmp_path):
     pieces = sorted(rows, key=rows.get)[4:-1]
     lines = [f"{numbers.get(piece, piece)} 1" for piece in pieces]
     (tmp_path / "dict.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for name, source in (("encoder.json", "vocab.json"), ("vocab.bpe", "merges.txt")):
-        content = (data_dir / "vocab" / f"gpt2_{source}").read_bytes()
+    for name, file in (("encoder.json", "vocab.json"), ("vocab.bpe", "merges.txt")):
+        content = (data_dir / "vocab" / f"gpt2_{file}").read_bytes()
         (tmp_path / name).write_bytes(content)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert tokenizer.fingerprint == load("roberta").fingerprint
