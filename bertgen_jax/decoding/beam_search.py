@@ -1,9 +1,13 @@
-"""Beam search: a step function in, the best hypotheses of each source out.
+"""Searches with several beams for the best hypotheses of each source.
 
-It decides as transformers 4.50 to 5 decide: how many candidates are ranked, which of
-them may finish, what displaces a finished one, when to stop; with several groups, as
-version 4 did, which was the last to have them. The paper's length norm stands beside
-the peer's. No cache is ever re-ordered: docs/generation.md, "Beams are positions".
+The decisions are those of transformers 4.50 to 5: how many candidates are ranked, which
+of them may finish, which replace a finished hypothesis, and when to stop. Searches with
+several groups decide as version 4, the last to have groups. The length norm is the
+paper's or Hugging Face's. No cache is re-ordered; see "Beams are positions" in
+docs/generation.md.
+
+Letters: B sources, R beams of a source, R' beams of a group, M candidates of a group,
+T new tokens, V vocabulary.
 """
 
 from typing import Any
@@ -26,14 +30,14 @@ from bertgen_jax.decoding.top_k import log_normalizer, rows_at, top_k
 
 @struct.dataclass
 class Group:
-    """Beams that compete with each other; mostly all R of a source, R' = R / groups."""
+    """Beams that compete with each other: R' = R / groups of a source, often all R."""
 
     # The R' running beams, best first.
-    ids: jax.Array  # i32[B, R'] what the next step reads
-    ancestors: jax.Array  # bool[B, R', R * T] the slots of each beam's past
+    ids: jax.Array  # i32[B, R'] tokens that the next step reads
+    ancestors: jax.Array  # bool[B, R', R * T] cache slots of each beam's past
     sequences: jax.Array  # i32[B, R', T]
     scores: jax.Array  # f32[B, R'] sums of log-probabilities
-    # The R' best finished hypotheses; a place that is still free has length 0.
+    # The R' best finished hypotheses; a row that is still free has length 0.
     finished: SearchResult
     is_open: jax.Array  # bool[B] another hypothesis may still enter `finished`
 
@@ -48,12 +52,12 @@ class Beams:
 
     @property
     def is_open(self) -> jax.Array:
-        """bool[B]: another hypothesis may still be found."""
+        """Whether a source may still get another hypothesis, bool[B]."""
         return jnp.stack([group.is_open for group in self.groups]).any(axis=0)
 
 
 def start(prompt: Prompt, config: GenerationConfig) -> Beams:
-    """In each group equal beams of which only the first is alive."""
+    """Returns groups of equal beams, of which only the first has a score above -1e9."""
     batch, steps, rows = len(prompt.ids), config.num_new_tokens, config.num_beams
     beams = rows // config.num_beam_groups
     sequences = jnp.full((batch, beams, steps), config.fill_id, jnp.int32)
@@ -75,33 +79,34 @@ def start(prompt: Prompt, config: GenerationConfig) -> Beams:
 
 
 def advance(
-    step: StepFn, cache: Any, state: Beams, config: GenerationConfig, room: int
+    step: StepFn, cache: Any, state: Beams, config: GenerationConfig, capacity: int
 ) -> tuple[Beams, Any]:
-    """One token more for every source that is open; see `chains.advance`."""
+    """Generates one more token for every source that is open; see `greedy.advance`."""
+    rows = config.num_beams
+    # groups * [B, R'] -> [B, R]
     ids = jnp.concatenate([group.ids for group in state.groups], axis=1)
-    # A beam sees its past and the slot that it writes now.
-    own = (
-        state.position[:, None] * config.num_beams + jnp.arange(config.num_beams)[None]
-    )
     past = jnp.concatenate([group.ancestors for group in state.groups], axis=1)
+    # A beam sees its past and the slot that it writes now: [B] -> [B, R] -> [B, R, R*T]
+    own = state.position[:, None] * rows + jnp.arange(rows)[None]
     ancestors = past | (jnp.arange(past.shape[2])[None, None] == own[:, :, None])
-    visible = ancestors[:, :, : room * config.num_beams]
-    logits, cache = step(cache, ids, state.position, visible)
+    visible = ancestors[:, :, : capacity * rows]  # [B, R, R*T] -> [B, R, C]
+    logits, cache = step(cache, ids, state.position, visible)  # [V, B, R]
 
     groups, chosen = [], []
     beams = config.num_beams // config.num_beam_groups
     for number, before in enumerate(state.groups):
-        rows = slice(number * beams, (number + 1) * beams)
+        own_rows = slice(number * beams, (number + 1) * beams)
         group = _advance_group(
-            before.replace(ancestors=ancestors[:, rows]),
-            logits[:, :, rows].astype(jnp.float32),  # scores are f32
+            before.replace(ancestors=ancestors[:, own_rows]),
+            logits[:, :, own_rows].astype(jnp.float32),  # scores are f32
             state.prompt,
             state.position,
             chosen,
             config,
         )
         groups.append(group)
-        # A group that has ended chooses padding: as the peer, whatever else pad means.
+        # A group that has ended chooses padding, as in Hugging Face, even if the pad id
+        # is also another token.
         chosen.append(jnp.where(before.is_open[:, None], group.ids, config.fill_id))
     return state.replace(
         position=state.position + state.is_open, groups=tuple(groups)
@@ -116,32 +121,34 @@ def _advance_group(
     chosen: list[jax.Array],
     config: GenerationConfig,
 ) -> Group:
-    """Of M candidates some finish and R' run on.
+    """Takes M candidates, of which some finish and R' continue.
 
     Args:
-      group: its `ancestors` hold the slots that its beams have just written.
+      group: its `ancestors` include the slots that its beams have just written.
       logits: f32[V, B, R'] of its beams.
-      prompt: of all.
-      position: i32[B], tokens that its beams have.
-      chosen: i32[B, R'] for each earlier group, what it has chosen at this step.
+      prompt: of all groups.
+      position: i32[B], number of tokens that its beams have.
+      chosen: for each earlier group, the tokens i32[B, R'] chosen at this step.
       config: of the search.
     """
     beams, steps = group.sequences.shape[1:]
+    # f32[B, M], i32[B, M], i32[B, M]
     scores, parents, ids = _candidates(group, logits, prompt, position, chosen, config)
-    column = jnp.arange(steps)[None, None] == position[:, None, None]
+    column = jnp.arange(steps)[None, None] == position[:, None, None]  # [B, 1, T]
+    # [B, R', T] -> [B, M, T]
     sequences = jnp.where(column, ids[:, :, None], rows_at(group.sequences, parents))
     is_eos = jnp.isin(ids, np.array(config.eos_ids, np.int32))
     is_cut = ~is_eos & (position + 1 >= steps)[:, None]
 
-    # Only the R' best candidates may finish; those behind them are there to run on.
+    # Only the R' best candidates may finish; the others can only continue.
     may_finish = (jnp.arange(ids.shape[1]) < beams)[None] & group.is_open[:, None]
     if config.num_beam_groups > 1 and config.early_stopping is True:
-        # Where as many have ended by themselves, none that was cut off enters.
+        # If R' hypotheses have ended with EOS, none that was cut off enters.
         ended = (group.finished.lengths > 0).sum(1) + (is_eos & may_finish).sum(1)
         is_cut &= (ended < beams)[:, None]
     finishes = (is_eos | is_cut) & may_finish
-    norms = jnp.asarray(config.length_norms())[position]
-    normalised = scores / norms[:, None]
+    norms = jnp.asarray(config.length_norms())[position]  # [B]
+    normalised = scores / norms[:, None]  # [B, M]
     length = position[:, None] + 1
     finished = _best(
         group.finished,
@@ -152,12 +159,12 @@ def _advance_group(
         ),
     )
 
-    # Only a candidate that does not end may run on; the others rank behind.
+    # Only a candidate that does not end may continue; the others rank last.
     best = scores[:, 0], normalised[:, 0]
-    scores, runners = jax.lax.top_k(
+    scores, runners = jax.lax.top_k(  # [B, M] -> [B, R']
         jnp.where(is_eos, scores + LOWEST_SCORE, scores), beams
     )
-    # Version 4 compared with the best candidate, even if that had just ended.
+    # Version 4 compared with the best candidate even if that had just ended.
     if config.num_beam_groups == 1:
         best = scores[:, 0], scores[:, 0] / norms
     improves = _may_improve(config, position, *best, finished)
@@ -179,19 +186,19 @@ def _candidates(
     chosen: list[jax.Array],
     config: GenerationConfig,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The likeliest continuations of all beams of a group, or drawn ones.
+    """Returns the likeliest continuations of the beams of a group, or drawn ones.
 
     Arguments are those of `_advance_group`.
 
     Returns:
-      Sums of log-probabilities f32[B, M], best first, beams i32[B, M] that they
-      continue, and tokens i32[B, M].
+      Sums of log-probabilities f32[B, M], best first; the beams i32[B, M] that are
+      continued; and the tokens i32[B, M].
     """
     size, batch, beams = logits.shape
     count = config.candidates_per_beam * beams  # M
     norm = log_normalizer(logits)  # [B, R']
     scores = logits
-    # Unless a rule needs them, only the few best are made log-probabilities.
+    # Unless a rule needs all log-probabilities, only those of the best are computed.
     if chosen or config.do_sample or not logits_processors.only_bans(config):
         scores, norm = logits - norm[None], jnp.zeros_like(norm)
     if chosen:
@@ -203,38 +210,41 @@ def _candidates(
         scores = logits_processors.process(scores, history, config)
 
     if config.do_sample:
-        scores, ids = sampling.shortlist(scores, config)
+        scores, ids = sampling.shortlist(scores, config)  # [V, B, R'] -> [B, R', n]
+        # [B, R', n] -> [B, R'*n]
         totals = (group.scores[:, :, None] + scores).reshape(batch, -1)
         noise = sampling.noise(config.seed, prompt.seeds, position, totals.shape[1:])
-        _, places = top_k((totals + noise).T, count)
-        totals = jnp.take_along_axis(totals, places, axis=1)
-        totals, order = jax.lax.top_k(totals, count)
-        places = jnp.take_along_axis(places, order, axis=1)
+        _, columns = top_k((totals + noise).T, count)  # [R'*n, B] -> [B, M]
+        totals = jnp.take_along_axis(totals, columns, axis=1)
+        totals, order = jax.lax.top_k(totals, count)  # sorts [B, M]
+        columns = jnp.take_along_axis(columns, order, axis=1)
     else:
-        # The best of all beams are among the best of each.
+        # The best n of all beams are among the best n of each beam.
         few = min(count, size)
-        scores, ids = top_k(scores.reshape(size, -1), few)
+        scores, ids = top_k(scores.reshape(size, -1), few)  # [V, B*R'] -> [B*R', n]
+        # [B*R', n] -> [B, R', n] -> [B, R'*n] -> [B, M]
         scores = scores.reshape(batch, beams, few) - norm[:, :, None]
         totals = (group.scores[:, :, None] + scores).reshape(batch, -1)
-        totals, places = jax.lax.top_k(totals, count)
-    ids = ids.reshape(batch, -1)
-    parents = places // (ids.shape[1] // beams)
-    return totals, parents, jnp.take_along_axis(ids, places, axis=1)
+        totals, columns = jax.lax.top_k(totals, count)
+    ids = ids.reshape(batch, -1)  # -> [B, R'*n]
+    parents = columns // (ids.shape[1] // beams)
+    return totals, parents, jnp.take_along_axis(ids, columns, axis=1)
 
 
 def _counts(chosen: list[jax.Array], size: int) -> jax.Array:
-    """How many beams of earlier groups have chosen each token, f32[V, B]."""
+    """Counts how many beams of earlier groups have chosen each token, f32[V, B]."""
     ids = jnp.concatenate(chosen, axis=1)
     counts = jnp.zeros((size, len(ids)), jnp.float32)
     return counts.at[ids, jnp.arange(len(ids))[:, None]].add(1.0)
 
 
 def _best(finished: SearchResult, candidates: SearchResult) -> SearchResult:
-    """The R' best of the finished [B, R'] and of the candidates [B, M].
+    """Returns the R' best of the finished [B, R'] and the candidates [B, M].
 
-    Of equals the finished ones come first: a candidate with the score `LOWEST_SCORE`
-    never takes a place, not even a free one.
+    Of equal scores the finished ones come first, so a candidate with the score
+    `LOWEST_SCORE` never enters, not even in a free row.
     """
+    # [B, R', ...], [B, M, ...] -> [B, R' + M, ...] -> [B, R', ...]
     both = jax.tree.map(
         lambda x, y: jnp.concatenate([x, y], axis=1), finished, candidates
     )
@@ -249,14 +259,14 @@ def _may_improve(
     best_normalised: jax.Array,
     finished: SearchResult,
 ) -> jax.Array:
-    """Whether a running beam may still displace a finished hypothesis: bool[B].
+    """Returns whether a running beam may still replace a finished one, bool[B].
 
     Args:
       config: see `GenerationConfig.early_stopping`.
-      position: i32[B], tokens of a running beam, less one.
+      position: i32[B], number of tokens of a running beam, minus one.
       best: f32[B], the best sum of log-probabilities among them.
       best_normalised: f32[B], the same over the norm of its length.
-      finished: the R' places of each source.
+      finished: the R' rows of each source.
     """
     has_room = position + 1 < config.num_new_tokens
     is_full = (finished.lengths > 0).all(axis=-1)
@@ -264,14 +274,15 @@ def _may_improve(
         return ~is_full & has_room
     bound = best_normalised
     if config.early_stopping == "never" and config.length_penalty > 0:
-        bound = best / config.length_norms()[-1]  # as if no later token cost anything
+        bound = best / config.length_norms()[-1]  # if later tokens had probability 1
     worst = finished.scores[:, -1]
     return has_room & (~is_full | (bound > worst))
 
 
 def result(state: Beams, config: GenerationConfig) -> SearchResult:
-    """The best finished hypotheses of all groups."""
+    """Returns the N best finished hypotheses of all groups."""
     groups = [group.finished for group in state.groups]
-    found = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), *groups)
-    _, best = jax.lax.top_k(found.scores, config.num_return_sequences)
-    return jax.tree.map(lambda x: rows_at(x, best), found)
+    # groups * [B, R', ...] -> [B, R, ...] -> [B, N, ...]
+    finished = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), *groups)
+    _, best = jax.lax.top_k(finished.scores, config.num_return_sequences)
+    return jax.tree.map(lambda x: rows_at(x, best), finished)

@@ -1,4 +1,4 @@
-"""`GenerationConfig`: how to search; a generation_config.json in, and out again."""
+"""Defines `GenerationConfig`, the settings of a search, and reads and writes it."""
 
 import dataclasses
 import math
@@ -9,7 +9,7 @@ import numpy as np
 
 from bertgen_jax.errors import ConfigError, nearest
 
-DEFAULT_NEW_TOKENS = 20  # the peer's, when no length is set
+DEFAULT_NEW_TOKENS = 20  # Hugging Face's default if no length is set
 LENGTH_PENALTY_FORMS = ("power", "gnmt")
 
 # The least value of each integer field.
@@ -42,50 +42,53 @@ _MAX_LOG_NORM = 60.0
 class GenerationConfig:
     """Settings of a search; frozen and hashable, so it can be a static jit argument.
 
-    Names, defaults and meanings are those of Hugging Face's class of that name; what is
-    ours is marked so.
+    Names, defaults and meanings are those of Hugging Face's class of that name. Fields
+    that it does not have are marked "Ours".
 
     Attributes:
-      max_new_tokens: most tokens to generate, EOS counted; wins over `max_length`.
-      max_length: the same with the prompt counted, which for an encoder-decoder is the
-        start token. With neither, 20 new tokens.
-      min_new_tokens: as many are generated before EOS may come; wins over `min_length`.
-      min_length: the same with the prompt counted.
-      num_beams: 1 is greedy search, or one chain of samples.
-      num_return_sequences: the n best of each source: at most `num_beams`, or any
-        number of samples.
+      max_new_tokens: most tokens to generate, EOS included; overrides `max_length`.
+      max_length: the same with the prompt included, which in an encoder-decoder is the
+        start token. If neither is set, 20 new tokens are generated.
+      min_new_tokens: tokens that are generated before EOS may be; overrides
+        `min_length`.
+      min_length: the same with the prompt included.
+      num_beams: 1 is greedy search, or sampling if `do_sample` is set.
+      num_return_sequences: hypotheses that are returned for each source: at most
+        `num_beams`, or any number of samples.
       length_penalty: exponent of the length norm. 0 ranks by the plain sum, a larger
         one favours long sequences, a negative one short sequences.
-      length_penalty_form: what a sum of log-probabilities over n tokens, EOS included,
-        is divided by. "power" is n ** length_penalty, the peer's; "gnmt" is
-        ((5 + n) / 6) ** length_penalty, the paper's (arXiv 1609.08144, equation 14).
-        Neither is a rescaling of the other: the paper's 0.6 needs "gnmt". Ours.
-      early_stopping: when a source with `num_beams` finished hypotheses is decided.
-        True: at once. False: when its best running beam, normalised at the present
-        length, does not beat the worst finished one. "never": when it cannot beat it
-        at any length it may still reach, the exact bound.
+      length_penalty_form: the norm that divides a sum of log-probabilities over n
+        tokens, EOS included. "power" is n ** length_penalty, as in Hugging Face; "gnmt"
+        is ((5 + n) / 6) ** length_penalty, as in the paper (arXiv 1609.08144, equation
+        14). Neither is a multiple of the other: the paper's 0.6 needs "gnmt". Ours.
+      early_stopping: when the search of a source with `num_beams` finished hypotheses
+        ends. True: at once. False: when its best running beam, normalised at the
+        current length, is not better than the worst finished one. "never": when it
+        cannot become better at any length that it may still reach, the exact bound.
       num_beam_groups: groups of beams that search one after the other at each step
-        (diverse beam search, arXiv 1610.02424); the peer had it up to version 4.
-      diversity_penalty: what a token loses for each beam of an earlier group that has
-        chosen it at this step.
-      repetition_penalty: log-probabilities (of greedy search and sampling: logits) of
-        tokens that are in the sequence are multiplied by it, or divided where positive.
-      no_repeat_ngram_size: no n-gram of this size comes twice; 0: any may.
+        (diverse beam search, arXiv 1610.02424). Hugging Face had it up to version 4.
+      diversity_penalty: subtracted from the score of a token for each beam of an
+        earlier group that has chosen it at this step.
+      repetition_penalty: multiplies the log-probabilities (in greedy search and
+        sampling the logits) of tokens that the sequence contains; divides positive
+        ones.
+      no_repeat_ngram_size: no n-gram of this size is generated twice; 0: no limit.
       bad_words_ids: sequences of ids that must not be generated.
       forced_bos_token_id: the first generated token.
-      forced_eos_token_id: the last one, at the greatest length; one id or several.
+      forced_eos_token_id: the last token at the greatest length; one id or several.
       do_sample: draw tokens instead of taking the likeliest.
       temperature: divides the logits before a draw.
-      top_k: a draw is among so many of the likeliest tokens; 0: among all.
-      top_p: and among the fewest likeliest tokens whose probabilities sum to this.
+      top_k: draws are restricted to this many likeliest tokens; 0: no limit.
+      top_p: draws are restricted to the fewest likeliest tokens whose probabilities sum
+        to this.
       seed: of draws. The same seed, sources and settings give the same sequences,
         however sources are batched. Ours.
       decoder_start_token_id: the token before the first generated one.
       eos_token_id: the token, or each of several tokens, that ends a sequence.
-      pad_token_id: what follows EOS; None: the (first) EOS id.
+      pad_token_id: fills a sequence after EOS; None: the (first) EOS id does.
 
     Raises:
-      ConfigError: for a setting that cannot be meant.
+      ConfigError: a setting is invalid.
     """
 
     max_new_tokens: int | None = None
@@ -116,7 +119,7 @@ class GenerationConfig:
     def __post_init__(self):
         for name in ("eos_token_id", "forced_eos_token_id", "bad_words_ids"):
             value = getattr(self, name)
-            if isinstance(value, list | tuple):  # JSON has lists; tuples hash
+            if isinstance(value, list | tuple):  # JSON has lists; tuples have a hash
                 value = tuple(tuple(x) if isinstance(x, list) else x for x in value)
                 object.__setattr__(self, name, value)
         self._check_numbers()
@@ -150,7 +153,7 @@ class GenerationConfig:
             if getattr(self, name) == () or not all(map(_is_id, ids)):
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}; expected a token id, several "
-                    "of them, or None where no token ends a sequence."
+                    "of them, or None if no token ends a sequence."
                 )
         words = self.bad_words_ids
         if words is not None and not (
@@ -244,7 +247,7 @@ class GenerationConfig:
 
     @property
     def num_new_tokens(self) -> int:
-        """T: the most tokens to generate, whichever field says so."""
+        """T: the most tokens to generate, from whichever field is set."""
         if self.max_new_tokens is not None:
             return self.max_new_tokens
         if self.max_length is not None:
@@ -260,7 +263,7 @@ class GenerationConfig:
 
     @property
     def candidates_per_beam(self) -> int:
-        """So many that every beam can go on, even when all of them offer every EOS."""
+        """Enough that every beam can continue even if all offer every EOS."""
         return max(2, 1 + len(self.eos_ids))
 
     @property
@@ -270,24 +273,27 @@ class GenerationConfig:
 
     @property
     def forced_eos_ids(self) -> tuple[int, ...]:
-        """Every id that may stand at the greatest length; empty when any may."""
+        """Every id allowed at the greatest length; empty when all are."""
         return _several(self.forced_eos_token_id)
 
     @property
     def fill_id(self) -> int:
-        """What stands where nothing was generated: pad, else the first EOS, else 0.
+        """Fills a sequence after its end: the pad id, else the first EOS id, else 0.
 
-        A pad id of 0 is a pad id; the peer's beam search writes EOS instead.
+        A pad id of 0 counts as one; Hugging Face's beam search writes EOS instead.
         """
         if self.pad_token_id is not None:
             return self.pad_token_id
         return self.eos_ids[0] if self.eos_ids else 0
 
     def for_prompt(self, length: int) -> Self:
-        """The same in numbers of new tokens only, after prompts of `length` tokens.
+        """Returns the same limits as numbers of new tokens after a prompt.
+
+        Args:
+          length: tokens of the prompt.
 
         Raises:
-          ConfigError: the prompt leaves no room, or less than the minimum.
+          ConfigError: after the prompt fewer tokens remain than one or the minimum.
         """
         new_tokens = self.num_new_tokens
         if self.max_new_tokens is None and self.max_length is not None:
@@ -295,7 +301,7 @@ class GenerationConfig:
             if new_tokens < 1:
                 raise ConfigError(
                     f"max_length is {self.max_length} and the prompt has {length} "
-                    "tokens; expected a greater one, or max_new_tokens."
+                    "tokens; expected a larger one, or max_new_tokens."
                 )
         least = self.min_new_tokens
         if least is None:
@@ -312,15 +318,15 @@ class GenerationConfig:
             max_length=None,
             min_new_tokens=least,
             min_length=None,
-            # The peer forces the first token of a sequence, not of a continuation.
+            # As Hugging Face: forced at the start of a sequence, not of a continuation.
             forced_bos_token_id=self.forced_bos_token_id if length == 1 else None,
         )
 
     def check_vocabulary(self, size: int) -> None:
-        """Refuses ids that the decoder does not have.
+        """Checks that the decoder has all ids.
 
         Raises:
-          ConfigError: names the field and the id.
+          ConfigError: it lacks one; the message names the field and the id.
         """
         named = {
             "decoder_start_token_id": _several(self.decoder_start_token_id),
@@ -344,7 +350,7 @@ class GenerationConfig:
             )
 
     def length_norms(self) -> np.ndarray:
-        """f32[T]: entry n - 1 divides the log-probability of n generated tokens."""
+        """Returns f32[T]; entry n - 1 divides the log-probability of n new tokens."""
         n = np.arange(1, self.num_new_tokens + 1, dtype=np.float64)
         base = (5 + n) / 6 if self.length_penalty_form == "gnmt" else n
         return (base**self.length_penalty).astype(np.float32)
@@ -353,11 +359,10 @@ class GenerationConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Reads a generation_config.json, or a config.json that holds such fields.
 
-        Keys that are no fields here are ignored; None means "not set", as in the
-        peer's files.
+        Unknown keys are ignored; None means "not set", as in Hugging Face's files.
 
         Raises:
-          ConfigError: for a setting that cannot be meant.
+          ConfigError: a setting is invalid.
         """
         known = {field.name for field in dataclasses.fields(cls)}
         return cls(
@@ -369,11 +374,10 @@ class GenerationConfig:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The mapping that generation_config.json holds, readable by Hugging Face.
+        """Returns the mapping for generation_config.json, readable by Hugging Face.
 
-        Fields that have their defaults, which are the peer's, are left out.
-        `length_penalty_form` is ours: the peer keeps it, and divides by the power all
-        the same.
+        Fields with their defaults, which are Hugging Face's, are left out. Hugging Face
+        keeps `length_penalty_form` but ignores it and divides by the power.
         """
         values = {}
         for field in dataclasses.fields(self):

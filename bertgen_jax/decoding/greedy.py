@@ -1,7 +1,4 @@
-"""Greedy search and sampling: one token after the other, in rows that do not meet.
-
-A step function in; the likeliest token of each step, or tokens drawn, out.
-"""
+"""Searches greedily or by sampling: each row of a source continues on its own."""
 
 from typing import Any
 
@@ -22,10 +19,10 @@ from bertgen_jax.decoding.top_k import log_normalizer, rows_at, top_k
 
 
 @struct.dataclass
-class Chains:
-    """R rows of each source; of greedy search R is 1.
+class Rows:
+    """The R sequences of each source; in greedy search R is 1.
 
-    A row that has ended takes no more tokens; its source goes on with the others.
+    A row that has ended takes no more tokens, while the others of its source continue.
     """
 
     prompt: Prompt
@@ -34,19 +31,19 @@ class Chains:
     sequences: jax.Array  # i32[B, R, T]
     scores: jax.Array  # f32[B, R] sums of log-probabilities
     lengths: jax.Array  # i32[B, R] generated tokens, EOS included
-    is_running: jax.Array  # bool[B, R] EOS has not come yet
+    is_running: jax.Array  # bool[B, R] EOS was not generated yet
 
     @property
     def is_open(self) -> jax.Array:
-        """bool[B]: a token may still come."""
+        """Whether a source takes more tokens, bool[B]."""
         return self.is_running.any(axis=1)
 
 
-def start(prompt: Prompt, config: GenerationConfig) -> Chains:
-    """Rows that have generated nothing."""
+def start(prompt: Prompt, config: GenerationConfig) -> Rows:
+    """Returns rows without generated tokens."""
     batch, rows, steps = len(prompt.ids), config.num_rows, config.num_new_tokens
     is_real = prompt.mask.any(axis=1)[:, None]
-    return Chains(
+    return Rows(
         prompt=prompt,
         position=jnp.zeros((batch,), jnp.int32),
         ids=jnp.broadcast_to(prompt.ids[:, -1:], (batch, rows)),
@@ -58,23 +55,23 @@ def start(prompt: Prompt, config: GenerationConfig) -> Chains:
 
 
 def advance(
-    step: StepFn, cache: Any, state: Chains, config: GenerationConfig, room: int
-) -> tuple[Chains, Any]:
-    """One token more for every source that is open.
+    step: StepFn, cache: Any, state: Rows, config: GenerationConfig, capacity: int
+) -> tuple[Rows, Any]:
+    """Generates one more token for every source that is open.
 
     Args:
-      step: see `contract.StepFn`.
-      cache: its cache, with R * `room` slots a source.
+      step: see `step_function.StepFn`.
+      cache: its cache, with R * `capacity` slots for each source.
       state: of `start` or the last `advance`.
-      config: of `GenerationConfig.for_prompt`.
-      room: positions that the cache has slots for.
+      config: with lengths in new tokens, see `GenerationConfig.for_prompt`.
+      capacity: positions that the cache has slots for.
     """
     rows, steps = state.sequences.shape[1:]
-    slots = jnp.arange(rows * room)
-    # Row r wrote slots r, r + R, r + 2 R, ...
+    slots = jnp.arange(rows * capacity)
+    # Row r has written slots r, r + R, r + 2 R, ...
     is_own = slots[None] % rows == jnp.arange(rows)[:, None]  # [R, C]
     is_past = slots[None] // rows <= state.position[:, None]  # [B, C]
-    ancestors = is_own[None] & is_past[:, None]
+    ancestors = is_own[None] & is_past[:, None]  # [R, C], [B, C] -> [B, R, C]
     logits, cache = step(cache, state.ids, state.position, ancestors)
 
     logits = logits.astype(jnp.float32)  # scores are f32
@@ -99,18 +96,18 @@ def advance(
 
 
 def _choose(
-    logits: jax.Array, state: Chains, config: GenerationConfig
+    logits: jax.Array, state: Rows, config: GenerationConfig
 ) -> tuple[jax.Array, jax.Array]:
-    """The next token of each row, i32[B, R], and its log-probability, f32[B, R].
+    """Returns the next tokens i32[B, R] and their log-probabilities f32[B, R].
 
-    Of several equally likely tokens greedy search takes the first, as the peer; it
-    compares logits, for rounding makes ties of log-probabilities.
+    Of equally likely tokens greedy search takes the first, as Hugging Face does. It
+    compares logits, because rounding makes log-probabilities equal that are not.
     """
     if not config.do_sample:
-        best, ids = top_k(logits.reshape(len(logits), -1), 1)
-        best, ids = (x.reshape(logits.shape[1:]) for x in (best, ids))
+        best, ids = top_k(logits.reshape(len(logits), -1), 1)  # [V, B*R] -> [B*R, 1]
+        best, ids = (x.reshape(logits.shape[1:]) for x in (best, ids))  # [B, R]
         return ids, best - log_normalizer(logits)
-    values, ids = sampling.shortlist(logits, config)
+    values, ids = sampling.shortlist(logits, config)  # [V, B, R] -> [B, R, n]
     noise = sampling.noise(
         config.seed, state.prompt.seeds, state.position, values.shape[1:]
     )
@@ -122,10 +119,10 @@ def _choose(
     )
 
 
-def result(state: Chains, config: GenerationConfig) -> SearchResult:
-    """What the rows have come to, the likeliest of a source first."""
+def result(state: Rows, config: GenerationConfig) -> SearchResult:
+    """Returns the rows of each source, the likeliest first."""
     norms = jnp.asarray(config.length_norms())[state.lengths - 1]
     scores = jnp.where(state.lengths > 0, state.scores / norms, LOWEST_SCORE)
-    found = SearchResult(state.sequences, scores, state.lengths)
+    unordered = SearchResult(state.sequences, scores, state.lengths)
     order = jnp.argsort(-scores, axis=1, stable=True)
-    return jax.tree.map(lambda x: rows_at(x, order), found)
+    return jax.tree.map(lambda x: rows_at(x, order), unordered)

@@ -1,8 +1,9 @@
-"""Scores of next tokens in, scores under the rules of a config out.
+"""Changes the scores of next tokens by the rules of a `GenerationConfig`.
 
-The rules, their formulas and their order are the peer's (`LogitsProcessor`). Each is a
-function of scores f32[V, B, R] and the sequences that led to them. Greedy search and
-sampling hand in logits, beam search log-probabilities; what is banned becomes -inf.
+The rules, their formulas and their order are those of Hugging Face (`LogitsProcessor`).
+Each is a function of scores f32[V, B, R] and of the sequences before them. The scores
+are logits in greedy search and sampling, and log-probabilities in beam search; those of
+banned tokens become -inf.
 """
 
 import jax
@@ -18,7 +19,7 @@ class History:
     """The tokens of each row so far.
 
     Attributes:
-      ids: i32[B, R, P + T]; a prompt that ends in column P - 1, then generated tokens.
+      ids: i32[B, R, P + T]; a prompt that ends in column P - 1, then new tokens.
       mask: bool[B, P + T], True for tokens.
       length: i32[B], generated tokens.
       prompt_length: P.
@@ -37,7 +38,7 @@ class History:
         generated: jax.Array,
         length: jax.Array,
     ) -> "History":
-        """Puts prompts [B, P] and generated tokens [B, R, T] together."""
+        """Joins prompts [B, P] and generated tokens [B, R, T]."""
         batch, rows, steps = generated.shape
         width = prompt_ids.shape[1]
         prompts = jnp.broadcast_to(prompt_ids[:, None], (batch, rows, width))
@@ -50,15 +51,18 @@ class History:
         )
 
     def last(self, n: int) -> jax.Array:
-        """The last n tokens of each row, i32[B, R, n]; before the first: column 0's."""
+        """Returns the last n tokens of each row, i32[B, R, n].
+
+        Before the first column, the token of column 0 is repeated.
+        """
         ends = self.prompt_length + self.length  # i32[B]
-        places = ends[:, None] - n + jnp.arange(n)[None]  # [B, n]
-        places = jnp.maximum(places, 0)[:, None]  # [B, 1, n]
-        return jnp.take_along_axis(self.ids, places, axis=2)
+        columns = ends[:, None] - n + jnp.arange(n)[None]  # [B, n]
+        columns = jnp.maximum(columns, 0)[:, None]  # [B, n] -> [B, 1, n]
+        return jnp.take_along_axis(self.ids, columns, axis=2)
 
 
 def is_needed(config: GenerationConfig) -> bool:
-    """Whether `process` changes any score."""
+    """Returns whether `process` changes any score."""
     return bool(
         config.repetition_penalty != 1
         or config.no_repeat_ngram_size
@@ -70,9 +74,9 @@ def is_needed(config: GenerationConfig) -> bool:
 
 
 def only_bans(config: GenerationConfig) -> bool:
-    """Whether `process` leaves the scores that it does not ban as they are.
+    """Returns whether `process` only bans tokens, and changes no other score.
 
-    Then it makes no difference whether scores are normalised before it or after.
+    Then scores may be normalised before or after it.
     """
     return (
         config.repetition_penalty == 1
@@ -82,12 +86,12 @@ def only_bans(config: GenerationConfig) -> bool:
 
 
 def process(scores: jax.Array, history: History, config: GenerationConfig) -> jax.Array:
-    """Applies every rule that `config` asks for, in the peer's order.
+    """Applies every rule that `config` asks for, in Hugging Face's order.
 
     Args:
       scores: f32[V, B, R] of the tokens that may follow.
-      history: what they follow.
-      config: of `GenerationConfig.for_prompt`.
+      history: the tokens before them.
+      config: with lengths in new tokens, see `GenerationConfig.for_prompt`.
 
     Returns:
       f32[V, B, R].
@@ -116,20 +120,20 @@ def _ban(scores: jax.Array, banned: jax.Array) -> jax.Array:
 
 
 def _is_one_of(ids: tuple[int, ...], size: int) -> np.ndarray:
-    """bool[V], True at `ids`."""
+    """Returns bool[V], True at `ids`."""
     return np.isin(np.arange(size), ids)
 
 
 def _force(scores: jax.Array, when: jax.Array, ids: tuple[int, ...]) -> jax.Array:
-    """Where bool[B] is True, 0 for `ids` and -inf for all other tokens."""
+    """Scores `ids` 0 and all other tokens -inf, for sources with True in bool[B]."""
     forced = jnp.where(_is_one_of(ids, len(scores)), 0.0, -jnp.inf)
     return jnp.where(when[None, :, None], forced[:, None, None], scores)
 
 
 def _marked(ids: jax.Array, where: jax.Array, size: int) -> jax.Array:
-    """bool[V, B, R], True at the ids i32[B, R, n] for which bool[B, R, n] is True."""
+    """Returns bool[V, B, R], True at ids i32[B, R, n] for which `where` is True."""
     batch, rows, _ = ids.shape
-    ids = jnp.where(where, ids, size)  # beyond the vocabulary: dropped
+    ids = jnp.where(where, ids, size)  # ids beyond the vocabulary are dropped
     b, r = jnp.arange(batch)[:, None, None], jnp.arange(rows)[None, :, None]
     marked = jnp.zeros((size, batch, rows), bool)
     return marked.at[ids, b, r].set(True, mode="drop")
@@ -138,7 +142,7 @@ def _marked(ids: jax.Array, where: jax.Array, size: int) -> jax.Array:
 def _penalize_repetition(
     scores: jax.Array, history: History, penalty: float
 ) -> jax.Array:
-    """Keskar et al. 2019 (arXiv 1909.05858), equation 2, per sign as the peer."""
+    """Applies equation 2 of arXiv 1909.05858, by sign as Hugging Face does."""
     seen = jnp.broadcast_to(history.mask[:, None], history.ids.shape)
     seen = _marked(history.ids, seen, len(scores))
     penalized = jnp.where(scores < 0, scores * penalty, scores / penalty)
@@ -146,18 +150,19 @@ def _penalize_repetition(
 
 
 def _ban_repeated_ngrams(scores: jax.Array, history: History, n: int) -> jax.Array:
-    """Bans what would complete an n-gram that is in the sequence already.
+    """Bans tokens that would complete an n-gram that the sequence already contains.
 
     ```
-    n = 3, sequence 5 6 7 5 6      its last two tokens are 5 6, which 7 has followed
+    n = 3, sequence 5 6 7 5 6: the last two tokens are 5 6, and 7 followed them before,
+    so 7 is banned
     ```
     """
     width = history.ids.shape[2]
     if width < n:
         return scores
     last, starts = history.last(n - 1), width - n + 1
-    is_token = history.mask[:, n - 1 :]  # [B, starts] the n-gram's end was written
-    is_token &= history.mask[:, :starts]  # and its start is no padding
+    is_token = history.mask[:, n - 1 :]  # [B, starts] the n-gram's end is a token
+    is_token &= history.mask[:, :starts]  # and its start is not padding
     completes = jnp.broadcast_to(is_token[:, None], (*history.ids.shape[:2], starts))
     for offset in range(n - 1):
         window = history.ids[:, :, offset : offset + starts]
@@ -169,8 +174,8 @@ def _ban_repeated_ngrams(scores: jax.Array, history: History, n: int) -> jax.Arr
 def _ban_words(
     scores: jax.Array, history: History, config: GenerationConfig
 ) -> jax.Array:
-    """Bans the last id of each sequence whose other ids were generated just now."""
-    # EOS alone cannot be banned, or no sequence would end: as the peer.
+    """Bans the last id of each word whose other ids are the latest of the sequence."""
+    # EOS alone is never banned, because then no sequence would end; so in Hugging Face.
     words = [w for w in config.bad_words_ids if w not in {(i,) for i in config.eos_ids}]
     single = [w[0] for w in words if len(w) == 1]
     scores = _ban(scores, _is_one_of(tuple(single), len(scores))[:, None, None])

@@ -1,6 +1,6 @@
-"""Scores of next tokens in, those that a draw may choose, and the draw, out.
+"""Restricts draws by temperature, top-k and top-p, and draws tokens.
 
-Temperature, top-k and top-p in the peer's order (`LogitsWarper`).
+The order of the three is that of Hugging Face (`LogitsWarper`).
 """
 
 import jax
@@ -14,7 +14,7 @@ from bertgen_jax.decoding.top_k import top_k
 def shortlist(
     scores: jax.Array, config: GenerationConfig
 ) -> tuple[jax.Array, jax.Array]:
-    """The tokens that may be drawn.
+    """Returns the tokens that may be drawn, and their scores.
 
     Args:
       scores: f32[V, B, R], logits or log-probabilities.
@@ -22,17 +22,18 @@ def shortlist(
 
     Returns:
       Scores f32[B, R, n], -inf for tokens that may not be drawn, and their ids
-      i32[B, R, n]. n is `top_k`, or what beams need if that is more; or else V.
+      i32[B, R, n]. n is `top_k`, or the number that beams need if that is larger;
+      without top-k it is V.
     """
     size, batch, rows = scores.shape
-    # So many tokens stay in any case.
+    # The number of tokens that are always kept.
     least = 1 if config.num_beams == 1 else config.candidates_per_beam
     if config.temperature != 1:
         scores = scores / config.temperature
     if config.top_k:
         count = min(max(config.top_k, least), size)
-        found = top_k(scores.reshape(size, -1), count)
-        scores, ids = (x.reshape(batch, rows, count) for x in found)
+        selected = top_k(scores.reshape(size, -1), count)  # [V, B*R] -> [B*R, n]
+        scores, ids = (x.reshape(batch, rows, count) for x in selected)
     elif config.top_p < 1:
         scores, ids = jax.lax.top_k(jnp.moveaxis(scores, 0, 2), size)
     else:
@@ -44,15 +45,15 @@ def shortlist(
 
 
 def _nucleus(scores: jax.Array, p: float, least: int) -> jax.Array:
-    """Keeps the fewest whose probabilities sum to p (arXiv 1904.09751).
+    """Keeps the fewest tokens whose probabilities sum to p (arXiv 1904.09751).
 
     Args:
       scores: f32[B, R, n], the largest first.
       p: between 0 and 1.
-      least: so many stay in any case.
+      least: the number of tokens that are always kept.
     """
     probabilities = jax.nn.softmax(scores, axis=-1)
-    # Of each and all that are less likely, summed from the least likely on.
+    # The mass of each token and all less likely ones, summed from the least likely.
     mass = jax.lax.cumsum(probabilities, axis=2, reverse=True)
     is_dropped = (mass <= 1 - p).at[..., :least].set(False)
     return jnp.where(is_dropped, -jnp.inf, scores)
@@ -61,16 +62,16 @@ def _nucleus(scores: jax.Array, p: float, least: int) -> jax.Array:
 def noise(
     seed: int, seeds: jax.Array, positions: jax.Array, shape: tuple[int, ...]
 ) -> jax.Array:
-    """Gumbel noise, which turns "take the largest" into a draw (arXiv 1903.06059).
+    """Returns Gumbel noise, with which the largest score is a draw (arXiv 1903.06059).
 
     The largest of scores + noise is a draw from softmax(scores); the k largest are k
-    draws without replacement. It depends on the source and the position only, so a
-    source draws the same in any batch.
+    draws without replacement. The noise depends only on the source and the position, so
+    a source draws the same tokens in any batch.
 
     Args:
       seed: of the config.
       seeds: i32[B], one for each source.
-      positions: i32[B], where each source stands.
+      positions: i32[B], the position of each source.
       shape: of the noise of one source.
 
     Returns:

@@ -1,7 +1,7 @@
-"""A step function in, hypotheses out: the search that a `GenerationConfig` asks for.
+"""Runs the search that a `GenerationConfig` asks for, over a step function.
 
-A search is a state that `advance` moves by one token a source; sources may stand at
-different positions, so one that has ended can make room for another.
+A search is a state that `advance` extends by one token for each source. Sources may be
+at different positions, so a source that has ended can be replaced by another.
 """
 
 from typing import Any
@@ -12,24 +12,22 @@ import jax.numpy as jnp
 from bertgen_jax.decoding import beam_search, greedy
 from bertgen_jax.decoding.beam_search import Beams
 from bertgen_jax.decoding.config import GenerationConfig
-from bertgen_jax.decoding.greedy import Chains
+from bertgen_jax.decoding.greedy import Rows
 from bertgen_jax.decoding.step_function import Prompt, SearchResult, StepFn
 
-State = Beams | Chains
-
-
-def _kind(config: GenerationConfig) -> Any:
-    """Chains for one beam, beam search for more, as the peer chooses.
-
-    Beam search with one beam is another search than greedy: it may go on with the
-    second best token after the best one was EOS.
-    """
-    return greedy if config.num_beams == 1 else beam_search
+State = Beams | Rows
 
 
 def start(prompt: Prompt, config: GenerationConfig) -> State:
-    """The state of sources for which nothing was generated."""
-    return _kind(config).start(prompt, config)
+    """Returns the state of sources for which nothing was generated.
+
+    One beam is searched greedily or sampled, several by beam search, as in Hugging
+    Face. Beam search with one beam is a different search from greedy: it may continue
+    with the second best token after the best one was EOS.
+    """
+    if config.num_beams == 1:
+        return greedy.start(prompt, config)
+    return beam_search.start(prompt, config)
 
 
 def advance(
@@ -38,20 +36,20 @@ def advance(
     state: State,
     config: GenerationConfig,
     *,
-    room: int,
+    capacity: int,
     least_open: int | jax.Array = 0,
     most_steps: int | jax.Array | None = None,
 ) -> tuple[State, Any]:
-    """Runs while there is something to do.
+    """Takes steps until all sources have ended, or another limit is reached.
 
     Args:
-      step: see `contract.StepFn`.
-      cache: its cache, with R * `room` slots a source.
+      step: see `step_function.StepFn`.
+      cache: its cache, with R * `capacity` slots for each source.
       state: of `start` or `advance`.
-      config: of `GenerationConfig.for_prompt`.
-      room: stops when an open source needs position `room`.
-      least_open: stops when no more sources than this are open.
-      most_steps: stops after so many steps; None: only for the other reasons.
+      config: with lengths in new tokens, see `GenerationConfig.for_prompt`.
+      capacity: stops when an open source needs position `capacity`.
+      least_open: stops when at most this many sources are open.
+      most_steps: stops after this many steps; None sets no such limit.
 
     Returns:
       The state and the cache.
@@ -61,12 +59,15 @@ def advance(
         state, _, steps = carry
         is_open = state.is_open
         goes = is_open.sum() > least_open
-        goes &= (is_open * state.position).max() < room
+        goes &= (is_open * state.position).max() < capacity
         return goes if most_steps is None else goes & (steps < most_steps)
 
     def body(carry: tuple[State, Any, jax.Array]) -> tuple[State, Any, jax.Array]:
         state, cache, steps = carry
-        state, cache = _kind(config).advance(step, cache, state, config, room)
+        if isinstance(state, Rows):
+            state, cache = greedy.advance(step, cache, state, config, capacity)
+        else:
+            state, cache = beam_search.advance(step, cache, state, config, capacity)
         return state, cache, steps + 1
 
     carry = (state, cache, jnp.zeros((), jnp.int32))
@@ -75,5 +76,7 @@ def advance(
 
 
 def result(state: State, config: GenerationConfig) -> SearchResult:
-    """The best hypotheses so far, N of each source."""
-    return _kind(config).result(state, config)
+    """Returns the N best hypotheses of each source so far."""
+    if isinstance(state, Rows):
+        return greedy.result(state, config)
+    return beam_search.result(state, config)

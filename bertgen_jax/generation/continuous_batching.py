@@ -357,7 +357,7 @@ def _run(
         cache,
         state,
         config,
-        room=cache.capacity // config.num_rows,
+        capacity=cache.capacity // config.num_rows,
         least_open=least_open,
         most_steps=most_steps,
     )

@@ -314,7 +314,7 @@ def _generate(
     cache = new_cache(model, config, len(prompt_ids), capacity)
     while True:  # unrolled, so that a step attends only to the slots of its capacity
         step = functools.partial(decoder_step.step, weights, prefill_cache)
-        state, cache = search.advance(step, cache, state, config, room=capacity)
+        state, cache = search.advance(step, cache, state, config, capacity=capacity)
         if capacity == config.num_new_tokens:
             return search.result(state, config)
         more = min(capacity, config.num_new_tokens - capacity)

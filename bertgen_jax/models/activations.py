@@ -1,4 +1,4 @@
-"""The feed-forward non-linearities, by the peer's names."""
+"""Lists the feed-forward non-linearities by Hugging Face's names."""
 
 import functools
 

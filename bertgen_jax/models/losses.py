@@ -1,4 +1,4 @@
-"""A batch in, sums of losses out. Means are taken once, where all sums have met."""
+"""Computes sums of losses over a batch; the mean is taken once, over all sums."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,13 +14,13 @@ Batch = Mapping[str, jax.Array]
 
 @struct.dataclass
 class Sums:
-    """What a batch adds to the totals of loss and accuracy; all f32[].
+    """Sums of loss and accuracy over target tokens; all f32[].
 
     Attributes:
       loss: sum of the objective over target tokens, label smoothing included, in nats.
       nll: sum of the negative log-likelihood, in nats.
-      correct: target tokens that no other token beats.
-      tokens: target tokens, by weight.
+      correct: weighted count of target tokens that have the largest logit.
+      tokens: sum of the weights of target tokens.
     """
 
     loss: jax.Array
@@ -30,7 +30,7 @@ class Sums:
 
     @classmethod
     def zeros(cls) -> "Sums":
-        """The sums of nothing."""
+        """Returns sums over no tokens."""
         return cls(*(jnp.zeros((), jnp.float32) for _ in range(4)))
 
     def __add__(self, other: "Sums") -> "Sums":
@@ -43,7 +43,7 @@ def cross_entropy(
     weights: jax.Array,
     label_smoothing: float = 0.0,
 ) -> Sums:
-    """Cross-entropy of unshifted logits: position t predicts label t.
+    """Computes the cross-entropy of unshifted logits: position t predicts label t.
 
     With smoothing eps a token costs (1 - eps) * nll + eps * mean over the vocabulary of
     -log p, the formula of torch's `cross_entropy(label_smoothing=eps)`.
@@ -54,9 +54,9 @@ def cross_entropy(
       weights: f32[B, T]; 0 where there is no label.
       label_smoothing: eps in [0, 1).
     """
-    # Where there is no label nothing counts, not even an infinite loss or its gradient.
+    # Positions without a label count for nothing, even with an infinite loss.
     keep = weights > 0
-    labels = jnp.where(keep, labels, 0)  # they may be -100 there
+    labels = jnp.where(keep, labels, 0)  # labels without weight may be -100
     logits = jnp.where(keep[..., None], logits, 0.0)
     log_normalizer = jax.nn.logsumexp(logits, axis=-1)
     label_logits = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
@@ -65,7 +65,7 @@ def cross_entropy(
     if label_smoothing:
         uniform = log_normalizer - jnp.mean(logits, axis=-1)
         loss = (1.0 - label_smoothing) * nll + label_smoothing * uniform
-    # Not argmax, which is several times slower on CPU; a tie counts as right.
+    # Not argmax, which is several times slower on a CPU; a tie counts as correct.
     correct = label_logits >= jnp.max(logits, axis=-1)
     return Sums(
         loss=jnp.sum(loss * weights),
@@ -78,11 +78,11 @@ def cross_entropy(
 def teacher_forced_logits(
     model: Seq2SeqModel, params: Any, batch: Batch, dropout_key: jax.Array | None
 ) -> jax.Array:
-    """Logits f32[B, T, V] of a batch's targets, each given the true ones before it.
+    """Returns logits f32[B, T, V] of targets, each given the true tokens before it.
 
     Args:
       model: an encoder-decoder or a prefix language model.
-      params: its parameters.
+      params: of the model.
       batch: as `data.batching.collate` makes it.
       dropout_key: None for no dropout.
     """

@@ -1,8 +1,8 @@
-"""Who may attend to whom: a caller's mask in, one boolean mask [B, 1, T, C] out.
+"""Combines a caller's mask and causality into one boolean attention mask.
 
-Masks stay boolean until the softmax applies them, once. Adding large negative numbers
-twice overflows to -inf and turns a fully masked row into NaN. What is padding decides
-as well at which position a token stands.
+Masks stay boolean until the softmax applies them once, because adding large negative
+numbers twice overflows to -inf and turns a fully masked row into NaN. Token positions
+are counted from masks too.
 """
 
 import jax
@@ -22,7 +22,7 @@ def attention_mask(
 ) -> jax.Array | None:
     """Combines the caller's mask with causality.
 
-    Causal, 3 queries that stand in slots 1 to 3 of 4:
+    Example: causal, 3 queries in slots 1 to 3 of 4:
 
     ```
     mask None         1 1 0 0        mask 0 1 1 1      0 1 0 0
@@ -32,29 +32,29 @@ def attention_mask(
 
     Args:
       mask: None (attend everywhere); [B, C] keep-mask over keys, to which causality is
-        added; [B, T, C] or [B, 1|H, T, C], the whole truth: causality is not added. Any
-        boolean or integer dtype, and for the first two any float one; non-zero keeps.
-        A B of 1 serves every row.
-      shape: (B, T, C). C counts the slots of the cache, or else the keys.
-      causal: query i, which stands in slot `start + i`, sees slots up to its own.
+        added; [B, T, C] or [B, 1|H, T, C], to which causality is not added. Any boolean
+        or integer dtype, and for the first two any float dtype; non-zero keeps. A mask
+        with B = 1 applies to every row.
+      shape: (B, T, C). C counts the slots of the cache, or the keys without a cache.
+      causal: query i, in slot `start + i`, sees slots up to its own.
       start: slot of the first query.
-      least_keys: a [B, C'] mask of at least so many keys leaves the others unseen; C by
-        default.
+      least_keys: the shortest C' of a [B, C'] mask, which hides the keys that it does
+        not cover; C by default.
       name: of the mask, for messages.
 
     Returns:
       bool[B or 1, 1 or H, T, C], or None when everything is visible.
 
     Raises:
-      ConfigError: a mask that fits none of these forms.
+      ConfigError: the mask has none of these forms.
     """
     batch, queries, keys = shape
     visible = None
     if mask is not None:
-        # An additive float mask, 0 and large negatives, would read as its opposite.
+        # An additive mask of 0 and large negative floats would mean its opposite.
         if mask.ndim == 4 and jnp.issubdtype(mask.dtype, jnp.floating):
             raise ConfigError(
-                f"{name} is a 4-D float array, as the peer adds it to the scores; "
+                f"{name} is a 4-D float array, which Hugging Face adds to the scores; "
                 "expected a keep-mask (True or 1 = attend), such as `additive == 0`."
             )
         visible = mask != 0
@@ -80,7 +80,7 @@ def attention_mask(
 
 
 def token_positions(mask: jax.Array) -> jax.Array:
-    """Positions of tokens among which padding stands.
+    """Counts the positions of tokens, without the padding between them.
 
     ```
     mask 0 0 1 1 1      0 0 0 1 2

@@ -1,4 +1,4 @@
-"""What the models return; the field names are the peer's."""
+"""Defines the outputs of the models, with the field names of Hugging Face."""
 
 import jax
 from flax import struct
@@ -12,10 +12,10 @@ class StackOutput:
 
     Attributes:
       last_hidden_state: dtype[B, T, D].
-      past_key_values: the cache with the new tokens in it, if one was given.
-      hidden_states: L + 1 arrays dtype[B, T, D], the embeddings first, if asked for.
-      attentions: L arrays f32[B, H, T, C], if asked for.
-      cross_attentions: L arrays f32[B, H, T, S], if asked for and there is a source.
+      past_key_values: the cache with the new tokens in it, if one was passed.
+      hidden_states: L + 1 arrays dtype[B, T, D], the embeddings first, if requested.
+      attentions: L arrays f32[B, H, T, C], if requested.
+      cross_attentions: L arrays f32[B, H, T, S], if requested and there is a source.
     """
 
     last_hidden_state: jax.Array
@@ -27,7 +27,7 @@ class StackOutput:
 
 @struct.dataclass
 class DecoderOutput:
-    """Output of a decoder: logits f32[B, T, V]; the rest as in `StackOutput`."""
+    """Output of a decoder: logits f32[B, T, V], other fields as in `StackOutput`."""
 
     logits: jax.Array
     past_key_values: Cache | None = None
@@ -38,7 +38,7 @@ class DecoderOutput:
 
 @struct.dataclass
 class EncoderDecoderOutput:
-    """Output of an encoder-decoder: f32[B, T, V] logits and what each side saw."""
+    """Output of an encoder-decoder: logits f32[B, T, V] and the states of each side."""
 
     logits: jax.Array
     past_key_values: Cache | None = None

@@ -1,9 +1,9 @@
-"""`PrefixLanguageModel`: source and target ids in, logits f32[B, T, V] out; one stack.
+"""Defines `PrefixLanguageModel`, one decoder that reads source and target as one text.
 
 The source is the prefix that conditions a language model (row `gpt` of the paper's
-Table 1). The paper leaves open what parts the two, who sees whom, and what is learned;
-here one token, the first of the target, parts them, attention is causal everywhere, and
-logits are those of the target only, so the loss is too.
+Table 1). The paper does not say what separates the two, which tokens attend to which,
+and what is trained. Here the first token of the target separates them, attention is
+causal everywhere, and only the logits of the target are computed and trained.
 """
 
 import jax
@@ -19,8 +19,8 @@ from bertgen_jax.models.outputs import EncoderDecoderOutput
 class PrefixLanguageModel(nn.Module):
     """A decoder that reads the source, then the target, as one text.
 
-    It is called as `EncoderDecoder` is. Padding may stand anywhere in a source: it is
-    not seen, and positions are counted without it.
+    It is called like `EncoderDecoder`. Padding may be anywhere in a source: it is
+    masked, and positions are counted without it.
 
     Attributes:
       config: the decoder and its start token.
@@ -50,7 +50,7 @@ class PrefixLanguageModel(nn.Module):
 
         Args:
           input_ids: i32[B, S] source.
-          attention_mask: [B, S] keep-mask of it; None keeps all.
+          attention_mask: [B, S] keep-mask of the source; None keeps all.
           decoder_input_ids: i32[B, T] target shifted right, the start token first; the
             logits of position t are those of target t.
           deterministic: no dropout.

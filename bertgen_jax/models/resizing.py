@@ -1,4 +1,4 @@
-"""A model and its params in, the same with another number of word rows out."""
+"""Changes the number of rows of word tables."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ Model = TypeVar(
 )
 
 _SIDES = ("both", "encoder", "decoder")
-# What has a row, column or number for each word, by the end of its path, and the axis.
+# The end of the path of each parameter with one entry a word, and the axis of words.
 _AXES = {WORD_TABLE: 0, "lm_head/kernel": 1, "lm_head/bias": 0}
 _SPECIAL_IDS = (
     "pad_token_id",
@@ -39,22 +39,22 @@ _SPECIAL_IDS = (
 def resize_embeddings(
     model: Model, params: Any, vocab_size: int, *, side: str = "both", seed: int = 0
 ) -> tuple[Model, Any]:
-    """Gives word tables other lengths, and with them the softmax and its bias.
+    """Resizes word tables, and with them the softmax and its bias.
 
     Args:
-      model: any of ours.
+      model: a module of this package.
       params: its parameters.
-      vocab_size: rows wanted. Those that stay are what they were, bit for bit; new ones
-        are drawn as in a new model, with a bias of 0.
-      side: whose table, where encoder and decoder have one each.
+      vocab_size: number of rows. Rows that are kept stay the same, bit for bit; new
+        ones are drawn as in a new model, with a bias of 0.
+      side: "encoder", "decoder" or "both"; one side only if each has its own table.
       seed: of the new rows.
 
     Returns:
       The model with this `vocab_size` in its config, and params for it.
 
     Raises:
-      ConfigError: a special id would lose its row; one side is named, but there is one
-        table; or the params are not the model's.
+      ConfigError: a special id would lose its row; one side is named, but both share
+        one table; or the params are not those of the model.
     """
     if not isinstance(vocab_size, int) or vocab_size < 1:
         raise ConfigError(f"vocab_size is {vocab_size!r}; expected a positive integer.")
@@ -127,7 +127,7 @@ def _resized(
     vocab_size: int,
     seed: int,
 ) -> jax.Array:
-    """A parameter with another length along `axis`."""
+    """Returns a parameter with `vocab_size` entries along `axis`."""
     if leaf.shape[axis] != stack.vocab_size:
         raise ConfigError(
             f"{path} has the shape {leaf.shape}; expected {stack.vocab_size} on axis "
