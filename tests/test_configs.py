@@ -1,12 +1,13 @@
-"""Every config builds, is locked, and says what it means."""
+"""Every config is valid, locked and documented, and states the paper's run."""
 
 import importlib
 import pathlib
+import re
 
 import pytest
 
 from bertgen_jax.decoding.config import LENGTH_PENALTY_FORMS
-from bertgen_jax.experiment import checks
+from bertgen_jax.experiment import checks, paper_results, tasks
 from bertgen_jax.training import optimizers
 from bertgen_jax.warm_start import recipes
 
@@ -23,22 +24,22 @@ def config(request):
     return importlib.import_module(f"configs.{name}").get_config(variant)
 
 
-def test_every_value_of_it_is_allowed(config):
+def test_every_value_is_valid(config):
     checks.check(config)
 
 
-def test_every_name_in_it_exists(config):
+def test_every_name_exists(config):
     assert config.init.recipe in recipes.RECIPES
     assert config.optim.name in optimizers.OPTIMIZERS
     assert config.optim.schedule in optimizers.SCHEDULES
     assert config.decode.length_penalty_form in LENGTH_PENALTY_FORMS
 
 
-def test_it_decodes_no_further_than_it_was_trained(config):
+def test_no_decoded_text_is_longer_than_the_trained_ones(config):
     assert config.decode.max_new_tokens <= config.data.max_target_tokens
 
 
-def test_a_typo_answers_with_the_nearest_name(config):
+def test_a_typo_is_answered_with_the_nearest_name(config):
     with pytest.raises(AttributeError, match="learning_rate"):
         config.optim.learning_rat = 1.0
 
@@ -61,19 +62,29 @@ def get_config(name, variant=""):
     return importlib.import_module(f"configs.{name}").get_config(variant)
 
 
-def test_the_papers_runs():
+def test_a_card_trains_as_its_task_says_that_the_paper_did():
     """Steps, examples an update and longest texts, as section 4 states them."""
-    found = {
-        name: (
+    runs = {}
+    for name in NAMES:
+        config = get_config(name)
+        task = tasks.get(config.task)
+        data, optim, decode = config.data, config.optim, config.decode
+        runs[name] = (
             config.total_steps,
             config.batch_size,
-            config.data.max_source_tokens,
-            config.data.max_target_tokens,
+            data.max_source_tokens,
+            data.max_target_tokens,
         )
-        for name in NAMES
-        for config in [get_config(name)]
-    }
-    assert found == {
+        assert runs[name] == (
+            task.total_steps,
+            task.batch_size,
+            task.max_source_tokens,
+            task.max_target_tokens,
+        )
+        assert (optim.name, optim.schedule) == ("adam", "paper")
+        assert (optim.learning_rate, optim.warmup_steps) == (0.05, 40_000)
+        assert (decode.num_beams, decode.length_penalty) == (4, 0.6)
+    assert runs == {
         "bbc_summarize": (200_000, 128, 512, 64),
         "cnndm_summarize": (300_000, 128, 512, 128),
         "gigaword_summarize": (500_000, 256, 128, 32),
@@ -82,14 +93,46 @@ def test_the_papers_runs():
         "wmt14_en_de": (527_000, 256, 128, 128),  # 30 epochs
         "wmt14_de_en": (527_000, 256, 128, 128),
     }
-    for name in NAMES:
-        optim, decode = get_config(name).optim, get_config(name).decode
-        assert (optim.name, optim.schedule) == ("adam", "paper")
-        assert (optim.learning_rate, optim.warmup_steps) == (0.05, 40_000)
-        assert (decode.num_beams, decode.length_penalty) == (4, 0.6)
 
 
-def test_parts_of_discofuse():
+# The paper's data sets whose scores stand side by side in a card's table.
+_COLUMNS = {
+    "bbc_summarize": ("bbc_xsum",),
+    "cnndm_summarize": ("cnn_dailymail",),
+    "gigaword_summarize": ("gigaword",),
+    "discofuse_fuse": ("discofuse", "discofuse-10%", "discofuse-1%"),
+    "wikisplit_split": ("wikisplit",),
+    "wmt14_en_de": ("newstest2014-en-de", "newstest2016-en-de"),
+    "wmt14_de_en": ("newstest2014-de-en", "newstest2016-de-en"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_expected_scores_of_a_card_are_those_of_the_papers_tables(name):
+    def scores(setup, layers):
+        rows = [
+            paper_results.find(dataset, setup, layers) for dataset in _COLUMNS[name]
+        ]
+        return [score for row in rows for score in row.metrics.values()]
+
+    def numbers(text):
+        return [float(number) for number in re.findall(r"\d+\.\d+", text)]
+
+    card = importlib.import_module(f"configs.{name}").__doc__
+    seen = 0
+    for line in card.splitlines():
+        setup, _, rest = line.strip().partition(" ")
+        if setup not in recipes.RECIPES or not numbers(rest):
+            continue
+        twelve, _, large = rest.partition("24 layers:")
+        assert numbers(twelve) == scores(setup, 12)
+        if large and "BERT of both languages" not in line:
+            assert numbers(large) == scores(setup, 24)
+        seen += 1
+    assert seen >= 4
+
+
+def test_the_variants_of_discofuse():
     for variant, part, fraction, task in (
         ("", "wikipedia", 1.0, "discofuse"),
         ("10%", "wikipedia", 0.1, "discofuse-10%"),
@@ -105,7 +148,7 @@ def test_parts_of_discofuse():
             get_config("discofuse_fuse", variant)
 
 
-def test_years_of_wmt():
+def test_the_years_of_wmt():
     config = get_config("wmt14_de_en", "newstest2016")
     assert config.task == "newstest2016-de-en"
     assert config.data.test == "wmt14/newstest2016.{en,de}"

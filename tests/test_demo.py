@@ -1,4 +1,4 @@
-"""What the README promises of every :demo, done as a user does it."""
+"""Every :demo does what the README promises, run as a user runs it."""
 
 import json
 import os
@@ -19,25 +19,25 @@ DEMOS = sorted(
 pytestmark = pytest.mark.slow
 
 
-def command(*words):
-    return [sys.executable, *map(str, words)]
+def command(*arguments):
+    return [sys.executable, *map(str, arguments)]
 
 
-def run(*words, **options):
-    """Runs a command at the repository's root; its standard output."""
-    found = subprocess.run(
-        command(*words),
+def run(*arguments, **options):
+    """Runs a command in the repository's root and returns its standard output."""
+    process = subprocess.run(
+        command(*arguments),
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
         **options,
     )
-    assert found.returncode == 0, found.stderr
-    return found.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
-# By how much each beats its baseline (copy, lead or cutting in half) at least.
+# How many points each demo is at least above its baseline.
 MARGINS = {
     "bbc_summarize": {"rougeL": 25},
     "cnndm_summarize": {"rougeLsum": 15},
@@ -66,17 +66,17 @@ def test_a_demo_learns_far_more_than_its_baseline(name, tmp_path):
     (path,) = (tmp_path / "results").glob("test-*.json")
     results = json.loads(path.read_text())
     for metric, margin in MARGINS[name].items():
-        found, baseline = (
+        score, baseline = (
             results[side][metric]["value"] for side in ("scores", "baseline")
         )
-        assert found > baseline + margin
+        assert score > baseline + margin
         assert metric in output
     assert "paper: Table" in output
     assert results["paper"]["differences"]
     if name != "bbc_summarize":
         return
 
-    # The two commands that it names next, and the third verb.
+    # The two commands that it names next, and `bertgen score`.
     assert "python eval.py" in output
     table = run("eval.py", config, f"--workdir={tmp_path}", "--split=validation")
     assert "rougeL" in table
@@ -93,7 +93,7 @@ def test_a_demo_learns_far_more_than_its_baseline(name, tmp_path):
     assert f"{results['scores']['rougeL']['value']:.2f}" in scored
 
 
-def start(workdir, *words, environment=None):
+def start(workdir, *arguments, environment=None):
     return subprocess.Popen(
         command(
             "train.py",
@@ -104,7 +104,7 @@ def start(workdir, *words, environment=None):
             "--config.eval.every_steps=0",
             "--config.eval.num_examples=8",
             "--config.data.test=",
-            *words,
+            *arguments,
         ),
         cwd=ROOT,
         env={**os.environ, **(environment or {})},
@@ -133,13 +133,13 @@ def wait_for_checkpoint(process, workdir, count):
 
 
 def wait_for_line(process, text):
-    """Reads what a process says until it has said `text`."""
-    said = []
+    """Reads the output of a process up to a line with `text`."""
+    lines = []
     for line in process.stdout:
-        said.append(line)
+        lines.append(line)
         if text in line:
             return
-    raise AssertionError("".join(said))
+    raise AssertionError("".join(lines))
 
 
 def trained(workdir):
@@ -176,7 +176,7 @@ def test_killed_and_stopped_processes_lose_nothing(tmp_path):
     assert trained(disturbed) == trained(undisturbed)
 
 
-def test_a_run_goes_on_with_another_number_of_devices(tmp_path):
+def test_a_run_resumes_with_another_number_of_devices(tmp_path):
     status, output = finish(start(tmp_path, "--config.checkpoint.every_steps=10"))
     assert status == 0, output
     _, expected = trained(tmp_path)
@@ -187,5 +187,5 @@ def test_a_run_goes_on_with_another_number_of_devices(tmp_path):
     status, output = finish(process)
     assert status == 0, output
     assert "resuming from step 20" in output
-    _, found = trained(tmp_path)
-    assert found == pytest.approx(expected, rel=1e-3)
+    _, losses = trained(tmp_path)
+    assert losses == pytest.approx(expected, rel=1e-3)

@@ -1,4 +1,4 @@
-"""Every config builds at full size: by shapes, nothing of which is ever in memory."""
+"""Every config builds at full size, by shapes only, so that nothing is allocated."""
 
 import importlib
 import math
@@ -43,7 +43,7 @@ def test_a_config_builds_at_full_size(name, size, column, data_dir, tmp_path):
     config.model.size = size
     checks.check(config)
     file = data_dir / "vocab" / EXPECTED[name][0]
-    if file.suffix == ".txt":  # as it lies beside a checkpoint
+    if file.suffix == ".txt":  # as in a checkpoint's directory
         (tmp_path / "vocab.txt").symlink_to(file)
         file = tmp_path
     tokenizers = TokenizerPair.of(AutoTokenizer.from_pretrained(file))

@@ -1,4 +1,4 @@
-"""Every array of a run has a chosen place."""
+"""Every array of a train state has the intended sharding."""
 
 import jax
 import jax.numpy as jnp
@@ -26,11 +26,11 @@ def specs(optimizer, data=2, fsdp=4):
     abstract = jax.eval_shape(
         lambda params: TrainState.create(params, optimizer, ema=True), PARAMS
     )
-    places = sharding.state_shardings(abstract, mesh)
-    leaves, _ = jax.tree_util.tree_flatten_with_path(places)
+    shardings = sharding.state_shardings(abstract, mesh)
+    leaves, _ = jax.tree_util.tree_flatten_with_path(shardings)
     assert len(leaves) == len(jax.tree.leaves(abstract))
     return {
-        keystr(path, simple=True, separator="/"): place.spec for path, place in leaves
+        keystr(path, simple=True, separator="/"): named.spec for path, named in leaves
     }
 
 
@@ -40,10 +40,10 @@ def test_tables_are_split_over_their_width_never_over_the_vocabulary():
             assert spec == PartitionSpec(None, "fsdp")
 
 
-def test_moments_and_averages_live_where_their_parameter_does():
-    found = specs(optax.adam(1.0))
-    kernels = {spec for path, spec in found.items() if path.endswith("query/kernel")}
-    assert sum(path.endswith("query/kernel") for path in found) == 4
+def test_moments_and_averages_have_the_sharding_of_their_parameter():
+    spec_of = specs(optax.adam(1.0))
+    kernels = {spec for path, spec in spec_of.items() if path.endswith("query/kernel")}
+    assert sum(path.endswith("query/kernel") for path in spec_of) == 4
     assert kernels == {PartitionSpec("fsdp", None, None)}
 
 
@@ -53,9 +53,9 @@ def test_small_arrays_and_counts_are_on_every_device():
             assert spec == PartitionSpec()
 
 
-def test_factored_statistics_find_a_place_too():
-    found = specs(optax.scale_by_factored_rms())
-    rows = [spec for path, spec in found.items() if "v_row" in path]
+def test_factored_statistics_have_a_sharding():
+    spec_of = specs(optax.scale_by_factored_rms())
+    rows = [spec for path, spec in spec_of.items() if "v_row" in path]
     assert rows
     assert all(isinstance(spec, PartitionSpec) for spec in rows)
 
@@ -64,7 +64,7 @@ def test_pure_data_parallelism_splits_nothing():
     assert set(specs(optax.adam(1.0), data=8, fsdp=1).values()) == {PartitionSpec()}
 
 
-def test_the_data_axis_takes_what_is_left():
+def test_the_data_axis_takes_the_remaining_devices():
     assert dict(sharding.create_mesh(-1, 2).shape) == {"data": 4, "fsdp": 2}
 
 

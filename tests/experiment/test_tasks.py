@@ -1,4 +1,4 @@
-"""The paper's tasks: what is measured, and how a run differs from the paper's."""
+"""Tasks name metrics that exist, and compare a run with the paper's result."""
 
 import importlib
 import json
@@ -25,7 +25,7 @@ def get_config(name, variant=""):
 
 
 @pytest.mark.parametrize("name", tasks.TASKS)
-def test_every_task_measures_what_there_is(name):
+def test_every_task_names_metrics_and_results_that_exist(name):
     task = tasks.get(name)
     measured = catalogue.value_names(task.metrics)
     assert task.baseline in BASELINES
@@ -39,23 +39,27 @@ def test_every_task_measures_what_there_is(name):
 
 def test_a_run_like_the_papers_differs_in_nothing():
     config = get_config("bbc_summarize")
-    found = tasks.paper_result(config, model_config("base", 50_358), "test", 11_334)
-    assert (found.table, found.setup, found.layers) == ("Table 5", "robertashare", 12)
-    assert found.metrics == {"rouge1": 39.87, "rouge2": 17.50, "rougeL": 32.37}
-    assert found.differences == ()
+    result = tasks.paper_result(config, model_config("base", 50_358), "test", 11_334)
+    assert (result.table, result.setup, result.layers) == (
+        "Table 5",
+        "robertashare",
+        12,
+    )
+    assert result.metrics == {"rouge1": 39.87, "rouge2": 17.50, "rougeL": 32.37}
+    assert result.differences == ()
 
 
-def test_24_layers_have_rows_of_their_own():
+def test_24_layers_are_compared_with_their_own_row():
     config = get_config("wikisplit_split")
-    found = tasks.paper_result(config, model_config("large"), "test", 5_000)
-    assert found.layers == 24
-    assert found.metrics == {"exact": 16.6, "sari": 63.7, "bleu-nltk": 77.3}
+    result = tasks.paper_result(config, model_config("large"), "test", 5_000)
+    assert result.layers == 24
+    assert result.metrics == {"exact": 16.6, "sari": 63.7, "bleu-nltk": 77.3}
 
 
-def test_a_demo_says_all_that_it_is_not():
+def test_a_demo_lists_its_differences():
     config = get_config("wikisplit_split", "demo")
-    found = tasks.paper_result(config, model_config("tiny", 900), "validation", 80)
-    text = "; ".join(found.differences)
+    result = tasks.paper_result(config, model_config("tiny", 900), "validation", 80)
+    text = "; ".join(result.differences)
     assert "80 examples of demo:splits/validation, not the test set of 5,000" in text
     assert "2 layers of width" in text
     assert "a vocabulary of 900 pieces" in text
@@ -68,22 +72,22 @@ def test_a_demo_says_all_that_it_is_not():
 def test_parts_of_discofuse_have_their_columns(variant, sari):
     config = get_config("discofuse_fuse", variant)
     config.init.recipe = "bertshare"
-    found = tasks.paper_result(config, model_config("base"), "test", 45_000)
-    assert found.metrics["sari"] == sari
-    assert ("exact" in found.metrics) == (variant == "")
-    assert not any("training data" in one for one in found.differences)
+    result = tasks.paper_result(config, model_config("base"), "test", 45_000)
+    assert result.metrics["sari"] == sari
+    assert ("exact" in result.metrics) == (variant == "")
+    assert not any("training data" in text for text in result.differences)
 
 
 def test_summary_level_rouge_l_and_uncased_bleu_are_the_papers():
     config = get_config("cnndm_summarize")
-    found = tasks.paper_result(config, model_config("base"), "test", 11_490)
-    assert found.metrics == {"rouge1": 40.10, "rouge2": 18.95, "rougeLsum": 37.39}
+    result = tasks.paper_result(config, model_config("base"), "test", 11_490)
+    assert result.metrics == {"rouge1": 40.10, "rouge2": 18.95, "rougeLsum": 37.39}
     config = get_config("wmt14_de_en", "newstest2016")
-    found = tasks.paper_result(config, model_config("base", 119_547), "test", 2_999)
-    assert found.metrics == {"bleu-tfmodels": 39.6}
+    result = tasks.paper_result(config, model_config("base", 119_547), "test", 2_999)
+    assert result.metrics == {"bleu-tfmodels": 39.6}
 
 
-def test_what_the_paper_has_not_measured_has_no_result():
+def test_a_run_that_the_paper_does_not_have_has_no_result():
     config = common.get_config()
     assert tasks.paper_result(config, model_config("base"), "test", 5) is None
     config.task, config.init.recipe = "bbc_xsum", "rndshare"
@@ -100,7 +104,7 @@ def test_unknown_names_are_refused():
 def test_the_tables_are_those_of_the_paper(data_dir):
     path = data_dir.parent / "reference" / "paper_results.json"
     if not path.is_file():
-        pytest.skip(f"{path} is not there")
+        pytest.skip(f"{path} is missing")
     seen = 0
     for record in json.loads(path.read_text()):
         dataset = {"discofuse-wikipedia-balanced": "discofuse"}.get(
@@ -115,13 +119,13 @@ def test_the_tables_are_those_of_the_paper(data_dir):
         if not in_a_table or record["setup"].lower() not in RECIPES:
             continue
         if record.get("block") == "custom BERT 12 layers":
-            continue  # its row of 24 layers stands in the place of a public one
+            continue  # the row of 24 layers is used instead of a public one
         if record.get("train_fraction", 1.0) != 1.0:
             dataset = f"discofuse-{100 * record['train_fraction']:g}%"
         if "direction" in record:
             dataset = f"{record['testset']}-{record['direction']}"
-        found = paper_results.find(dataset, record["setup"].lower(), record["layers"])
-        assert dict(found.metrics) == record["metrics"]
-        assert (found.table, found.layers) == (record["source"], record["layers"])
+        row = paper_results.find(dataset, record["setup"].lower(), record["layers"])
+        assert dict(row.metrics) == record["metrics"]
+        assert (row.table, row.layers) == (record["source"], record["layers"])
         seen += 1
     assert seen == sum(len(rows) for _, _, rows in paper_results.DATASETS.values())

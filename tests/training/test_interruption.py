@@ -1,4 +1,4 @@
-"""SIGTERM asks; it does not kill."""
+"""SIGTERM and SIGINT request a stop; they do not end the process."""
 
 import os
 import signal
@@ -17,14 +17,14 @@ def test_a_signal_becomes_a_request(number):
         assert interruption.name == signal.Signals(number).name
 
 
-def test_a_second_interrupt_is_obeyed_at_once():
+def test_a_second_interrupt_stops_at_once():
     with Interruption.watched():
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_the_old_handlers_come_back():
+def test_the_old_handlers_are_restored():
     before = signal.getsignal(signal.SIGTERM)
     with Interruption.watched():
         assert signal.getsignal(signal.SIGTERM) != before

@@ -40,46 +40,46 @@ def updates(params=PARAMS, grads=GRADS, **changes):
 
 
 def test_adam_steps_by_the_rate_against_the_gradient():
-    found, _ = updates()
+    moves, _ = updates()
     jax.tree.map(
-        lambda update: np.testing.assert_allclose(update, -1.0, rtol=1e-5), found
+        lambda update: np.testing.assert_allclose(update, -1.0, rtol=1e-5), moves
     )
 
 
 def test_decay_pulls_on_what_the_pattern_names_alone():
-    found, _ = updates(name="adamw", weight_decay=0.25, decay_pattern="kernel$")
-    layer = found["encoder"]["layer_0"]
+    moves, _ = updates(name="adamw", weight_decay=0.25, decay_pattern="kernel$")
+    layer = moves["encoder"]["layer_0"]
     np.testing.assert_allclose(layer["kernel"], -1.0 - 0.25 * 1.0, rtol=1e-5)
     np.testing.assert_allclose(layer["bias"], -1.0, rtol=1e-5)
-    np.testing.assert_allclose(found["decoder"]["embedding"], -1.0, rtol=1e-5)
+    np.testing.assert_allclose(moves["decoder"]["embedding"], -1.0, rtol=1e-5)
 
 
 def test_frozen_parameters_do_not_move_and_have_no_moments():
-    found, state = updates(freeze=("^encoder/",), clip_norm=1.0)
-    assert not np.any(found["encoder"]["layer_0"]["kernel"])
-    assert np.all(np.asarray(found["decoder"]["embedding"]) != 0)
+    moves, state = updates(freeze=("^encoder/",), clip_norm=1.0)
+    assert not np.any(moves["encoder"]["layer_0"]["kernel"])
+    assert np.all(np.asarray(moves["decoder"]["embedding"]) != 0)
     shapes = [leaf.shape for leaf in jax.tree.leaves(state)]
     assert (5, 4) in shapes
     assert (4, 3) not in shapes
 
 
 def test_multipliers_multiply():
-    found, _ = updates(multipliers=(("encoder", 0.5), ("bias", 0.1)))
-    layer = found["encoder"]["layer_0"]
+    moves, _ = updates(multipliers=(("encoder", 0.5), ("bias", 0.1)))
+    layer = moves["encoder"]["layer_0"]
     np.testing.assert_allclose(layer["kernel"], -0.5, rtol=1e-5)
     np.testing.assert_allclose(layer["bias"], -0.05, rtol=1e-5)
-    np.testing.assert_allclose(found["decoder"]["embedding"], -1.0, rtol=1e-5)
+    np.testing.assert_allclose(moves["decoder"]["embedding"], -1.0, rtol=1e-5)
 
 
 def test_everything_at_once():
-    found, _ = updates(
+    moves, _ = updates(
         name="adamw",
         weight_decay=0.25,
         freeze=("bias",),
         multipliers=(("encoder", 0.5),),
         clip_norm=1.0,
     )
-    layer = found["encoder"]["layer_0"]
+    layer = moves["encoder"]["layer_0"]
     np.testing.assert_allclose(layer["kernel"], 0.5 * -1.25, rtol=1e-5)
     assert not np.any(layer["bias"])
 
@@ -99,8 +99,8 @@ def test_clipping_is_by_the_global_norm():
 
 def test_adafactor_keeps_rows_and_columns_instead_of_matrices():
     params = {"kernel": jnp.ones((256, 128))}
-    found, state = updates(params, {"kernel": jnp.ones((256, 128))}, name="adafactor")
-    assert np.all(np.asarray(found["kernel"]) < 0)
+    moves, state = updates(params, {"kernel": jnp.ones((256, 128))}, name="adafactor")
+    assert np.all(np.asarray(moves["kernel"]) < 0)
     assert (256, 128) not in [leaf.shape for leaf in jax.tree.leaves(state)]
 
 
@@ -121,7 +121,7 @@ def test_adafactor_keeps_rows_and_columns_instead_of_matrices():
         ),
     ],
 )
-def test_settings_that_cannot_be_meant(changes, message):
+def test_invalid_settings_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
         updates(**changes)
 
@@ -147,8 +147,8 @@ def rates(name, steps, **changes):
 )
 def test_paper_schedule_at_the_steps_of_its_runs(width, expected):
     steps = [1_000, 10_000, 40_000, 100_000, 200_000, 300_000, 500_000]
-    found = rates("paper", steps, rate=0.05, warmup_steps=40_000, hidden_size=width)
-    np.testing.assert_allclose(found, expected, rtol=5e-4)
+    values = rates("paper", steps, rate=0.05, warmup_steps=40_000, hidden_size=width)
+    np.testing.assert_allclose(values, expected, rtol=5e-4)
 
 
 def test_warm_up_is_linear_from_the_first_update():

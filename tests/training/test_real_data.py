@@ -1,4 +1,4 @@
-"""Real texts of every task, in their published layouts, are trained on and scored."""
+"""Every config trains on real texts in their published layouts, and scores them."""
 
 import gzip
 import importlib
@@ -43,7 +43,7 @@ LINES = {"train": 120, "validation": 12, "test": 12}
 
 @pytest.fixture(scope="module", autouse=True)
 def _programs_on_disk(tmp_path_factory):
-    """Each run has its own functions to compile, but they are the same programs."""
+    """Lets the runs share compiled programs, which are the same for all of them."""
     names = (
         "jax_compilation_cache_dir",
         "jax_persistent_cache_min_compile_time_secs",
@@ -68,19 +68,19 @@ def shorten(original, copy, lines):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_set_goes_through(name, data_dir, tmp_path):
+def test_a_data_set_is_trained_on_and_scored(name, data_dir, tmp_path):
     card, parts, suffix, columns = RUNS[name]
     config = importlib.import_module(f"configs.{card}").get_config("demo")
     folder = name.partition(" ")[0]
     suffixes = [".en", ".de"] if "{" in suffix else [suffix]
     for split, part in zip(LINES, parts.split(), strict=True):
-        for one in suffixes:
-            copy = tmp_path / "data" / split / f"{part}{one}.gz"
-            shorten(data_dir / folder / f"{part}{one}.gz", copy, LINES[split])
+        for ending in suffixes:
+            copy = tmp_path / "data" / split / f"{part}{ending}.gz"
+            shorten(data_dir / folder / f"{part}{ending}.gz", copy, LINES[split])
         config.data[split] = f"{tmp_path}/data/{split}/{part}{suffix}.gz"
     full = importlib.import_module(f"configs.{card}").get_config()
     config.data.columns.update(columns or full.data.columns)
-    # One shape and one vocabulary size: what one set compiles, the next one runs.
+    # One shape and one vocabulary size, so that all sets share the compiled programs.
     config.data.buckets = ((64, 24),)
     config.data.max_source_tokens, config.data.max_target_tokens = 64, 24
     config.decode.max_new_tokens, config.decode.num_beams = 24, 2
@@ -92,15 +92,15 @@ def test_a_set_goes_through(name, data_dir, tmp_path):
     workdir = tmp_path / "run"
     trainer.train(config, workdir)
     evaluation = evaluator.evaluate_run(config, workdir, "test", "best")
-    found = json.loads(next((workdir / "results").glob("test-*.json")).read_text())
-    measured = catalogue.value_names(tasks.get(config.task).metrics)
-    assert tuple(found["scores"]) == measured
-    assert all(math.isfinite(one["value"]) for one in found["scores"].values())
-    assert found["examples"] == LINES["test"] == len(evaluation.predictions)
-    assert found["paper"]["differences"]
+    written = json.loads(next((workdir / "results").glob("test-*.json")).read_text())
+    names = catalogue.value_names(tasks.get(config.task).metrics)
+    assert tuple(written["scores"]) == names
+    assert all(math.isfinite(score["value"]) for score in written["scores"].values())
+    assert written["examples"] == LINES["test"] == len(evaluation.predictions)
+    assert written["paper"]["differences"]
 
 
-def test_the_real_rows_of_discofuse_are_read_by_their_config(data_dir):
+def test_the_config_of_discofuse_reads_its_published_rows(data_dir):
     full = importlib.import_module("configs.discofuse_fuse").get_config()
     full.data.test = str(data_dir / "discofuse" / "examples.tsv")
     examples = splits.open_examples(full, "test")

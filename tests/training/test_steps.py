@@ -1,4 +1,4 @@
-"""A step is the same update however the batch is cut over devices and micro-batches."""
+"""A step is the same update for any division over devices and micro-batches."""
 
 import functools
 
@@ -59,7 +59,7 @@ def step_of(model, **settings):
 
 
 def gradients(state, new):
-    """By path, from one descent step."""
+    """Returns the gradients by path, from one descent step."""
     changes = jax.tree.map(
         lambda old, now: np.asarray(old - now), state.params, new.params
     )
@@ -69,7 +69,7 @@ def gradients(state, new):
 
 @pytest.fixture(scope="module")
 def reference():
-    """State, and gradients of the whole batch on one device."""
+    """A model, its state, and the gradients of the whole batch on one device."""
     no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     stack = stack_config(hidden_size=32, intermediate_size=64, **no_dropout)
     model = EncoderDecoder(pair_config(stack, share_embeddings=True))
@@ -79,12 +79,12 @@ def reference():
     return model, state, gradients(state, new)
 
 
-def assert_same(found, expected):
-    assert found.keys() == expected.keys()
+def assert_same(actual, expected):
+    assert actual.keys() == expected.keys()
     assert "decoder/bert/embeddings/word_embeddings/embedding" in expected
     for path, gradient in expected.items():
         np.testing.assert_allclose(
-            found[path], gradient, rtol=2e-4, atol=2e-6, err_msg=path
+            actual[path], gradient, rtol=2e-4, atol=2e-6, err_msg=path
         )
 
 
@@ -119,7 +119,7 @@ def test_every_mesh_gives_the_gradient_of_one_device(
 
 
 def toy_forward(params, batch, key):
-    """A model of one table and dropout, where the model is not the matter."""
+    """Logits from one table with dropout, where the test is not about the model."""
     keep = jax.random.bernoulli(key, 0.5, (*batch["labels"].shape, VOCAB_SIZE))
     return jnp.where(keep, params["table"][batch["decoder_input_ids"]], 0.0)
 
@@ -160,8 +160,8 @@ def test_dropout_differs_from_step_to_step_and_repeats_for_a_step(batch):
 
 
 def test_micro_batches_do_not_share_their_dropout(batch):
-    # Rows come in equal pairs, one for each micro-batch: with one mask for both, the
-    # loss would be that of the single rows.
+    # Rows come in equal pairs, one row for each micro-batch. If both had the same mask,
+    # the loss would be that of the single rows.
     pairs = {name: np.repeat(rows, 2, axis=0) for name, rows in batch.items()}
     once = toy_step(toy_state(), batch)[1].loss
     twice = toy_step(toy_state(), pairs, micro_batches=2)[1].loss

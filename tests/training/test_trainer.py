@@ -1,4 +1,4 @@
-"""The loop: what it leaves behind, and that stopping and going on leaves no trace."""
+"""A run writes its files, and a stopped and resumed run writes the same ones."""
 
 import json
 import os
@@ -83,14 +83,14 @@ def data(tmp_path_factory, compiled_once):
 
 @pytest.fixture(scope="module")
 def finished(data, tmp_path_factory):
-    """A run that nobody disturbed."""
+    """A run without interruptions: (workdir, outcome)."""
     workdir = tmp_path_factory.mktemp("runs") / "undisturbed"
     outcome = trainer.train(small_config(data), workdir)
     return workdir, outcome
 
 
 def metrics(workdir):
-    """All that is logged, but for what depends on the hour."""
+    """Returns everything that is logged but the timings."""
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     return [
         {k: v for k, v in json.loads(line).items() if k not in metrics_log.TIMINGS}
@@ -99,7 +99,7 @@ def metrics(workdir):
 
 
 def saved_state(workdir, step):
-    """Every array of a checkpoint, by name, as bytes."""
+    """Returns every array of a checkpoint as bytes, and the extra fields."""
     store = CheckpointStore(workdir / "checkpoints", best_metric=None, best_mode="max")
     arrays = {}
     for part in ("params", "opt_state", "ema_params", "totals"):
@@ -112,7 +112,7 @@ def saved_state(workdir, step):
 
 
 def interrupt(monkeypatch, step, action):
-    """Does something in the middle of a run, right after step `step` was dispatched."""
+    """Calls `action` in the middle of a run, right after step `step` was dispatched."""
     add = FiniteWatch.add
 
     def add_and_act(self, number, *rest):
@@ -124,14 +124,14 @@ def interrupt(monkeypatch, step, action):
 
 
 class Killed(Exception):
-    """Stands for the end of a process: nothing that the loop does handles it."""
+    """Stands for the end of a process, because the loop does not handle it."""
 
 
 def kill():
     raise Killed
 
 
-def test_a_run_leaves_everything_that_is_promised(finished):
+def test_a_run_writes_every_promised_file(finished):
     workdir, outcome = finished
     assert outcome.step == 8
     assert not outcome.interrupted
@@ -153,8 +153,8 @@ def test_the_model_is_the_best_checkpoints_average(finished):
     path = workdir / "predictions" / f"validation-{outcome.best_step}.jsonl"
     expected = [json.loads(line) for line in path.read_text().splitlines()]
     summarize = pipeline("summarization", model=workdir / "model")
-    found = summarize([line["source"] for line in expected], batch_size=8)
-    assert [text["generated_text"] for text in found] == [
+    generated = summarize([line["source"] for line in expected], batch_size=8)
+    assert [text["generated_text"] for text in generated] == [
         line["prediction"] for line in expected
     ]
 
@@ -165,7 +165,7 @@ def test_a_run_that_is_killed_and_stopped_ends_bit_for_bit_the_same(
     undisturbed, outcome = finished
     config = small_config(data)
     with monkeypatch.context() as patch:
-        interrupt(patch, 5, kill)  # two steps after a save, amid a log interval
+        interrupt(patch, 5, kill)  # two steps after a save, within a log interval
         with pytest.raises(Killed):
             trainer.train(config, tmp_path)
     with monkeypatch.context() as patch:
@@ -183,19 +183,19 @@ def test_a_run_that_is_killed_and_stopped_ends_bit_for_bit_the_same(
     assert (tmp_path / weights).read_bytes() == (undisturbed / weights).read_bytes()
 
 
-def test_evaluating_later_finds_what_training_found(finished, data, tmp_path):
+def test_a_later_evaluation_gives_the_results_of_training(finished, data, tmp_path):
     workdir, outcome = finished
     copy = shutil.copytree(workdir, tmp_path / "copy")
     config = small_config(data)
     config.eval.num_examples = 0
-    found = evaluator.evaluate_run(config, copy, "validation", "8")
-    assert len(found.predictions) == 10  # all of the split, unlike in training
+    evaluation = evaluator.evaluate_run(config, copy, "validation", "8")
+    assert len(evaluation.predictions) == 10  # all of the split, unlike in training
     text = (workdir / "predictions" / "validation-8.jsonl").read_text()
-    for line, again in zip(text.splitlines(), found.predictions, strict=False):
+    for line, again in zip(text.splitlines(), evaluation.predictions, strict=False):
         assert json.loads(line)["id"] == again.id
         assert json.loads(line)["prediction"] == again.prediction
     logged = [line for line in metrics(workdir) if line["split"] == "validation"]
-    assert found.metrics["loss"] == pytest.approx(logged[-1]["loss"], rel=1e-5)
+    assert evaluation.metrics["loss"] == pytest.approx(logged[-1]["loss"], rel=1e-5)
     assert (copy / "results" / "validation-8.json").exists()
 
     best = evaluator.evaluate_run(config, copy, "validation", "best")
@@ -218,14 +218,14 @@ def test_an_implicit_transfer_in_the_loop_is_an_error(data, tmp_path, monkeypatc
         trainer.train(small_config(data), tmp_path)
 
 
-def test_a_finished_run_stays_as_it_is(finished, data, tmp_path):
+def test_a_finished_run_does_not_change(finished, data, tmp_path):
     workdir, outcome = finished
     copy = shutil.copytree(workdir, tmp_path / "copy")
     assert trainer.train(small_config(data), copy) == outcome
     assert metrics(copy) == metrics(workdir)
 
 
-def test_another_mesh_goes_on_from_the_same_state(finished, data, tmp_path):
+def test_a_run_resumes_on_another_mesh(finished, data, tmp_path):
     undisturbed, _ = finished
     config = small_config(data)
     copy = shutil.copytree(undisturbed, tmp_path / "copy")
@@ -233,8 +233,8 @@ def test_another_mesh_goes_on_from_the_same_state(finished, data, tmp_path):
         shutil.rmtree(copy / "checkpoints" / step, ignore_errors=True)
     config.mesh.fsdp = 4
     trainer.train(config, copy)
-    found, expected = metrics(copy)[-1], metrics(undisturbed)[-1]
-    assert found["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+    actual, expected = metrics(copy)[-1], metrics(undisturbed)[-1]
+    assert actual["loss"] == pytest.approx(expected["loss"], rel=1e-4)
 
 
 def test_a_damaged_newest_checkpoint_costs_steps_not_the_run(
@@ -299,6 +299,6 @@ def test_changed_data_is_refused(finished, data, tmp_path):
         (data / "train.jsonl").write_text(original)
 
 
-def test_data_that_is_not_there_stops_the_run_at_once(tmp_path):
+def test_missing_data_stops_the_run_at_once(tmp_path):
     with pytest.raises(DataError, match=r"(?s)train\.jsonl.*:demo"):
         trainer.train(small_config(tmp_path / "nowhere"), tmp_path / "run")
