@@ -299,9 +299,9 @@ def test_a_step_of_a_run_has_the_search_settings_of_the_run(tmp_path, draw_param
         eos_token_id=1,
         pad_token_id=0,
     )
-    model, found = loading.from_pretrained(tmp_path / "result")
+    model, actual = loading.from_pretrained(tmp_path / "result")
     assert model.config == config
-    assert_same((model, found), (model, params))
+    assert_same((model, actual), (model, params))
 
 
 # Archives
@@ -441,9 +441,9 @@ def test_one_tensor_is_in_memory_during_a_conversion(tmp_path, monkeypatch):
     seen = {}
     real = saving.save
 
-    def look(directory, config, params, *others):
+    def look(directory, config, params, *options):
         seen.update(trees.named(params))
-        real(directory, config, params, *others)
+        real(directory, config, params, *options)
 
     monkeypatch.setattr(saving, "save", look)
     conversion.convert(source, tmp_path / "result")

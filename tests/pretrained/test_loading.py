@@ -232,16 +232,16 @@ def test_hugging_face_loads_the_directory_and_generates_the_same_text(
         rows = zip(
             ours.sequences.reshape(-1, 12), ours.lengths.reshape(-1), strict=True
         )
-        found = [ids[:length].tolist() for ids, length in rows]
-        assert found == wanted
+        actual = [ids[:length].tolist() for ids, length in rows]
+        assert actual == wanted
         if settings.num_beams > 1:
             np.testing.assert_allclose(
                 ours.scores.reshape(-1), theirs.sequences_scores, rtol=1e-4, atol=1e-4
             )
         ours, theirs = (
-            one.batch_decode(found, skip_special_tokens=True)
+            one.batch_decode(actual, skip_special_tokens=True)
             for one in (tokenizer, reference_tokenizer)
         )
         assert ours == theirs
-        written.update(map(tuple, found))
+        written.update(map(tuple, actual))
     assert len(written) > 6  # or the test says little

@@ -160,8 +160,8 @@ def test_the_bias_of_an_untied_softmax_is_that_of_the_linear_map(draw_params):
     tensors[f"{HEAD}.bias"] = tensors[f"{HEAD}.bias"] + 1  # the orphan
     assert_same(params_of(config, tensors), params)
     del tensors[f"{HEAD}.decoder.bias"]  # as version 4 wrote it
-    found = params_of(config, tensors)["decoder"]["lm_head"]["bias"]
-    np.testing.assert_array_equal(found, tensors[f"{HEAD}.bias"])
+    actual = params_of(config, tensors)["decoder"]["lm_head"]["bias"]
+    np.testing.assert_array_equal(actual, tensors[f"{HEAD}.bias"])
 
 
 @pytest.mark.parametrize("decoder", [NO_BIAS, UNTIED], ids=["tied", "untied"])

@@ -36,16 +36,16 @@ def assert_holds(file, arrays):
     assert file.tensors.keys() == arrays.keys()
     for name, expected in arrays.items():
         assert file.tensors[name] == TensorInfo(expected.shape, expected.dtype)
-        found = file.read(name)
-        np.testing.assert_array_equal(found, expected, strict=True)
-        assert not found.flags.writeable
+        actual = file.read(name)
+        np.testing.assert_array_equal(actual, expected, strict=True)
+        assert not actual.flags.writeable
 
 
 @pytest.fixture
 def arrays():
     values = np.arange(24).reshape(2, 3, 4)
-    found = {str(dtype): values.astype(dtype) for dtype in DTYPES}
-    return found | {"scalar": np.full((), 3.0), "none": np.zeros((2, 0), np.int16)}
+    actual = {str(dtype): values.astype(dtype) for dtype in DTYPES}
+    return actual | {"scalar": np.full((), 3.0), "none": np.zeros((2, 0), np.int16)}
 
 
 def test_files_of_the_library_are_read(arrays, path):
@@ -57,10 +57,10 @@ def test_files_of_the_library_are_read(arrays, path):
 
 def test_the_library_reads_what_is_written(arrays, path):
     write(path, arrays)
-    found = safetensors.numpy.load_file(path)
-    assert found.keys() == arrays.keys()
+    actual = safetensors.numpy.load_file(path)
+    assert actual.keys() == arrays.keys()
     for name, expected in arrays.items():
-        np.testing.assert_array_equal(found[name], expected, strict=True)
+        np.testing.assert_array_equal(actual[name], expected, strict=True)
     with safetensors.safe_open(path, framework="numpy") as file:
         assert file.metadata() == {"format": "pt"}  # or transformers refuses it
     assert_holds(safetensors_file.open_safetensors(path), arrays)
@@ -79,9 +79,9 @@ def test_arrays_of_any_memory_order_are_written_in_c_order(path):
         name: TensorInfo(a.shape, np.dtype(np.float32)) for name, a in arrays.items()
     }
     safetensors_file.write(path, infos, arrays.__getitem__)
-    found = safetensors.numpy.load_file(path)
+    actual = safetensors.numpy.load_file(path)
     for name, expected in arrays.items():
-        np.testing.assert_array_equal(found[name], expected)
+        np.testing.assert_array_equal(actual[name], expected)
 
 
 def test_arrays_are_written_in_the_requested_type(path):
@@ -109,9 +109,9 @@ def test_unaligned_tensors_are_read(path):
     text = b'{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}} '
     assert len(text) % 8 == 7
     path.write_bytes(encoded(text, np.array([1, 2], np.float32).tobytes()))
-    found = safetensors_file.open_safetensors(path).read("x")
-    assert not found.flags.aligned
-    np.testing.assert_array_equal(found + found.T, np.array([2, 4], np.float32))
+    actual = safetensors_file.open_safetensors(path).read("x")
+    assert not actual.flags.aligned
+    np.testing.assert_array_equal(actual + actual.T, np.array([2, 4], np.float32))
 
 
 def test_tensors_are_mapped_and_not_read(path):
@@ -212,8 +212,8 @@ def encoded(header, data=b""):
     return len(text).to_bytes(8, "little") + text + data
 
 
-def entry(dtype="F32", shape=(1,), offsets=(0, 4), **others):
-    return {"dtype": dtype, "shape": shape, "data_offsets": offsets} | others
+def entry(dtype="F32", shape=(1,), offsets=(0, 4), **fields):
+    return {"dtype": dtype, "shape": shape, "data_offsets": offsets} | fields
 
 
 DAMAGED = {

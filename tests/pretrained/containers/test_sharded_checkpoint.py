@@ -38,8 +38,8 @@ def checkpoint(request, tmp_path):
     return index, open_file
 
 
-def write(index, weight_map, **others):
-    index.write_text(json.dumps({"weight_map": weight_map} | others))
+def write(index, weight_map, **fields):
+    index.write_text(json.dumps({"weight_map": weight_map} | fields))
 
 
 def test_shards_are_read_as_one_file(checkpoint):

@@ -178,11 +178,11 @@ def test_any_file_of_a_checkpoint_stands_for_it(prefix, end):
 )
 def test_strings_are_read(write, values, byteorder):
     bundle = write({"a": A, "s": values}, byteorder=byteorder)
-    found = bundle.read("s")
+    actual = bundle.read("s")
     assert bundle.tensors["s"] == TensorInfo(values.shape, np.dtype(object))
-    assert (found.dtype, found.shape) == (np.dtype(object), values.shape)
-    assert found.tolist() == values.tolist()
-    assert not found.flags.writeable
+    assert (actual.dtype, actual.shape) == (np.dtype(object), values.shape)
+    assert actual.tolist() == values.tolist()
+    assert not actual.flags.writeable
 
 
 def test_lengths_over_4_gib_count_as_8_bytes(write):

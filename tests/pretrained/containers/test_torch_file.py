@@ -32,9 +32,9 @@ def opened(path, tree, legacy=False):
     return torch_file.open_torch(torch_files.save(path, tree, legacy=legacy))
 
 
-def assert_equal(found, expected):
-    np.testing.assert_array_equal(found, expected, strict=True)
-    assert not found.flags.writeable
+def assert_equal(actual, expected):
+    np.testing.assert_array_equal(actual, expected, strict=True)
+    assert not actual.flags.writeable
 
 
 @FORMS
@@ -224,8 +224,8 @@ def test_flipped_bits_of_the_pickle_are_errors(path):
 DATA = program({"x": tensor(SIX, 0, (6,), (1,))})
 
 
-def zipped(path, **others):
-    return torch_files.write_zip(path, DATA, {"0": bytes(24)}, **others)
+def zipped(path, **options):
+    return torch_files.write_zip(path, DATA, {"0": bytes(24)}, **options)
 
 
 def test_big_endian_archives_are_refused(path):

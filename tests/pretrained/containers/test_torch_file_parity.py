@@ -195,8 +195,8 @@ def test_torch_reads_the_files_of_our_fixture(dtype, torch, drawn, tmp_path):
     arrays = {name: array(tensor) for name, tensor in tensors.items()}
     infos = {name: TensorInfo(a.shape, a.dtype) for name, a in arrays.items()}
     safetensors_file.write(tmp_path / "x.safetensors", infos, arrays.__getitem__)
-    found = reader.load_file(tmp_path / "x.safetensors")
-    assert found.keys() == tensors.keys()
+    actual = reader.load_file(tmp_path / "x.safetensors")
+    assert actual.keys() == tensors.keys()
     for name, tensor in tensors.items():
-        assert found[name].dtype == tensor.dtype
-        assert torch.equal(found[name], tensor)
+        assert actual[name].dtype == tensor.dtype
+        assert torch.equal(actual[name], tensor)

@@ -75,8 +75,8 @@ def test_more_than_256_values_are_read():
 def test_ordered_dicts_are_read_as_dicts():
     value = collections.OrderedDict(b=1, a=2)
     value.attribute = {"dropped": 1}  # as the _metadata of a state dict
-    found = load(pickle.dumps(value, protocol=2)).value
-    assert list(found.items()) == [("b", 1), ("a", 2)]
+    actual = load(pickle.dumps(value, protocol=2)).value
+    assert list(actual.items()) == [("b", 1), ("a", 2)]
 
 
 def test_pickles_in_sequence_are_read():

@@ -112,7 +112,7 @@ def test_the_projection_is_folded_into_keys_and_values(draw_params):
     params = draw_params(config)
     flat = trees.named(params)
     before = {path: leaf.copy() for path, leaf in flat.items()}
-    found = trees.named(name_map.without_bridge(config, params))
+    actual = trees.named(name_map.without_bridge(config, params))
     for path, leaf in before.items():  # what was given stays
         np.testing.assert_array_equal(flat[path], leaf)
     states = np.random.default_rng(0).normal(size=(4, 9))
@@ -122,7 +122,7 @@ def test_the_projection_is_folded_into_keys_and_values(draw_params):
             path = f"decoder/bert/layer_{layer}/crossattention/{kind}"
             wanted, got = (
                 np.tensordot(x, where[f"{path}/kernel"], 1) + where[f"{path}/bias"]
-                for x, where in ((bridged, flat), (states, found))
+                for x, where in ((bridged, flat), (states, actual))
             )
             np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
 

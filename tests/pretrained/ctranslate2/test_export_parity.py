@@ -128,7 +128,7 @@ def ids_of(pieces):
 
 def translated(directory, sources, config):
     """The best ids and scores that CTranslate2 finds for each source."""
-    found = ctranslate2.Translator(str(directory), intra_threads=1).translate_batch(
+    actual = ctranslate2.Translator(str(directory), intra_threads=1).translate_batch(
         sources,
         beam_size=config.num_beams,
         length_penalty=config.length_penalty,
@@ -138,14 +138,14 @@ def translated(directory, sources, config):
         return_scores=True,
         return_end_token=True,
     )
-    return [ids_of(one.hypotheses[0]) for one in found], [x.scores[0] for x in found]
+    return [ids_of(one.hypotheses[0]) for one in actual], [x.scores[0] for x in actual]
 
 
 def generated(model, params, ids, mask, config):
     """Those that we find."""
-    found = jax.device_get(generator_lib.generate(model, params, ids, mask, config))
-    rows = zip(found.sequences[:, 0], found.lengths[:, 0], strict=True)
-    return [row[:length].tolist() for row, length in rows], found.scores[:, 0]
+    actual = jax.device_get(generator_lib.generate(model, params, ids, mask, config))
+    rows = zip(actual.sequences[:, 0], actual.lengths[:, 0], strict=True)
+    return [row[:length].tolist() for row, length in rows], actual.scores[:, 0]
 
 
 def params_of(draw_params, config, stddev=0.3):
@@ -160,8 +160,8 @@ def params_of(draw_params, config, stddev=0.3):
     return params
 
 
-def assert_same(found, wanted):
-    (sequences, scores), (our_sequences, our_scores) = found, wanted
+def assert_same(actual, wanted):
+    (sequences, scores), (our_sequences, our_scores) = actual, wanted
     assert sequences == our_sequences
     np.testing.assert_allclose(scores, our_scores, rtol=1e-4, atol=1e-4)
     assert len(set(map(len, sequences))) > 1  # or the test says little
@@ -206,7 +206,7 @@ def test_a_decoder_alone_reads_source_and_start_as_one_text(
     generator = ctranslate2.Generator(str(tmp_path / "model"), intra_threads=1)
     sequences, scores = [], []
     for source in pieces:  # several lengths at once are another search there
-        (found,) = generator.generate_batch(
+        (actual,) = generator.generate_batch(
             [[*source, f"s{START}"]],
             beam_size=search.num_beams,
             length_penalty=search.length_penalty,
@@ -215,8 +215,8 @@ def test_a_decoder_alone_reads_source_and_start_as_one_text(
             return_scores=True,
             return_end_token=True,
         )
-        sequences += found.sequences_ids
-        scores += found.scores
+        sequences += actual.sequences_ids
+        scores += actual.scores
     assert_same((sequences, scores), wanted)
 
 
@@ -280,8 +280,8 @@ def test_quantized_models_have_similar_scores(quantization, reference, tmp_path)
     size = (tmp_path / "model" / "model.bin").stat().st_size
     whole = 4 * sum(leaf.size for leaf in jax.tree.leaves(params))
     assert size == pytest.approx(whole / divisor, rel=0.1)
-    found = log_probs(tmp_path / "model", pieces, targets)
-    assert np.abs(found - wanted).mean() < error
+    actual = log_probs(tmp_path / "model", pieces, targets)
+    assert np.abs(actual - wanted).mean() < error
 
 
 @pytest.fixture(scope="module")
@@ -337,8 +337,8 @@ def test_a_trained_model_generates_the_same_in_int8(copier, tmp_path):
     assert share_of_same(*written.values()) > 0.95  # measured: 1.0
 
 
-def share_of_same(found, wanted):
-    return np.mean([one == other for one, other in zip(found, wanted, strict=True)])
+def share_of_same(actual, wanted):
+    return np.mean([one == other for one, other in zip(actual, wanted, strict=True)])
 
 
 @pytest.mark.parametrize(

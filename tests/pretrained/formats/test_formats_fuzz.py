@@ -149,10 +149,10 @@ def is_read_or_an_error(kind, directory, changes, edits):
     message = str(directory)
     tracemalloc.start()
     try:
-        found = checkpoint.load(detection.open_checkpoint(directory))
+        loaded = checkpoint.load(detection.open_checkpoint(directory))
         for architecture in checkpoint.ARCHITECTURES:
             with contextlib.suppress(ConfigError):
-                check(checkpoint.as_architecture(found, architecture))
+                check(checkpoint.as_architecture(loaded, architecture))
     except BertgenError as error:
         message = str(error)
     finally:
@@ -163,12 +163,12 @@ def is_read_or_an_error(kind, directory, changes, edits):
     assert peak < 6_000_000 + 50 * size  # the tables of CRC-32C are made once
 
 
-def check(found):
+def check(loaded):
     """Its arrays are those of a model."""
-    weights = name_maps.weights_of(found.config)
+    weights = name_maps.weights_of(loaded.config)
     fits = {w.path: w.shape for w in weights if w.path}
-    assert {path: a.values.shape for path, a in found.arrays.items()} == fits
-    hash(create_model(found.config))
+    assert {path: a.values.shape for path, a in loaded.arrays.items()} == fits
+    hash(create_model(loaded.config))
 
 
 kinds = pytest.mark.parametrize("kind", checkpoints.ALL)

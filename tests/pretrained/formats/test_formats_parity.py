@@ -68,16 +68,16 @@ def test_an_encoder_computes_the_same(tmp_path, kind, write):
         ).last_hidden_state.numpy()
 
     model, params = loading.from_pretrained(source)
-    found = outputs(model, params, input_ids=ids, attention_mask=mask)
+    actual = outputs(model, params, input_ids=ids, attention_mask=mask)
     np.testing.assert_allclose(
-        np.asarray(found.last_hidden_state)[mask], expected[mask], **TOLERANCE
+        np.asarray(actual.last_hidden_state)[mask], expected[mask], **TOLERANCE
     )
     saving.save_pretrained(tmp_path / "out", model, params)
     again = transformers.BertGenerationEncoder.from_pretrained(tmp_path / "out").eval()
     with torch.no_grad():
-        found = again(**torch_inputs(input_ids=ids, attention_mask=mask))
+        actual = again(**torch_inputs(input_ids=ids, attention_mask=mask))
     np.testing.assert_allclose(
-        found.last_hidden_state.numpy()[mask], expected[mask], **TOLERANCE
+        actual.last_hidden_state.numpy()[mask], expected[mask], **TOLERANCE
     )
 
 
@@ -97,13 +97,13 @@ def test_a_decoder_computes_the_same(tmp_path, kind, write):
     with torch.no_grad():
         expected = reference(torch.tensor(ids)).logits.numpy()
     model, params = loading.from_pretrained(source)
-    found = outputs(model, params, input_ids=ids).logits
-    np.testing.assert_allclose(found, expected, **TOLERANCE)
+    actual = outputs(model, params, input_ids=ids).logits
+    np.testing.assert_allclose(actual, expected, **TOLERANCE)
     saving.save_pretrained(tmp_path / "out", model, params)
     again = transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "out").eval()
     with torch.no_grad():
-        found = again(torch.tensor(ids)).logits.numpy()
-    np.testing.assert_allclose(found, expected, **TOLERANCE)
+        actual = again(torch.tensor(ids)).logits.numpy()
+    np.testing.assert_allclose(actual, expected, **TOLERANCE)
 
 
 PAIRS = [
@@ -134,13 +134,13 @@ def test_a_pair_computes_the_same(tmp_path, kind, write):
         expected = reference(**torch_inputs(**inputs)).logits.numpy()
     model, params = loading.from_pretrained(source)
     assert model.config.share_encoder_decoder == (kind == "shared")
-    found = outputs(model, params, **inputs).logits
-    np.testing.assert_allclose(found, expected, **TOLERANCE)
+    actual = outputs(model, params, **inputs).logits
+    np.testing.assert_allclose(actual, expected, **TOLERANCE)
     saving.save_pretrained(tmp_path / "out", model, params)
     again = transformers.EncoderDecoderModel.from_pretrained(tmp_path / "out").eval()
     with torch.no_grad():
-        found = again(**torch_inputs(**inputs)).logits.numpy()
-    np.testing.assert_allclose(found, expected, **TOLERANCE)
+        actual = again(**torch_inputs(**inputs)).logits.numpy()
+    np.testing.assert_allclose(actual, expected, **TOLERANCE)
 
 
 def test_a_bert_encoder_with_a_gpt2_decoder_computes_the_same(tmp_path):
@@ -159,8 +159,8 @@ def test_a_bert_encoder_with_a_gpt2_decoder_computes_the_same(tmp_path):
     with torch.no_grad():
         expected = reference(**torch_inputs(**inputs)).logits.numpy()
     model, params = loading.from_pretrained(tmp_path / "in")
-    found = outputs(model, params, **inputs).logits
-    np.testing.assert_allclose(found, expected, **TOLERANCE)
+    actual = outputs(model, params, **inputs).logits
+    np.testing.assert_allclose(actual, expected, **TOLERANCE)
 
 
 def test_an_encoder_becomes_the_same_decoder_as_in_hugging_face(tmp_path):
@@ -177,11 +177,11 @@ def test_an_encoder_becomes_the_same_decoder_as_in_hugging_face(tmp_path):
     with torch.no_grad():
         expected = decoder(torch.tensor(ids)).logits.numpy()
     model, params = loading.from_pretrained(tmp_path, architecture="decoder")
-    found = outputs(model, params, input_ids=ids).logits
-    np.testing.assert_allclose(found, expected, **TOLERANCE)
+    actual = outputs(model, params, input_ids=ids).logits
+    np.testing.assert_allclose(actual, expected, **TOLERANCE)
     model, params = loading.from_pretrained(
         tmp_path, architecture="decoder", mlm_bias=True
     )
     bias = reference.cls.predictions.bias.detach().numpy()
-    found = outputs(model, params, input_ids=ids).logits
-    np.testing.assert_allclose(found, expected + bias, **TOLERANCE)
+    actual = outputs(model, params, input_ids=ids).logits
+    np.testing.assert_allclose(actual, expected + bias, **TOLERANCE)

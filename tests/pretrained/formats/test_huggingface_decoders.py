@@ -112,11 +112,11 @@ def load(directory):
     return checkpoint.load(detection.open_checkpoint(directory))
 
 
-def assert_same(found, params):
+def assert_same(loaded, params):
     """Equal bit for bit, but for what was folded."""
-    found, params = trees.named(found), trees.named(params)
-    assert found.keys() == params.keys()
-    for path, array in found.items():
+    loaded, params = trees.named(loaded), trees.named(params)
+    assert loaded.keys() == params.keys()
+    for path, array in loaded.items():
         loss = 1e-6 if "position_embeddings" in path else 0
         np.testing.assert_allclose(array, params[path], atol=loss, rtol=0)
 
@@ -129,13 +129,13 @@ def assert_same(found, params):
 def test_a_pair_of_any_two_kinds_is_read(draw_params, tmp_path, encoder, decoder):
     config = pair()
     params = draw_params(config)
-    found = load(write(tmp_path, *published(config, params, encoder, decoder)))
-    assert_same(found.params, params)
+    loaded = load(write(tmp_path, *published(config, params, encoder, decoder)))
+    assert_same(loaded.params, params)
     pads = {"encoder": 1 if encoder == "roberta" else 0}
     pads["decoder"] = 1 if decoder == "roberta" else 0
     for side, pad in pads.items():
         stack = dataclasses.replace(getattr(config, side), pad_token_id=pad)
-        assert getattr(found.config, side) == stack
+        assert getattr(loaded.config, side) == stack
 
 
 def test_unused_tensors_are_listed(draw_params, tmp_path):
@@ -170,9 +170,9 @@ def test_a_shared_stack_is_read_from_either_copy(draw_params, tmp_path, kind, ke
         repeated = "crossattention" not in name and "pooler" not in name
         if lost and name.startswith(lost) and repeated:
             del tensors[name]
-    found = load(write(tmp_path, values, tensors))
-    assert found.config.share_encoder_decoder
-    assert_same(found.params, params)
+    loaded = load(write(tmp_path, values, tensors))
+    assert loaded.config.share_encoder_decoder
+    assert_same(loaded.params, params)
 
 
 def test_a_shared_stack_has_one_table_of_segments(draw_params, tmp_path):
@@ -220,9 +220,9 @@ def test_an_untied_softmax_has_its_own_tensor(draw_params, tmp_path):
     kernel = params["decoder"]["lm_head"]["kernel"]
     np.testing.assert_array_equal(tensors["decoder.lm_head.decoder.weight"], kernel.T)
     tensors["decoder.lm_head.bias"] = np.ones(11, np.float32)  # no part of the model
-    found = load(write(tmp_path, values, tensors))
-    assert not found.config.decoder.tie_word_embeddings
-    assert_same(found.params, params)
+    loaded = load(write(tmp_path, values, tensors))
+    assert not loaded.config.decoder.tie_word_embeddings
+    assert_same(loaded.params, params)
 
 
 def test_a_missing_transform_is_reported(draw_params, tmp_path):
@@ -247,13 +247,13 @@ def language_model(kind, config, params):
 def test_a_decoder_alone_keeps_its_head(draw_params, tmp_path, kind):
     params = draw_params(DECODER)
     values, tensors = language_model(kind, DECODER, params)
-    found = load(write(tmp_path, values, tensors))
-    assert (found.kind, found.architecture) == (kind, "decoder")
-    assert found.config.lm_head_transform
-    assert_same(found.params, params)
+    loaded = load(write(tmp_path, values, tensors))
+    assert (loaded.kind, loaded.architecture) == (kind, "decoder")
+    assert loaded.config.lm_head_transform
+    assert_same(loaded.params, params)
     bias = params["lm_head"]["bias"]
-    np.testing.assert_array_equal(found.mlm_bias.values, bias)  # for a warm start
-    trunk = checkpoint.as_architecture(found, "encoder")
+    np.testing.assert_array_equal(loaded.mlm_bias.values, bias)  # for a warm start
+    trunk = checkpoint.as_architecture(loaded, "encoder")
     assert_same(trunk.params, params["bert"])
 
 
@@ -263,10 +263,10 @@ def test_an_encoder_with_a_masked_lm_head_is_an_encoder(draw_params, tmp_path, k
     params = draw_params(DECODER)
     values, tensors = language_model(kind, DECODER, params)
     values["is_decoder"] = False
-    found = load(write(tmp_path, values, tensors))
-    assert found.architecture == "encoder"
-    assert_same(found.params, params["bert"])
-    causal = checkpoint.as_architecture(found, "decoder", mlm_bias=True)
+    loaded = load(write(tmp_path, values, tensors))
+    assert loaded.architecture == "encoder"
+    assert_same(loaded.params, params["bert"])
+    causal = checkpoint.as_architecture(loaded, "decoder", mlm_bias=True)
     assert not causal.config.lm_head_transform
     assert causal.params["lm_head"].keys() == {"bias"}
 
@@ -275,18 +275,18 @@ def test_a_decoder_without_a_head_is_an_encoder(draw_params, tmp_path):
     params = draw_params(DECODER)
     values, tensors = language_model("bert", DECODER, params)
     tensors = {name: x for name, x in tensors.items() if not name.startswith("cls.")}
-    found = load(write(tmp_path, values, tensors))
-    assert found.architecture == "encoder"
-    assert_same(found.params, params["bert"])
+    loaded = load(write(tmp_path, values, tensors))
+    assert loaded.architecture == "encoder"
+    assert_same(loaded.params, params["bert"])
 
 
 def test_one_side_of_a_pair_keeps_its_parameters(draw_params):
     params = draw_params(pair())
-    found = checkpoint.from_tensors(pair(), saving.to_tensors(pair(), params))
-    decoder = checkpoint.as_architecture(found, "decoder")
+    loaded = checkpoint.from_tensors(pair(), saving.to_tensors(pair(), params))
+    decoder = checkpoint.as_architecture(loaded, "decoder")
     assert decoder.config == pair().decoder
     assert_same(decoder.params, params["decoder"])
-    encoder = checkpoint.as_architecture(found, "encoder")
+    encoder = checkpoint.as_architecture(loaded, "encoder")
     assert_same(encoder.params, params["encoder"])
     causal = checkpoint.as_architecture(
         dataclasses.replace(encoder, config=MASKED), "decoder"
@@ -326,12 +326,12 @@ CONFIGS = {
 def test_a_saved_model_is_loaded_bit_for_bit(config, draw_params, tmp_path):
     params = draw_params(config)
     saving.save(tmp_path, config, params)
-    found = load(tmp_path)
-    assert found.config == config
-    found, params = trees.named(found.params), trees.named(params)
-    assert found.keys() == params.keys()
+    loaded = load(tmp_path)
+    assert loaded.config == config
+    loaded, params = trees.named(loaded.params), trees.named(params)
+    assert loaded.keys() == params.keys()
     for path, array in params.items():
-        np.testing.assert_array_equal(found[path], array)
+        np.testing.assert_array_equal(loaded[path], array)
 
 
 def test_a_saved_decoder_has_the_names_of_bert(draw_params, tmp_path):

@@ -142,14 +142,14 @@ def generated_by_reference(reference, ids, mask, beams):
     )
 
 
-def assert_generates_as(found, expected):
+def assert_generates_as(actual, expected):
     sequences = expected.sequences.numpy()[:, 1:]
     ended = np.cumsum(sequences == END, axis=1) - (sequences == END) > 0
-    columns = np.asarray(found.sequences[:, 0, : sequences.shape[1]])
+    columns = np.asarray(actual.sequences[:, 0, : sequences.shape[1]])
     np.testing.assert_array_equal(np.where(ended, END, columns), sequences)
     if getattr(expected, "sequences_scores", None) is not None:
         scores = expected.sequences_scores.numpy()
-        np.testing.assert_allclose(found.scores[:, 0], scores, **TOLERANCE)
+        np.testing.assert_allclose(actual.scores[:, 0], scores, **TOLERANCE)
 
 
 def assert_computes_the_same(reference, directory):
@@ -163,8 +163,8 @@ def assert_computes_the_same(reference, directory):
     ids, mask = draw(reference.config.encoder.pad_token_id)
     targets = draw(5, length=6, seed=1)[0]
     expected = theirs(reference, ids, mask, targets)
-    found = ours(model, params, ids, mask, targets)
-    np.testing.assert_allclose(found, expected, **TOLERANCE)
+    actual = ours(model, params, ids, mask, targets)
+    np.testing.assert_allclose(actual, expected, **TOLERANCE)
 
     saving.save_pretrained(target, model, params)
     again, report = transformers.EncoderDecoderModel.from_pretrained(
@@ -172,8 +172,8 @@ def assert_computes_the_same(reference, directory):
     )
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
-    found = theirs(again.eval(), ids, mask, targets)
-    np.testing.assert_allclose(found, expected, **TOLERANCE)
+    actual = theirs(again.eval(), ids, mask, targets)
+    np.testing.assert_allclose(actual, expected, **TOLERANCE)
     read, same = loading.from_pretrained(target)
     assert read.config == model.config
     jax.tree.map(np.testing.assert_array_equal, same, params)
@@ -186,9 +186,9 @@ def assert_generates_the_same(reference, model, params, again):
         expected = generated_by_reference(reference, ids, mask, beams)
         assert len(np.unique(expected.sequences)) > 3  # not one word for all
         settings = GenerationConfig(max_new_tokens=9, num_beams=beams, eos_token_id=END)
-        found = generator_lib.generate(model, params, ids, mask, settings)
-        assert_generates_as(found, expected)
-        assert_generates_as(found, generated_by_reference(again, ids, mask, beams))
+        actual = generator_lib.generate(model, params, ids, mask, settings)
+        assert_generates_as(actual, expected)
+        assert_generates_as(actual, generated_by_reference(again, ids, mask, beams))
 
 
 @pytest.mark.parametrize(("encoder", "decoder"), PAIRS)
@@ -246,5 +246,5 @@ def test_a_decoder_alone_computes_the_same(tmp_path, kind):
     again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
     assert isinstance(again, transformers.BertLMHeadModel)
     with torch.no_grad():
-        found = again(torch.tensor(ids)).logits.numpy()
-    np.testing.assert_allclose(found, expected, **TOLERANCE)
+        actual = again(torch.tensor(ids)).logits.numpy()
+    np.testing.assert_allclose(actual, expected, **TOLERANCE)
