@@ -1,1 +1,1 @@
-"""Models and search put together: from token ids or texts to generated texts."""
+"""Generates texts: runs the searches of `decoding` over the models of `models`."""
