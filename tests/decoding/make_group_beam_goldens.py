@@ -1,4 +1,4 @@
-"""Writes group_beam_goldens.json: what the last peer with groups of beams finds.
+"""Writes group_beam_goldens.json: what the last Hugging Face version with groups of beams finds.
 
 Version 5 of transformers dropped diverse beam search, so its answers are kept. The
 peer's own `generate` searches; the model is `HistoryModel` of conftest.py in torch. It
@@ -36,7 +36,7 @@ COLUMNS = (
     "early_stopping",
     "max_new_tokens",
     "eos_token_id",
-    "pad_token_id",  # None: the peer pads with EOS
+    "pad_token_id",  # None: Hugging Face pads with EOS
     "num_return_sequences",
     "vocab_size",
     "eos_bias",
@@ -74,7 +74,7 @@ PROCESSORS = {"repetition_penalty": 1.3, "no_repeat_ngram_size": 2}
 
 
 class TorchHistoryModel(transformers.PreTrainedModel):
-    """`HistoryModel` behind the peer's interface, without a cache."""
+    """`HistoryModel` behind Hugging Face's interface, without a cache."""
 
     config_class = transformers.PretrainedConfig
 
@@ -107,7 +107,7 @@ def until_eos(tokens, eos_id):
 
 
 def golden(seed, settings, vocab_size, eos_bias):
-    """One case with the peer's answers, best first."""
+    """One case with Hugging Face's answers, best first."""
     eos_ids = settings["eos_token_id"]
     model = TorchHistoryModel(draw_table(seed, vocab_size, eos_ids, eos_bias))
     prompt = torch.full((len(SOURCES), 1), START)

@@ -384,7 +384,7 @@ def test_one_beam_that_stops_early_is_greedy(drawn):
     assert_same(run(beams, model, config, sources), expected)
 
 
-# Groups, as version 4 of the peer searched
+# Groups, as version 4 of Hugging Face searched
 
 
 def group_cases():
@@ -403,7 +403,7 @@ def test_groups_of_beams_find_what_the_peer_found(history_model, case):
         zip(case["sequences"], case["scores"], strict=True)
     ):
         ours = [list(tokens) for tokens, _ in hypotheses(found, row)]
-        for tokens in ours:  # the peer writes its first EOS, whichever came
+        for tokens in ours:  # Hugging Face writes its first EOS, whichever came
             if tokens[-1] in config.eos_ids:
                 tokens[-1] = config.eos_ids[0]
         # Hypotheses of equal score may come in either order.

@@ -1,4 +1,4 @@
-"""Our search on the peer's own logits against the peer's own search."""
+"""Our search finds what Hugging Face finds on the same logits."""
 
 import jax
 import jax.numpy as jnp

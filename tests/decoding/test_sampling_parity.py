@@ -1,4 +1,4 @@
-"""What may be drawn is what the peer's warpers leave."""
+"""What may be drawn is what Hugging Face's warpers leave."""
 
 import jax
 import numpy as np

@@ -129,7 +129,7 @@ def test_two_forms_of_one_mask_give_one_result(decoder, batch):
     ("steps", "capacity", "widths"),
     [
         ((1,) * 6, 9, (9,) * 6),
-        ((4, 2), 9, (4, 6)),  # past and new, as the peer's
+        ((4, 2), 9, (4, 6)),  # past and new, as in Hugging Face
     ],
     ids=["one by one", "in chunks"],
 )
@@ -383,7 +383,7 @@ STATES = np.ones((1, 4, ENCODER.hidden_size), np.float32)
         ({"input_ids": IDS, "attention_mask": np.ones((1, 4))}, r"expected \[1, 3\]"),
     ],
 )
-def test_calls_of_an_encoder_that_cannot_be_meant(encoder, arguments, message):
+def test_invalid_calls_of_an_encoder(encoder, arguments, message):
     with pytest.raises(ConfigError, match=message):
         BertGenerationEncoder(ENCODER).apply(encoder, **arguments)
 

@@ -1,4 +1,4 @@
-"""Configurations read the peer's files, and refuse what cannot be meant."""
+"""Configurations read Hugging Face's files, and refuse invalid values."""
 
 import dataclasses
 import json
@@ -123,7 +123,7 @@ def test_special_ids_of_a_pair_are_the_decoders_by_default():
         ({"add_cross_attention": True}, "expected is_decoder=True as well"),
     ],
 )
-def test_a_stack_that_cannot_be(fields, message):
+def test_an_invalid_stack_is_refused(fields, message):
     with pytest.raises(ConfigError, match=message):
         stack(**fields)
 
@@ -157,7 +157,7 @@ def test_relative_positions_of_version_4_are_refused():
         ),
     ],
 )
-def test_a_pair_that_cannot_be(fields, message):
+def test_an_invalid_pair_is_refused(fields, message):
     with pytest.raises(ConfigError, match=message):
         pair(**fields)
 
@@ -316,7 +316,7 @@ def test_a_start_token_alone_makes_no_prefix_language_model(tmp_path):
         assert read_config(tmp_path) == config
 
 
-def test_a_missing_stack_and_a_foreign_one():
+def test_a_missing_stack_and_one_of_another_architecture_are_refused():
     with pytest.raises(ConfigError, match="no 'decoder' in an encoder-decoder config"):
         EncoderDecoderConfig.from_dict({"encoder": {}})
     with pytest.raises(ConfigError, match=r"no 'encoder' .*; found enc"):

@@ -257,7 +257,7 @@ def test_shared_stacks_can_be_scanned_on_both_sides(draw_params):
         ),
     ],
 )
-def test_calls_that_cannot_be_meant(draw_params, arguments, message):
+def test_invalid_calls_are_refused(draw_params, arguments, message):
     with pytest.raises(ConfigError, match=message):
         run(SHARED, draw_params(SHARED), **arguments)
 

@@ -1,4 +1,4 @@
-"""Decoders of GPT-2 compute and generate what the peer's do, alone and after BERT."""
+"""GPT-2 decoders compute and generate what Hugging Face does, alone and after BERT."""
 
 import dataclasses
 import functools
@@ -53,7 +53,7 @@ def randomize(module, seed):
 
 
 def gpt2(size, seed, **more):
-    """A GPT-2 of the peer's, and ours with its weights: config and variables."""
+    """A GPT-2 of Hugging Face, and ours with its weights: config and variables."""
     peer = transformers.GPT2LMHeadModel(transformers.GPT2Config(**size, **more))
     config = BertGenerationConfig.from_dict(peer.config.to_dict())
     return randomize(peer, seed), config, {"params": params_of(peer, config)}
@@ -162,7 +162,7 @@ def pair(size, width=None, share_embeddings=False):
 
 
 def saved(directory, config, draw_params):
-    """What we save of such a pair, as the peer loads it, and our own."""
+    """What we save of such a pair, as Hugging Face loads it, and our own."""
     params = draw_params(config, seed=1, stddev=0.15)
     saving.save(directory, config, params)
     peer, report = transformers.EncoderDecoderModel.from_pretrained(
@@ -218,7 +218,7 @@ def test_what_the_peer_saves_of_bert_and_gpt2(tmp_path, size):
 
 
 def compare_generated(found, theirs, skip):
-    """Sequences row by row, and their scores where the peer has any."""
+    """Sequences row by row, and their scores where Hugging Face has any."""
     sequences = theirs.sequences.numpy()[:, skip:]
     ours = np.asarray(found.sequences[:, 0, : sequences.shape[1]])
     np.testing.assert_array_equal(ours, sequences)

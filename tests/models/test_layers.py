@@ -1,4 +1,4 @@
-"""A layer and its parts: order, softmax, LayerNorm, dropout's places, precision."""
+"""A layer has the right order, softmax, LayerNorm, dropout sites and precision."""
 
 import dataclasses
 
@@ -154,7 +154,7 @@ def test_layer_norm_has_the_epsilon_of_the_config(eps):
     np.testing.assert_allclose(ours, wanted, rtol=1e-5)
 
 
-def test_dropout_is_in_its_three_places_and_nowhere_else(params, inputs):
+def test_dropout_is_at_its_three_sites_and_nowhere_else(params, inputs):
     model = BertGenerationDecoder(CONFIG)
     key = jax.random.key(1, impl="rbg")
     _, dropouts, norms = run_recorded(model, params, inputs, key)

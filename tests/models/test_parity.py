@@ -1,4 +1,4 @@
-"""Our models compute what the peer's compute: logits to 1e-5 in f32, in any setting."""
+"""Our models compute Hugging Face's logits to 1e-5 in f32, with any setting."""
 
 import dataclasses
 import functools
@@ -86,7 +86,7 @@ def randomize(module, seed):
 
 def peer_params(peer, config):
     tensors = {name: t.numpy() for name, t in peer.state_dict().items()}
-    return checkpoint.from_tensors(config, tensors, where="the peer").params
+    return checkpoint.from_tensors(config, tensors, where="Hugging Face").params
 
 
 def close(ours, theirs):
@@ -219,7 +219,7 @@ def test_decoder_cache_gives_the_logits_of_the_peers_cache(config):
 
 
 def paired(config, width=None, share=False):
-    """An encoder-decoder of ours and of the peer with the same random weights."""
+    """An encoder-decoder of ours and of Hugging Face with the same random weights."""
     encoder = config
     if width:
         encoder = dataclasses.replace(config, hidden_size=width, num_attention_heads=4)
@@ -304,7 +304,7 @@ def test_what_the_peer_saves_we_load(tmp_path, kind):
         config = model.config
     randomize(peer, 15).save_pretrained(tmp_path)
     model, params = loading.from_pretrained(tmp_path)
-    if kind != "pair":  # of a pair, the peer does not write every id
+    if kind != "pair":  # of a pair, Hugging Face does not write every id
         assert model.config == config
 
     ids, mask = ids_and_mask(14, SIZES["tester"]["vocab_size"])

@@ -1,4 +1,4 @@
-"""Word tables get longer or shorter; what stays is what it was, bit for bit."""
+"""Word tables get longer or shorter; rows that are kept stay the same bit for bit."""
 
 import dataclasses
 
@@ -167,7 +167,7 @@ def test_how_a_model_computes_stays(draw_params):
 
 
 @pytest.mark.parametrize("rows", [0, 5.5, "5", None])
-def test_rows_that_cannot_be_meant(rows):
+def test_an_invalid_number_of_rows_is_refused(rows):
     with pytest.raises(ConfigError, match="expected a positive integer"):
         resizing.resize_embeddings(pair(), {}, rows)
 
@@ -204,7 +204,7 @@ def test_params_of_no_model():
         (BertGenerationDecoder(DECODER), 30, {"side": "decoder"}, "one word table"),
     ],
 )
-def test_what_cannot_be_meant(model, rows, options, message, draw_params):
+def test_an_invalid_resize_is_refused(model, rows, options, message, draw_params):
     with pytest.raises(ConfigError, match=message):
         resizing.resize_embeddings(model, draw_params(model.config), rows, **options)
 

@@ -130,7 +130,7 @@ def test_every_field_is_read_from_its_own_key():
         ({"layer_norm_epsilon": 0}, "layer_norm_epsilon is 0; expected a positive"),
     ],
 )
-def test_what_is_not_computed_is_refused_by_its_name(values, message):
+def test_values_that_are_not_computed_are_refused_by_name(values, message):
     with pytest.raises(ConfigError, match=message):
         small(**values)
 
@@ -147,7 +147,7 @@ def test_what_is_not_computed_is_refused_by_its_name(values, message):
         ),
     ],
 )
-def test_a_stack_that_is_no_gpt2_cannot_be_written_as_one(fields, found):
+def test_a_stack_that_is_not_a_gpt2_is_not_written_as_one(fields, found):
     config = BertGenerationConfig(pre_layer_norm=True, **fields)
     with pytest.raises(ConfigError, match=f"set with {found}; the only such stack"):
         config.to_dict()
@@ -181,7 +181,7 @@ def test_only_the_decoder_of_a_pair_may_be_gpt2():
         EncoderDecoderConfig.from_dict(values)
 
 
-def test_a_prefix_language_model_is_a_decoder_to_those_who_know_no_prefix(tmp_path):
+def test_a_prefix_language_model_is_read_as_a_decoder_where_one_is_asked_for(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(PREFIX.to_dict()))
     assert BertGenerationConfig.from_pretrained(tmp_path) == PREFIX.decoder
     with pytest.raises(CheckpointError, match="'gpt2'; expected 'encoder-decoder'"):

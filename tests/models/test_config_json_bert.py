@@ -1,4 +1,4 @@
-"""The configs of BERT and RoBERTa are read as ours, alone and within pairs."""
+"""Config files of BERT and RoBERTa are read, alone and within pairs."""
 
 import dataclasses
 import json
@@ -108,10 +108,8 @@ def test_a_published_pair(tmp_path):
     ],
     ids=["bert", "roberta", "bert-generation"],
 )
-def test_what_the_config_of_a_pair_leaves_out_is_the_default_of_its_kind(
-    values, encoder
-):
-    """Version 4 of the peer wrote only what differs, not even `is_decoder` always."""
+def test_missing_keys_of_a_pair_have_the_defaults_of_each_model_type(values, encoder):
+    """Version 4 of transformers wrote only what differs, often not even `is_decoder`."""
     config = EncoderDecoderConfig.from_dict({"encoder": values, "decoder": values})
     assert config.encoder == encoder
     has_transform = values["model_type"] != "bert-generation"
@@ -121,7 +119,7 @@ def test_what_the_config_of_a_pair_leaves_out_is_the_default_of_its_kind(
     assert config.pad_token_id == encoder.pad_token_id
 
 
-def test_any_two_kinds_make_a_pair():
+def test_any_two_model_types_make_a_pair():
     config = EncoderDecoderConfig.from_dict(
         {
             "encoder": {"model_type": "roberta", **OF_ROBERTA},
@@ -180,6 +178,6 @@ def test_roberta_keeps_rows_of_the_position_table_for_padding(values, row):
         ),
     ],
 )
-def test_values_that_cannot_be_meant(fields, message):
+def test_invalid_values_of_roberta_are_refused(fields, message):
     with pytest.raises(ConfigError, match=message):
         BertGenerationConfig.from_dict({"model_type": "roberta", **fields})

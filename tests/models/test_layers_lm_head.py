@@ -1,4 +1,4 @@
-"""Heads: states become logits, through the transform of a masked-LM head or without."""
+"""Heads map states to logits, with or without the transform of a masked-LM head."""
 
 import dataclasses
 
