@@ -10,6 +10,7 @@ Letters: B sources, R beams of a source, R' beams of a group, M candidates of a 
 T new tokens, V vocabulary.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -97,7 +98,7 @@ def advance(
     for number, before in enumerate(state.groups):
         own_rows = slice(number * beams, (number + 1) * beams)
         group = _advance_group(
-            before.replace(ancestors=ancestors[:, own_rows]),
+            dataclasses.replace(before, ancestors=ancestors[:, own_rows]),
             logits[:, :, own_rows].astype(jnp.float32),  # scores are f32
             state.prompt,
             state.position,
@@ -108,9 +109,8 @@ def advance(
         # A group that has ended chooses padding, as in Hugging Face, even if the pad id
         # is also another token.
         chosen.append(jnp.where(before.is_open[:, None], group.ids, config.fill_id))
-    return state.replace(
-        position=state.position + state.is_open, groups=tuple(groups)
-    ), cache
+    position = state.position + state.is_open
+    return dataclasses.replace(state, position=position, groups=tuple(groups)), cache
 
 
 def _advance_group(

@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, Self, TypeGuard
 
 import numpy as np
 
@@ -389,13 +389,13 @@ class GenerationConfig:
         return values
 
 
-def _several(value: int | Iterable[int] | None) -> tuple[int, ...]:
+def _several(value: int | tuple[int, ...] | None) -> tuple[int, ...]:
     if value is None:
         return ()
-    return tuple(value) if isinstance(value, tuple) else (value,)
+    return value if isinstance(value, tuple) else (value,)
 
 
-def _is_int(value: Any) -> bool:
+def _is_int(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -403,5 +403,5 @@ def _is_id(value: Any) -> bool:
     return _is_int(value) and value >= 0
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return (_is_int(value) or isinstance(value, float)) and math.isfinite(value)

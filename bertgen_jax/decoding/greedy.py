@@ -1,5 +1,6 @@
 """Searches greedily or by sampling: each row of a source continues on its own."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -85,7 +86,8 @@ def advance(
     column = jnp.arange(steps)[None, None] == state.position[:, None, None]
     position = state.position + state.is_open
     ends = jnp.isin(ids, np.array(config.eos_ids, np.int32))
-    return state.replace(
+    return dataclasses.replace(
+        state,
         position=position,
         ids=ids,
         sequences=jnp.where(column, ids[:, :, None], state.sequences),

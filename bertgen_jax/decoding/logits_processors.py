@@ -115,7 +115,7 @@ def process(scores: jax.Array, history: History, config: GenerationConfig) -> ja
     return scores
 
 
-def _ban(scores: jax.Array, banned: jax.Array) -> jax.Array:
+def _ban(scores: jax.Array, banned: jax.Array | np.ndarray) -> jax.Array:
     return jnp.where(banned, -jnp.inf, scores)
 
 
@@ -176,7 +176,8 @@ def _ban_words(
 ) -> jax.Array:
     """Bans the last id of each word whose other ids are the latest of the sequence."""
     # EOS alone is never banned, because then no sequence would end; so in Hugging Face.
-    words = [w for w in config.bad_words_ids if w not in {(i,) for i in config.eos_ids}]
+    never_banned = {(i,) for i in config.eos_ids}
+    words = [w for w in config.bad_words_ids or () if w not in never_banned]
     single = [w[0] for w in words if len(w) == 1]
     scores = _ban(scores, _is_one_of(tuple(single), len(scores))[:, None, None])
     tokens = history.mask.sum(axis=1)  # [B]

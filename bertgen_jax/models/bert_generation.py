@@ -32,18 +32,21 @@ REMAT_POLICIES = {
 
 def check_one_input(
     input_ids: jax.Array | None, inputs_embeds: jax.Array | None, prefix: str = ""
-) -> None:
-    """Checks that either ids or word vectors are given.
+) -> jax.Array:
+    """Returns the ids or the word vectors, whichever is given.
 
     Raises:
       ConfigError: names the two arguments, which begin with `prefix`.
     """
-    if (input_ids is None) == (inputs_embeds is None):
+    if input_ids is not None and inputs_embeds is None:
+        return input_ids
+    if inputs_embeds is None or input_ids is not None:
         count = "neither" if input_ids is None else "both"
         raise ConfigError(
             f"found {count} of {prefix}input_ids and {prefix}inputs_embeds; expected "
             "exactly one of them."
         )
+    return inputs_embeds
 
 
 class BertGenerationEncoder(nn.Module):
@@ -138,16 +141,16 @@ class BertGenerationEncoder(nn.Module):
         deterministic: bool = True,
     ) -> jax.Array:
         """Embeds ids i32[B, T] or word vectors [B, T, D] for the first layer."""
-        check_one_input(input_ids, inputs_embeds)
+        inputs = check_one_input(input_ids, inputs_embeds)
         if position_ids is None:
-            length = (inputs_embeds if input_ids is None else input_ids).shape[1]
+            length = inputs.shape[1]
             start, last = 0, length
             if past_key_values is not None:
                 start = past_key_values.index
                 last = past_key_values.known_index + length
             self.config.check_positions(last)
             position_ids = (start + jnp.arange(length))[None, :]
-        return self.embeddings(input_ids, inputs_embeds, position_ids, deterministic)
+        return self.embeddings(inputs, position_ids, deterministic)
 
     def transform(
         self,
@@ -188,10 +191,13 @@ class BertGenerationEncoder(nn.Module):
         )
         source_mask = None
         if encoder_attention_mask is not None:
-            cached = None if cache is None else cache.source_length
+            source_length = None if cache is None else cache.source_length
+            if source_length is None:
+                assert source is not None  # because of `_check`
+                source_length = source.shape[1]
             source_mask = masks.attention_mask(
                 encoder_attention_mask,
-                (batch, queries, source.shape[1] if cached is None else cached),
+                (batch, queries, source_length),
                 causal=False,
                 name="encoder_attention_mask",
             )
@@ -212,7 +218,7 @@ class BertGenerationEncoder(nn.Module):
                 source=source,
                 source_mask=source_mask,
                 cache=None if cache is None else cache.layers[i],
-                index=None if cache is None else cache.index,
+                index=0 if cache is None else cache.index,
                 deterministic=deterministic,
             )
             layers.append(layer_cache)
@@ -290,9 +296,9 @@ class BertGenerationEncoder(nn.Module):
         """
         parameters = self.variables["params"]
         stack = [parameters[f"layer_{i}"] for i in range(len(self.layer))]
-        keys = [None] * len(stack)
+        keys = None
         if not deterministic:
-            keys = list(jax.random.split(self.make_rng("dropout"), len(stack)))
+            keys = jax.random.split(self.make_rng("dropout"), len(stack))
         layer = TransformerLayer(self.config, self.dtype, parent=None)
 
         def run(hidden, layer_parameters, key):
@@ -309,11 +315,12 @@ class BertGenerationEncoder(nn.Module):
         if self.remat != "none":
             run = jax.checkpoint(run, policy=REMAT_POLICIES[self.remat])
         if not self.scan_layers:
-            for layer_parameters, key in zip(stack, keys, strict=True):
-                hidden = run(hidden, layer_parameters, key)
+            for i, layer_parameters in enumerate(stack):
+                hidden = run(
+                    hidden, layer_parameters, None if keys is None else keys[i]
+                )
             return hidden
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *stack)
-        keys = None if deterministic else jnp.stack(keys)
         hidden, _ = jax.lax.scan(
             lambda hidden, xs: (run(hidden, *xs), None), hidden, (stacked, keys)
         )

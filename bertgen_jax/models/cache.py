@@ -6,6 +6,7 @@ a search has a cache of its own, `generation.decoder_step.KVCache`.
 
 import jax
 from flax import struct
+from jax import core
 
 from bertgen_jax.errors import ConfigError
 
@@ -24,6 +25,13 @@ class LayerCache:
     value: jax.Array
     cross_key: jax.Array | None = None
     cross_value: jax.Array | None = None
+
+    @property
+    def cross_keys_values(self) -> tuple[jax.Array, jax.Array] | None:
+        """Keys and values of the source; None if the cache has none."""
+        if self.cross_key is None or self.cross_value is None:
+            return None
+        return self.cross_key, self.cross_value
 
 
 @struct.dataclass
@@ -52,7 +60,7 @@ class Cache:
     @property
     def known_index(self) -> int:
         """The value of `index`, or 0 under `jit`, where it is not known yet."""
-        return 0 if isinstance(self.index, jax.core.Tracer) else int(self.index)
+        return 0 if isinstance(self.index, core.Tracer) else int(self.index)
 
     def check_free(self, tokens: int) -> None:
         """Checks that there are free slots for more tokens.

@@ -165,12 +165,15 @@ class EncoderDecoder(nn.Module):
                 "found neither encoder_hidden_states nor a cache with their keys and "
                 "values; expected one of them, because the target is decoded from it."
             )
+        states = encoder_hidden_states
+        if states is not None:
+            states = self.bridge(states)
         return self.decoder(
             input_ids=decoder_input_ids,
             attention_mask=decoder_attention_mask,
             position_ids=decoder_position_ids,
             inputs_embeds=decoder_inputs_embeds,
-            encoder_hidden_states=self.bridge(encoder_hidden_states),
+            encoder_hidden_states=states,
             encoder_attention_mask=encoder_attention_mask,
             past_key_values=past_key_values,
             output_attentions=output_attentions,
@@ -183,9 +186,9 @@ class EncoderDecoder(nn.Module):
         states = self.bridge(encoder_hidden_states)
         return self.decoder.init_cache(states.shape[0], capacity, states)
 
-    def bridge(self, states: jax.Array | None) -> jax.Array | None:
+    def bridge(self, states: jax.Array) -> jax.Array:
         """Maps encoder states [B, S, D] to the decoder's width, if widths differ."""
-        if states is None or not self._widths_differ:
+        if not self._widths_differ:
             return states
         return self.enc_to_dec_proj(states)
 

@@ -5,6 +5,7 @@ BERT applies LayerNorm after each residual sum, GPT-2 before each sublayer;
 in f32 whatever the compute dtype.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax
@@ -134,17 +135,16 @@ class Embeddings(nn.Module):
 
     def __call__(
         self,
-        input_ids: jax.Array | None,
-        inputs_embeds: jax.Array | None,
+        inputs: jax.Array,
         position_ids: jax.Array,
         deterministic: bool,
     ) -> jax.Array:
-        """Embeds ids i32[B, T], or takes word vectors [B, T, D] in their place."""
+        """Embeds ids i32[B, T], or word vectors [B, T, D] in their place."""
         tables = self if self.tables is None else self.tables
         words = tables.word_table()  # even when unused, so that `init` declares it
-        if inputs_embeds is None:
-            inputs_embeds = jnp.take(words, input_ids, axis=0)
-        hidden = inputs_embeds + tables.position_embeddings(position_ids)
+        if inputs.ndim == 2:
+            inputs = jnp.take(words, inputs, axis=0)  # [B, T] -> [B, T, D]
+        hidden = inputs + tables.position_embeddings(position_ids)
         if not self.config.pre_layer_norm:
             hidden = self.LayerNorm(hidden)
         hidden = self.dropout(hidden, deterministic=deterministic)
@@ -230,9 +230,10 @@ class Attention(nn.Module):
         """[B, T, D] -> queries [B, H, T, K]."""
         return self.query(hidden.astype(self.dtype))
 
-    def keys_values(self, states: jax.Array) -> tuple[jax.Array, ...]:
+    def keys_values(self, states: jax.Array) -> tuple[jax.Array, jax.Array]:
         """[B, S, D] -> keys and values, each [B, H, S, K]."""
-        return fused_projection(states, [self.key, self.value])
+        key, value = fused_projection(states, [self.key, self.value])
+        return key, value
 
     def queries_keys_values(self, hidden: jax.Array) -> tuple[jax.Array, ...]:
         """[B, T, D] -> queries, keys and values, each [B, H, T, K]."""
@@ -277,7 +278,7 @@ class TransformerLayer(nn.Module):
         source: jax.Array | None = None,
         source_mask: jax.Array | None = None,
         cache: LayerCache | None = None,
-        index: jax.Array | None = None,
+        index: jax.Array | int = 0,
         deterministic: bool = True,
     ) -> tuple[jax.Array, LayerCache | None, jax.Array, jax.Array | None]:
         """Runs the layer.
@@ -305,21 +306,19 @@ class TransformerLayer(nn.Module):
             value = jax.lax.dynamic_update_slice_in_dim(
                 cache.value, value, index, axis=2
             )
-            cache = cache.replace(key=key, value=value)
+            cache = dataclasses.replace(cache, key=key, value=value)
         attended, weights = self.attention(query, key, value, mask, deterministic)
         hidden = self._add(hidden, attended, norm)
 
         cross_weights = None
-        cached = cache is not None and cache.cross_key is not None
-        if source is not None or cached:
+        keys_values = None if cache is None else cache.cross_keys_values
+        if keys_values is None and source is not None:
+            keys_values = self.crossattention.keys_values(source)
+        if keys_values is not None:
             norm = self.crossattention.LayerNorm
             query = self.crossattention.queries(self._input(hidden, norm))
-            if cached:
-                key, value = cache.cross_key, cache.cross_value
-            else:
-                key, value = self.crossattention.keys_values(source)
             attended, cross_weights = self.crossattention(
-                query, key, value, source_mask, deterministic
+                query, *keys_values, source_mask, deterministic
             )
             hidden = self._add(hidden, attended, norm)
 
@@ -327,7 +326,7 @@ class TransformerLayer(nn.Module):
         hidden = self._add(hidden, fed, self.LayerNorm)
         return hidden, cache, weights, cross_weights
 
-    def source_keys_values(self, source: jax.Array) -> tuple[jax.Array, ...]:
+    def source_keys_values(self, source: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Projects a source [B, S, D] to keys and values [B, H, S, K]."""
         return self.crossattention.keys_values(source)
 

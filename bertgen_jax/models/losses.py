@@ -86,11 +86,12 @@ def teacher_forced_logits(
       batch: as `data.batching.collate` makes it.
       dropout_key: None for no dropout.
     """
-    return model.apply(
+    output: Any = model.apply(
         {"params": params},
         batch["input_ids"],
         batch["attention_mask"],
         batch["decoder_input_ids"],
         deterministic=dropout_key is None,
         rngs=None if dropout_key is None else {"dropout": dropout_key},
-    ).logits
+    )
+    return output.logits

@@ -63,7 +63,8 @@ def resize_embeddings(
     stacks = config.stacks
     is_one_stack = isinstance(config, BertGenerationConfig)
     if side != "both":
-        if len(stacks) == 1 or config.shares(WORD_TABLE):
+        paths = {config.param_path(side, WORD_TABLE) for side in ("encoder", "decoder")}
+        if len(paths) == 1:
             raise ConfigError(
                 f"side is {side!r}, but the model has one word table; expected 'both'."
             )

@@ -1,4 +1,4 @@
-"""Writes group_beam_goldens.json: what the last Hugging Face version with groups of beams finds.
+"""Writes group_beam_goldens.json: what the last transformers with groups finds.
 
 Version 5 of transformers dropped diverse beam search, so its answers are kept. The
 peer's own `generate` searches; the model is `HistoryModel` of conftest.py in torch. It

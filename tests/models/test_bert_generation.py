@@ -393,7 +393,7 @@ def test_an_encoder_has_no_use_for_a_cache(encoder, decoder, batch):
     cache = filled_cache(decoder, batch, 6)
     with pytest.raises(ConfigError, match="given to a bidirectional stack"):
         model.apply(encoder, batch[0], past_key_values=cache)
-    with pytest.raises(ConfigError, match="the source would be ignored"):
+    with pytest.raises(ConfigError, match="the source is ignored"):
         model.apply(encoder, 3, 6, batch[1], method="init_cache")
 
 

@@ -109,7 +109,7 @@ def test_a_published_pair(tmp_path):
     ids=["bert", "roberta", "bert-generation"],
 )
 def test_missing_keys_of_a_pair_have_the_defaults_of_each_model_type(values, encoder):
-    """Version 4 of transformers wrote only what differs, often not even `is_decoder`."""
+    """Version 4 of transformers wrote only what differs, not always `is_decoder`."""
     config = EncoderDecoderConfig.from_dict({"encoder": values, "decoder": values})
     assert config.encoder == encoder
     has_transform = values["model_type"] != "bert-generation"
