@@ -166,4 +166,8 @@ def _put(
         shape = (rows.shape[0] * jax.process_count(), *rows.shape[1:])
         return jax.make_array_from_process_local_data(sharding, rows, shape)
 
-    return {name: put(rows) for name, rows in batch.items() if name != "example_index"}
+    # With several processes JAX counts this as an implicit transfer.
+    with jax.transfer_guard_host_to_device("allow"):
+        return {
+            name: put(rows) for name, rows in batch.items() if name != "example_index"
+        }

@@ -166,7 +166,8 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         #    batches, or allowed: where the loop logs, evaluates and saves.
         stack.enter_context(jax.transfer_guard("disallow"))
         done = step >= last or progress.exhausted(config.eval.patience)
-        while not done:
+        stopping = False
+        while not (done or stopping):
             host_batch, batch = next(batches)
             state, step_checks = train_step(state, batch)
             step += 1
@@ -204,12 +205,13 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                 with clock.paused(), jax.transfer_guard("allow"):
                     progress = dataclasses.replace(progress, elapsed_s=clock.trained_s)
                     run.store.save(step, state, dataclasses.asdict(progress), metrics)
-            if stopping and not done:
-                run.store.wait()
-                return Outcome(step, run.store.best_step(), interruption.name)
 
         # 5. The end: the best parameters become WORKDIR/model.
-        run.store.wait()
+        with jax.transfer_guard("allow"):
+            run.store.wait()
+        best_step = run.store.best_step()
+        if not done:
+            return Outcome(step, best_step, interruption.name)
         if step < last:
             _log.info(
                 "stopped after step %d: %s has not improved for %d evaluations",
@@ -217,7 +219,6 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                 config.eval.metric,
                 config.eval.patience,
             )
-        best_step = run.store.best_step()
         if best_step is None:
             _log.warning("no checkpoint has a finite %s", config.eval.metric)
         with jax.transfer_guard("allow"):
