@@ -8,7 +8,8 @@ import numpy as np
 
 from bertgen_jax import trees
 from bertgen_jax.models import presets
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.config import EncoderDecoderConfig
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained.ctranslate2 import name_map
 
 WORDS = 30_522  # BERT's vocabulary

@@ -19,13 +19,13 @@ if importlib.util.find_spec("jax") is not None:
         BertGenerationEncoder,
     )
     from bertgen_jax.models.config import (
-        BertGenerationConfig,
         EncoderDecoderConfig,
         PrefixLanguageModelConfig,
     )
     from bertgen_jax.models.encoder_decoder import EncoderDecoder
     from bertgen_jax.models.prefix_lm import PrefixLanguageModel
     from bertgen_jax.models.resizing import resize_embeddings
+    from bertgen_jax.models.stack_config import BertGenerationConfig
     from bertgen_jax.pretrained.loading import from_pretrained
     from bertgen_jax.pretrained.saving import save_pretrained
     from bertgen_jax.tokenizers.auto import AutoTokenizer

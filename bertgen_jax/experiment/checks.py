@@ -14,8 +14,8 @@ from bertgen_jax.errors import ConfigError, check_choice
 from bertgen_jax.experiment import settings, tasks
 from bertgen_jax.metrics import catalogue, rouge
 from bertgen_jax.models.bert_generation import REMAT_POLICIES
-from bertgen_jax.models.config import BertGenerationConfig
 from bertgen_jax.models.presets import SIZES
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.warm_start import recipes
 
 DTYPES = ("float32", "bfloat16")

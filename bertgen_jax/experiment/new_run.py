@@ -15,13 +15,10 @@ from bertgen_jax.data.examples import Examples, Subset
 from bertgen_jax.errors import CheckpointError
 from bertgen_jax.experiment import settings
 from bertgen_jax.files import atomic, json_files, paths
-from bertgen_jax.models.config import (
-    BertGenerationConfig,
-    Seq2SeqConfig,
-    read_config,
-)
+from bertgen_jax.models.config import Seq2SeqConfig, read_config
 from bertgen_jax.models.create import Seq2SeqModel
 from bertgen_jax.models.presets import SIZES
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained.formats.own_runs import MODEL_CONFIG
 from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint
 from bertgen_jax.tokenizers.auto import AutoTokenizer

@@ -19,7 +19,7 @@ from flax import struct
 
 from bertgen_jax.generation.prefill import PrefillCache
 from bertgen_jax.models.activations import ACTIVATIONS
-from bertgen_jax.models.config import BertGenerationConfig
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.trees import Params
 
 

@@ -21,8 +21,8 @@ from bertgen_jax.generation.arguments import check_rows, checked_ids, checked_ma
 from bertgen_jax.generation.decoder_step import DecoderWeights, KVCache
 from bertgen_jax.generation.prefill import PrefillCache, prefill
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
-from bertgen_jax.models.config import BertGenerationConfig
 from bertgen_jax.models.create import GenerativeModel, Seq2SeqModel
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.trees import Params
 
 Array = jax.Array | np.ndarray

@@ -11,7 +11,6 @@ from flax import linen as nn
 from bertgen_jax.errors import ConfigError, check_choice
 from bertgen_jax.models import masks
 from bertgen_jax.models.cache import Cache, LayerCache
-from bertgen_jax.models.config import BertGenerationConfig
 from bertgen_jax.models.layers import (
     Embeddings,
     LanguageModelHead,
@@ -19,6 +18,7 @@ from bertgen_jax.models.layers import (
     layer_norm,
 )
 from bertgen_jax.models.outputs import DecoderOutput, StackOutput
+from bertgen_jax.models.stack_config import BertGenerationConfig
 
 # What the backward pass recomputes instead of keeping. "dots" keeps the products with
 # weights, which are the most expensive to recompute; "full" keeps only each layer's

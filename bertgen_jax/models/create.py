@@ -7,7 +7,6 @@ from bertgen_jax.models.bert_generation import (
     BertGenerationEncoder,
 )
 from bertgen_jax.models.config import (
-    BertGenerationConfig,
     Config,
     EncoderDecoderConfig,
     PrefixLanguageModelConfig,
@@ -15,6 +14,7 @@ from bertgen_jax.models.config import (
 )
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
+from bertgen_jax.models.stack_config import BertGenerationConfig
 
 # Models that turn a source text into a target text; these are trained.
 Seq2SeqModel = EncoderDecoder | PrefixLanguageModel

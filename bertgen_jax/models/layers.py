@@ -14,7 +14,7 @@ from flax import linen as nn
 
 from bertgen_jax.models.activations import ACTIVATIONS
 from bertgen_jax.models.cache import LayerCache
-from bertgen_jax.models.config import BertGenerationConfig
+from bertgen_jax.models.stack_config import BertGenerationConfig
 
 # Einsum letters, as everywhere: B batch, T positions, D width, F filter width, H heads,
 # K head width, V vocabulary.

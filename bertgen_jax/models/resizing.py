@@ -13,9 +13,10 @@ from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
     BertGenerationEncoder,
 )
-from bertgen_jax.models.config import WORD_TABLE, BertGenerationConfig, Config
+from bertgen_jax.models.config import Config
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
+from bertgen_jax.models.stack_config import WORD_TABLE, BertGenerationConfig
 
 Model = TypeVar(
     "Model",

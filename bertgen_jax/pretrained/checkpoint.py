@@ -9,7 +9,8 @@ import numpy as np
 
 from bertgen_jax import errors, trees
 from bertgen_jax.errors import CheckpointError, ConfigError
-from bertgen_jax.models.config import BertGenerationConfig, Config
+from bertgen_jax.models.config import Config
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import key_maps, name_maps
 from bertgen_jax.pretrained.containers.tensor_file import Arrays, listed
 from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint, PositionTable

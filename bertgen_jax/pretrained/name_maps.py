@@ -17,12 +17,14 @@ import numpy as np
 from bertgen_jax import trees
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.config import (
-    POSITION_TABLE,
-    WORD_TABLE,
-    BertGenerationConfig,
     Config,
     EncoderDecoderConfig,
     PrefixLanguageModelConfig,
+)
+from bertgen_jax.models.stack_config import (
+    POSITION_TABLE,
+    WORD_TABLE,
+    BertGenerationConfig,
 )
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from bertgen_jax.errors import CheckpointError
-from bertgen_jax.models.config import WORD_TABLE, Config
+from bertgen_jax.models.config import Config
+from bertgen_jax.models.stack_config import WORD_TABLE
 from bertgen_jax.pretrained import key_maps
 from bertgen_jax.pretrained.containers.tensor_file import TensorFile, listed, shown
 from bertgen_jax.pretrained.name_maps import Weight

@@ -7,13 +7,12 @@ from typing import Any
 
 from bertgen_jax.errors import ConfigError, check_choice, nearest
 from bertgen_jax.models.config import (
-    WORD_TABLE,
-    BertGenerationConfig,
     EncoderDecoderConfig,
     PrefixLanguageModelConfig,
     Seq2SeqConfig,
 )
 from bertgen_jax.models.presets import SIZES
+from bertgen_jax.models.stack_config import WORD_TABLE, BertGenerationConfig
 from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint
 from bertgen_jax.tokenizers.interface import SpecialIds, Tokenizer
 from bertgen_jax.tokenizers.pair import TokenizerPair

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.files.paths import StrPath
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.config import EncoderDecoderConfig
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained.formats import detection
 from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint
 from bertgen_jax.tokenizers.interface import Tokenizer

@@ -14,12 +14,8 @@ import numpy as np
 
 from bertgen_jax import trees
 from bertgen_jax.errors import CheckpointError, ConfigError
-from bertgen_jax.models.config import (
-    DECODER_STACK,
-    POSITION_TABLE,
-    WORD_TABLE,
-    Seq2SeqConfig,
-)
+from bertgen_jax.models.config import DECODER_STACK, Seq2SeqConfig
+from bertgen_jax.models.stack_config import POSITION_TABLE, WORD_TABLE
 from bertgen_jax.pretrained import checkpoint
 from bertgen_jax.pretrained.checkpoint import Array, Checkpoint, Unused
 from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint

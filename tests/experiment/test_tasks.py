@@ -10,7 +10,8 @@ from bertgen_jax.experiment import paper_results, tasks
 from bertgen_jax.metrics import catalogue
 from bertgen_jax.metrics.baselines import BASELINES
 from bertgen_jax.models import presets
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.config import EncoderDecoderConfig
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.warm_start.recipes import RECIPES
 from configs import common
 

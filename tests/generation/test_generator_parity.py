@@ -15,8 +15,9 @@ import pytest
 from bertgen_jax.decoding import logits_processors
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.generation import generator
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.models.create import create_model
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import saving
 
 pytestmark = [

@@ -13,7 +13,7 @@ from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
     BertGenerationEncoder,
 )
-from bertgen_jax.models.config import BertGenerationConfig
+from bertgen_jax.models.stack_config import BertGenerationConfig
 
 ENCODER = BertGenerationConfig(
     vocab_size=30,

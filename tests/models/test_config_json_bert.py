@@ -6,12 +6,9 @@ import json
 import pytest
 
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.models.config import (
-    BertGenerationConfig,
-    EncoderDecoderConfig,
-    read_config,
-)
+from bertgen_jax.models.config import EncoderDecoderConfig, read_config
 from bertgen_jax.models.config_json import first_position
+from bertgen_jax.models.stack_config import BertGenerationConfig
 
 BERT = BertGenerationConfig(  # bert-base-uncased
     vocab_size=30522,

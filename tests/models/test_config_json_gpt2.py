@@ -6,11 +6,11 @@ import pytest
 
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.config import (
-    BertGenerationConfig,
     EncoderDecoderConfig,
     PrefixLanguageModelConfig,
     read_config,
 )
+from bertgen_jax.models.stack_config import BertGenerationConfig
 
 # As published with openai-community/gpt2, before there were names for much of it.
 PUBLISHED = {

@@ -9,8 +9,9 @@ import pytest
 
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.bert_generation import BertGenerationEncoder
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.models.stack_config import BertGenerationConfig
 
 STACK = BertGenerationConfig(
     vocab_size=30,

@@ -10,7 +10,7 @@ from bertgen_jax import trees
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.generation import generator
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
-from bertgen_jax.models.config import BertGenerationConfig
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import name_maps
 
 

@@ -12,13 +12,10 @@ from bertgen_jax import trees
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.generation import generator as generator_lib
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
-from bertgen_jax.models.config import (
-    BertGenerationConfig,
-    EncoderDecoderConfig,
-    PrefixLanguageModelConfig,
-)
+from bertgen_jax.models.config import EncoderDecoderConfig, PrefixLanguageModelConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import loading, name_maps, saving
 
 pytestmark = pytest.mark.parity

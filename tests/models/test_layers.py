@@ -9,8 +9,8 @@ import pytest
 from flax import linen as nn
 
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
-from bertgen_jax.models.config import BertGenerationConfig
 from bertgen_jax.models.layers import TransformerLayer, layer_norm, softmax
+from bertgen_jax.models.stack_config import BertGenerationConfig
 
 CONFIG = BertGenerationConfig(
     vocab_size=50,

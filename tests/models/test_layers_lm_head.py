@@ -11,14 +11,11 @@ from bertgen_jax import trees
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.generation import generator
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
-from bertgen_jax.models.config import (
-    BertGenerationConfig,
-    EncoderDecoderConfig,
-    PrefixLanguageModelConfig,
-)
+from bertgen_jax.models.config import EncoderDecoderConfig, PrefixLanguageModelConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.layers import LanguageModelHead
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
+from bertgen_jax.models.stack_config import BertGenerationConfig
 
 PLAIN = BertGenerationConfig(
     vocab_size=13,

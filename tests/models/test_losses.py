@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from bertgen_jax.models import losses
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.models.stack_config import BertGenerationConfig
 
 # Probabilities .5 .25 .25 and .1 .2 .7, as logits that are not normalised.
 LOGITS = jnp.log(jnp.array([[[4.0, 2.0, 2.0], [1.0, 2.0, 7.0]]]))

@@ -12,14 +12,11 @@ import jax
 import numpy as np
 import pytest
 
-from bertgen_jax.models.config import (
-    BertGenerationConfig,
-    EncoderDecoderConfig,
-    PrefixLanguageModelConfig,
-)
+from bertgen_jax.models.config import EncoderDecoderConfig, PrefixLanguageModelConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
 from bertgen_jax.models.presets import SIZES
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import name_maps
 
 CASED, UNCASED, SENTENCEPIECE, WMT = 28_996, 30_522, 50_358, 31_950

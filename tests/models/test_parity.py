@@ -12,8 +12,9 @@ from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
     BertGenerationEncoder,
 )
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import checkpoint, loading, saving
 
 pytestmark = pytest.mark.parity

@@ -8,8 +8,9 @@ import pytest
 
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
-from bertgen_jax.models.config import BertGenerationConfig, PrefixLanguageModelConfig
+from bertgen_jax.models.config import PrefixLanguageModelConfig
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
+from bertgen_jax.models.stack_config import BertGenerationConfig
 
 DECODER = BertGenerationConfig(
     vocab_size=30,

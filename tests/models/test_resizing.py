@@ -13,14 +13,10 @@ from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
     BertGenerationEncoder,
 )
-from bertgen_jax.models.config import (
-    WORD_TABLE,
-    BertGenerationConfig,
-    EncoderDecoderConfig,
-    PrefixLanguageModelConfig,
-)
+from bertgen_jax.models.config import EncoderDecoderConfig, PrefixLanguageModelConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
+from bertgen_jax.models.stack_config import WORD_TABLE, BertGenerationConfig
 
 ROWS = 20
 STACK = BertGenerationConfig(

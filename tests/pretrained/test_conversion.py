@@ -14,11 +14,8 @@ from bertgen_jax.checkpoints.store import CheckpointStore
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError, ConfigError, TokenizerError
 from bertgen_jax.files import atomic
-from bertgen_jax.models.config import (
-    POSITION_TABLE,
-    BertGenerationConfig,
-    PrefixLanguageModelConfig,
-)
+from bertgen_jax.models.config import PrefixLanguageModelConfig
+from bertgen_jax.models.stack_config import POSITION_TABLE, BertGenerationConfig
 from bertgen_jax.pretrained import (
     conversion,
     ctranslate2,

@@ -16,13 +16,10 @@ from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
     BertGenerationEncoder,
 )
-from bertgen_jax.models.config import (
-    BertGenerationConfig,
-    EncoderDecoderConfig,
-    PrefixLanguageModelConfig,
-)
+from bertgen_jax.models.config import EncoderDecoderConfig, PrefixLanguageModelConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import loading, saving
 from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece

@@ -8,12 +8,9 @@ import pytest
 
 from bertgen_jax import trees
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.models.config import (
-    BertGenerationConfig,
-    EncoderDecoderConfig,
-    PrefixLanguageModelConfig,
-)
+from bertgen_jax.models.config import EncoderDecoderConfig, PrefixLanguageModelConfig
 from bertgen_jax.models.create import create_model
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import name_maps
 from bertgen_jax.pretrained.name_maps import LinearLayout, Weight, by_name, to_foreign
 from tests.fixtures.models import stack_config

@@ -13,7 +13,8 @@ from bertgen_jax import trees
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.files import json_files
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.config import EncoderDecoderConfig
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import checkpoint, saving
 from bertgen_jax.pretrained.formats import detection
 from bertgen_jax.tokenizers.auto import AutoTokenizer

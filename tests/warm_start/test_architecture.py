@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.models.config import BertGenerationConfig, PrefixLanguageModelConfig
+from bertgen_jax.models.config import PrefixLanguageModelConfig
 from bertgen_jax.models.create import create_model
 from bertgen_jax.models.presets import SIZES
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.tokenizers.interface import SpecialIds
 from bertgen_jax.tokenizers.pair import TokenizerPair
 from bertgen_jax.warm_start import architecture, recipes

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bertgen_jax.errors import CheckpointError
-from bertgen_jax.models.config import POSITION_TABLE, WORD_TABLE
+from bertgen_jax.models.stack_config import POSITION_TABLE, WORD_TABLE
 from bertgen_jax.tokenizers.pair import TokenizerPair
 from bertgen_jax.warm_start import opening, recipes
 from bertgen_jax.warm_start.report import Report

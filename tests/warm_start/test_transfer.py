@@ -11,7 +11,7 @@ import pytest
 
 from bertgen_jax import trees
 from bertgen_jax.errors import CheckpointError, ConfigError
-from bertgen_jax.models.config import POSITION_TABLE, WORD_TABLE
+from bertgen_jax.models.stack_config import POSITION_TABLE, WORD_TABLE
 from bertgen_jax.pretrained import saving
 from bertgen_jax.pretrained.formats import detection
 from bertgen_jax.tokenizers.pair import TokenizerPair

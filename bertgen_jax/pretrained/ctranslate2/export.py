@@ -27,11 +27,11 @@ from typing import Any
 from bertgen_jax import errors
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.config import (
-    BertGenerationConfig,
     Config,
     EncoderDecoderConfig,
     PrefixLanguageModelConfig,
 )
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import name_maps
 from bertgen_jax.pretrained.ctranslate2 import name_map
 

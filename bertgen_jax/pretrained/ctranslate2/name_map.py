@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from bertgen_jax import trees
-from bertgen_jax.models.config import (
+from bertgen_jax.models.config import EncoderDecoderConfig
+from bertgen_jax.models.stack_config import (
     POSITION_TABLE,
     WORD_TABLE,
     BertGenerationConfig,
-    EncoderDecoderConfig,
 )
 from bertgen_jax.pretrained.name_maps import Weight
 

@@ -14,7 +14,8 @@ from ctranslate2.specs import common_spec, model_spec, transformer_spec
 
 from bertgen_jax import trees
 from bertgen_jax.errors import ConfigError
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.config import EncoderDecoderConfig
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import name_maps
 from bertgen_jax.pretrained.ctranslate2 import name_map
 

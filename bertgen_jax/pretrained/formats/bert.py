@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bertgen_jax.errors import CheckpointError, ConfigError
-from bertgen_jax.models.config import SIZE_FIELDS, BertGenerationConfig
+from bertgen_jax.models.stack_config import SIZE_FIELDS, BertGenerationConfig
 from bertgen_jax.pretrained import key_maps, name_maps
 from bertgen_jax.pretrained.containers.tensor_file import TensorFile, shown
 from bertgen_jax.pretrained.key_maps import KeyMap

@@ -5,7 +5,7 @@ from typing import Any
 
 from bertgen_jax import errors
 from bertgen_jax.errors import CheckpointError
-from bertgen_jax.models.config import BertGenerationConfig
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import key_maps
 from bertgen_jax.pretrained.containers import torch_file
 from bertgen_jax.pretrained.formats import bert

@@ -7,13 +7,9 @@ from typing import Any
 
 from bertgen_jax import errors
 from bertgen_jax.errors import CheckpointError
-from bertgen_jax.models.config import (
-    POSITION_TABLE,
-    BertGenerationConfig,
-    EncoderDecoderConfig,
-    read_config,
-)
+from bertgen_jax.models.config import EncoderDecoderConfig, read_config
 from bertgen_jax.models.config_json import first_position
+from bertgen_jax.models.stack_config import POSITION_TABLE, BertGenerationConfig
 from bertgen_jax.pretrained import key_maps, name_maps
 from bertgen_jax.pretrained.containers import safetensors_file, tf_bundle, torch_file
 from bertgen_jax.pretrained.containers.tensor_file import TensorFile

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from bertgen_jax import errors
 from bertgen_jax.errors import CheckpointError
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.config import EncoderDecoderConfig
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import key_maps, name_maps
 from bertgen_jax.pretrained.containers import tf_bundle
 from bertgen_jax.pretrained.containers.tensor_file import TensorFile

@@ -11,11 +11,8 @@ import pytest
 
 from bertgen_jax import checkpoints, trees
 from bertgen_jax.errors import CheckpointError, ConfigError
-from bertgen_jax.models.config import (
-    BertGenerationConfig,
-    EncoderDecoderConfig,
-    PrefixLanguageModelConfig,
-)
+from bertgen_jax.models.config import EncoderDecoderConfig, PrefixLanguageModelConfig
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import name_maps
 from bertgen_jax.pretrained.ctranslate2 import export, name_map
 

@@ -18,13 +18,10 @@ from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.generation import generator as generator_lib
 from bertgen_jax.models.activations import ACTIVATIONS
-from bertgen_jax.models.config import (
-    BertGenerationConfig,
-    EncoderDecoderConfig,
-    PrefixLanguageModelConfig,
-)
+from bertgen_jax.models.config import EncoderDecoderConfig, PrefixLanguageModelConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained.ctranslate2 import export as export_lib
 
 ctranslate2 = pytest.importorskip("ctranslate2")

@@ -9,11 +9,8 @@ import safetensors.numpy
 
 from bertgen_jax import trees
 from bertgen_jax.errors import CheckpointError, ConfigError
-from bertgen_jax.models.config import (
-    BertGenerationConfig,
-    EncoderDecoderConfig,
-    PrefixLanguageModelConfig,
-)
+from bertgen_jax.models.config import EncoderDecoderConfig, PrefixLanguageModelConfig
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import checkpoint, saving
 from bertgen_jax.pretrained.ctranslate2 import export
 from bertgen_jax.pretrained.formats import detection

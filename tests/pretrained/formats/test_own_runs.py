@@ -7,7 +7,8 @@ import pytest
 
 from bertgen_jax import trees
 from bertgen_jax.checkpoints.store import CheckpointStore
-from bertgen_jax.models.config import BertGenerationConfig, EncoderDecoderConfig
+from bertgen_jax.models.config import EncoderDecoderConfig
+from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import saving
 from bertgen_jax.pretrained.formats.location import MODEL_CONFIG
 from tests.fixtures import opening
