@@ -21,7 +21,7 @@ from bertgen_jax.generation.arguments import check_rows, checked_ids, checked_ma
 from bertgen_jax.generation.decoder_step import DecoderWeights, KVCache
 from bertgen_jax.generation.prefill import PrefillCache, prefill
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
-from bertgen_jax.models.create import GenerativeModel, Seq2SeqModel
+from bertgen_jax.models.create import GenerativeModel
 from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.trees import Params
 
@@ -83,9 +83,10 @@ class Generator:
     def __init__(self, model: GenerativeModel, params: Params):
         check_generative(model)
         self.model, self.params = model, params
-        is_alone = isinstance(model, BertGenerationDecoder)
+        # It continues its input, and may attend to states that the caller computed.
+        self._is_decoder_alone = isinstance(model, BertGenerationDecoder)
         self.weights = _convert_weights(
-            params if is_alone else params["decoder"],
+            params if self._is_decoder_alone else params["decoder"],
             model.config.target_config,
             model.dtype,
         )
@@ -145,7 +146,7 @@ class Generator:
             config, source_length=source_length, prompt_length=prompt_ids.shape[1]
         )
         source, mask = source_ids, source_mask
-        if isinstance(self.model, BertGenerationDecoder):  # the input is its prompt
+        if self._is_decoder_alone:  # the input is its prompt
             source, mask = encoder_hidden_states, states_mask
         return _generate(
             self.model,
@@ -184,9 +185,8 @@ class Generator:
         own_ids = {
             "eos_token_id": self.model.config.eos_token_id,
             "pad_token_id": self.model.config.pad_token_id,
+            "decoder_start_token_id": _start_token_id(self.model, config),
         }
-        if not isinstance(self.model, BertGenerationDecoder):
-            own_ids["decoder_start_token_id"] = _start_token_id(self.model, config)
         missing = {
             name: id_ for name, id_ in own_ids.items() if getattr(config, name) is None
         }
@@ -196,7 +196,7 @@ class Generator:
 
         # The last new token is not read.
         target_length = prompt_length - 1 + config.num_new_tokens
-        if isinstance(self.model, BertGenerationDecoder):
+        if self._is_decoder_alone:
             target_length -= source_length
         after = f" after a prompt of {prompt_length}" if prompt_length > 1 else ""
         self.model.config.check_lengths(
@@ -227,15 +227,15 @@ class Generator:
         decoder_attention_mask: Array | None,
     ) -> tuple[Array, Array]:
         """Returns the first tokens of the targets i32[B, P] and their mask."""
-        if isinstance(self.model, BertGenerationDecoder):
+        start = _start_token_id(self.model, config)
+        if self._is_decoder_alone:
             if decoder_input_ids is not None:
                 raise ConfigError(
                     "decoder_input_ids were given to a decoder alone; expected "
                     "input_ids, which it continues."
                 )
-            start = config.decoder_start_token_id
             return prompts.continuing(start, source_ids, source_mask)
-        start = _start_token_id(self.model, config)
+        assert start is not None  # other models raise an error without one
         if decoder_input_ids is None:
             return prompts.start_tokens(start, source_mask)
         vocab_size = self.model.config.target_config.vocab_size
@@ -250,12 +250,12 @@ class Generator:
         """Returns the mask bool[B, S] of states that a decoder alone attends to."""
         if states is None:
             return None
-        if not isinstance(self.model, BertGenerationDecoder):
+        if not self._is_decoder_alone:
             raise ConfigError(
                 "encoder_hidden_states were given to a model that computes its own "
                 f"({type(self.model).__name__}); expected input_ids only."
             )
-        if not self.model.config.add_cross_attention:
+        if not self.model.config.target_config.add_cross_attention:
             raise ConfigError(
                 "encoder_hidden_states were given to a decoder with "
                 "add_cross_attention=False, which would ignore them."
@@ -277,7 +277,7 @@ def check_generative(model: Any) -> None:
         )
 
 
-def _start_token_id(model: Seq2SeqModel, config: GenerationConfig) -> int:
+def _start_token_id(model: GenerativeModel, config: GenerationConfig) -> int | None:
     if config.decoder_start_token_id is not None:
         return config.decoder_start_token_id
     return model.config.start_token_id

@@ -70,8 +70,8 @@ def score(
     targets = checked_ids("labels", labels * weights, vocab_size)
     check_rows("labels", len(targets), len(input_ids))
     start = decoder_start_token_id
-    if start is None and not isinstance(model, BertGenerationDecoder):
-        start = model.config.start_token_id
+    if start is None:
+        start = config.start_token_id
     if start is not None:
         checked_ids("decoder_start_token_id", [[start]], vocab_size)
     config.check_lengths(

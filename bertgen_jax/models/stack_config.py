@@ -138,6 +138,11 @@ class BertGenerationConfig:
         """The stack that reads target texts: here the only one."""
         return self
 
+    @property
+    def start_token_id(self) -> None:
+        """A single stack has no start token: a decoder alone continues its input."""
+        return None
+
     def param_path(self, side: str, path: str) -> str:
         """Returns where the params of the model keep a parameter of a side's stack.
 

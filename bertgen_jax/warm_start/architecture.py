@@ -114,7 +114,8 @@ def _have_one_table(checkpoints: Mapping[str, OpenedCheckpoint]) -> bool:
     if len({opened.tensors.path for opened in checkpoints.values()}) > 1:
         return False
     config = checkpoints["encoder"].config
-    return not isinstance(config, EncoderDecoderConfig) or config.shares(WORD_TABLE)
+    paths = {config.param_path(side, WORD_TABLE) for side in ("encoder", "decoder")}
+    return len(paths) == 1
 
 
 def _check_settings(

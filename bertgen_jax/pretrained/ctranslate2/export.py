@@ -107,34 +107,33 @@ def _spec_module(quantization: str | None) -> Any:
 def _check_expressible(
     config: BertGenerationConfig | EncoderDecoderConfig, quantization: str | None
 ) -> None:
-    decoder = config.target_config
+    encoder, decoder = config.source_config, config.target_config
     if decoder.is_decoder and decoder.lm_head_transform:
         raise ConfigError(
             "lm_head_transform is set, as in a decoder of BERT or RoBERTa with a "
             "masked-LM head; CTranslate2's decoders have nothing between the last "
             "layer and the softmax. Expected a decoder without it."
         )
-    if isinstance(config, EncoderDecoderConfig):
-        encoder_eps, decoder_eps = config.encoder.layer_norm_eps, decoder.layer_norm_eps
-        if encoder_eps == decoder_eps:
-            return
-        message = (
-            f"layer_norm_eps is {encoder_eps} in the encoder and {decoder_eps} in the "
-            "decoder; CTranslate2 has one for both"
-        )
-        if not config.decoder.pre_layer_norm:
-            raise ConfigError(f"{message}; expected equal ones.")
-        if quantization in ("float16", "int8_float16"):
-            raise ConfigError(
-                f"{message}, so the decoder's numbers are scaled, which makes them too "
-                "small for float16; expected another quantization, such as 'int8' or "
-                "'bfloat16'."
-            )
-    elif not config.is_decoder or config.add_cross_attention:
-        kind = "a decoder with cross-attention" if config.is_decoder else "an encoder"
+    is_alone = config.architecture != "encoder-decoder"
+    if is_alone and (not decoder.is_decoder or decoder.add_cross_attention):
+        kind = "a decoder with cross-attention" if decoder.is_decoder else "an encoder"
         raise ConfigError(
             f"the model is {kind}; expected an encoder-decoder, or a decoder without "
             "cross-attention."
+        )
+    if encoder.layer_norm_eps == decoder.layer_norm_eps:
+        return
+    message = (
+        f"layer_norm_eps is {encoder.layer_norm_eps} in the encoder and "
+        f"{decoder.layer_norm_eps} in the decoder; CTranslate2 has one for both"
+    )
+    if not decoder.pre_layer_norm:
+        raise ConfigError(f"{message}; expected equal ones.")
+    if quantization in ("float16", "int8_float16"):
+        raise ConfigError(
+            f"{message}, so the decoder's numbers are scaled, which makes them too "
+            "small for float16; expected another quantization, such as 'int8' or "
+            "'bfloat16'."
         )
 
 
@@ -144,20 +143,17 @@ def _vocabularies(
     target_vocabulary: Mapping[str, int] | None,
 ) -> tuple[list[str], list[str]]:
     """Returns the piece of each row of the encoder's and of the decoder's table."""
-    if isinstance(config, EncoderDecoderConfig):
-        if target_vocabulary is None:
-            target_vocabulary = vocabulary
-        return (
-            _pieces(vocabulary, config.encoder.vocab_size),
-            _pieces(target_vocabulary, config.decoder.vocab_size),
-        )
-    if target_vocabulary is not None:
+    if target_vocabulary is None:
+        target_vocabulary = vocabulary
+    elif config.architecture != "encoder-decoder":
         raise ConfigError(
             "target_vocabulary is set for a decoder alone, which reads the same pieces "
             "that it writes; expected one vocabulary."
         )
-    pieces = _pieces(vocabulary, config.vocab_size)
-    return pieces, pieces
+    return (
+        _pieces(vocabulary, config.source_config.vocab_size),
+        _pieces(target_vocabulary, config.target_config.vocab_size),
+    )
 
 
 def _pieces(vocabulary: Mapping[str, int], rows: int) -> list[str]:
@@ -186,8 +182,9 @@ def _special_pieces(
 ) -> dict[str, str]:
     """Returns the fields of CTranslate2's config.json that name a piece."""
     ids = {"bos_token": config.bos_token_id, "eos_token": config.eos_token_id}
-    if isinstance(config, EncoderDecoderConfig):
-        ids["decoder_start_token"] = start = config.start_token_id
+    start = config.start_token_id
+    if start is not None:
+        ids["decoder_start_token"] = start
         if config.bos_token_id is None:  # CTranslate2 requires it, but does not use it
             ids["bos_token"] = start
     pieces = {"unk_token": _piece("unk_token", unk_token_id, source)}
