@@ -121,7 +121,7 @@ def _options() -> argparse.Namespace:
     for name, known in (("sizes", presets.SIZES), ("cases", DEFAULTS["cases"])):
         for value in getattr(options, name):
             if value not in known:
-                parser.error(f"--{name} is one of {', '.join(known)}; found {value!r}.")
+                parser.error(f"--{name}: {value!r}; expected {', '.join(known)}.")
     config = pathlib.Path(options.model or "") / "config.json"
     if options.model and not config.is_file():
         parser.error(f"--model: there is no {config}")

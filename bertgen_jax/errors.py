@@ -47,15 +47,16 @@ def nearest(name: object, valid: Iterable[object]) -> str:
 
 
 def check_choice(name: str, value: object, valid: Iterable[object]) -> None:
-    """Checks that a value is one of the valid ones.
+    """Checks that a value is valid.
 
     Raises:
-      ConfigError: it is not; the message lists the valid values and the nearest one.
+      ConfigError: `value` is not in `valid`; the message names it, the valid values
+        and the nearest of them.
     """
     valid = list(valid)
     if value not in valid:
         raise ConfigError(
-            f"{name} is one of {', '.join(map(str, valid))}; found {value!r}."
+            f"{name} is {value!r}; expected one of {', '.join(map(str, valid))}."
             f"{nearest(value, valid)}"
         )
 

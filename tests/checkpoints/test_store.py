@@ -317,7 +317,7 @@ def test_a_step_with_an_unreadable_metrics_file_has_no_metrics(store, tmp_path, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"best_mode": "largest"}, "found 'largest'"),
+        ({"best_mode": "largest"}, "best_mode is 'largest'"),
         ({"keep_latest": 0}, "keep_latest=0"),
         ({"keep_best": -1}, "keep_best=-1"),
         ({"keep_period": 0}, "keep_period=0"),

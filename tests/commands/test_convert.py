@@ -59,7 +59,7 @@ def test_architecture_and_bias_are_chosen(published, tmp_path):
         ),
         (
             ["PUBLISHED", "NEW", "--to=onnx"],
-            "the target is one of huggingface, ctranslate2; found 'onnx'",
+            "the target is 'onnx'; expected one of huggingface, ctranslate2",
         ),
         (
             ["PUBLISHED", "NEW", "--quantization=int8"],

@@ -420,6 +420,6 @@ def test_an_invalid_value_of_a_flag(capsys):
     with pytest.raises(SystemExit) as stop:
         main.main(["generate", "MODEL", "--early-stopping=nevr"])
     assert stop.value.code == 2
-    assert "true, false, never; found 'nevr'. Did you mean 'never'?" in (
+    assert "'nevr'; expected one of true, false, never. Did you mean 'never'?" in (
         capsys.readouterr().err
     )

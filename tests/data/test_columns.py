@@ -18,7 +18,7 @@ def test_a_mapping_is_parsed():
     [
         ({"source": "s"}, "columns maps source; expected target too"),
         ({}, "columns maps nothing; expected source too"),
-        ({"source": "s", "targets": "t"}, r"found 'targets'.*Did you mean 'target'\?"),
+        ({"source": "s", "targets": "t"}, r"'targets'; .*Did you mean 'target'\?"),
         ({"source": "s", "target": ""}, "maps target to ''; expected the name"),
         ({"source": 0, "target": "t"}, "maps source to 0; expected the name"),
         (

@@ -61,7 +61,7 @@ def test_names_and_signatures_state_the_choices():
     metric = compute(["a"], [["a", "b"]], normalization="lowercase", name="exact-lower")
     assert metric.name == "exact-lower"
     assert metric.signature == "nrefs:2|normalization:lowercase"
-    with pytest.raises(ConfigError, match="normalization is one of none, lowercase"):
+    with pytest.raises(ConfigError, match=r"normalization is .*; expected one of none"):
         value(["a"], [["a"]], normalization="lower")
 
 

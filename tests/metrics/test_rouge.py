@@ -137,9 +137,11 @@ def test_texts_that_are_too_long_are_refused():
 
 
 def test_an_unknown_choice_lists_the_known_ones():
-    with pytest.raises(ConfigError, match="best, mean, first; found 'all'"):
+    with pytest.raises(
+        ConfigError, match="is 'all'; expected one of best, mean, first"
+    ):
         values(["a"], [["a"]], multi_reference="all")
-    with pytest.raises(ConfigError, match="newline, split; found 'nltk'"):
+    with pytest.raises(ConfigError, match="is 'nltk'; expected one of newline, split"):
         values(["a"], [["a"]], sentence_ends="nltk")
 
 

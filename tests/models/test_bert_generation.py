@@ -419,7 +419,7 @@ def test_a_mask_of_the_source_has_the_sources_length(decoder, batch):
 @pytest.mark.parametrize("remat", ["dot", "everything"])
 def test_an_unknown_way_to_recompute(remat):
     model = BertGenerationEncoder(ENCODER, remat=remat)
-    with pytest.raises(ConfigError, match=f"remat is one of none, .*; found '{remat}'"):
+    with pytest.raises(ConfigError, match=f"remat is '{remat}'; expected one of none"):
         model.init(jax.random.key(0), IDS)
 
 

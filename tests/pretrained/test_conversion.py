@@ -171,12 +171,12 @@ def test_one_side_of_a_pair_is_converted(side, tmp_path):
         ),
         (
             {"architecture": "decode"},
-            "architecture is one of .*; found 'decode'.* Did you mean 'decoder'",
+            "architecture is 'decode'; expected one of .* Did you mean 'decoder'",
         ),
         ({"mlm_bias": True}, "mlm_bias is set for the encoder of"),
         (
             {"to": "hugging-face"},
-            "target is one of .* mean 'huggingface'",
+            "target is 'hugging-face'; expected one of .* mean 'huggingface'",
         ),
         (
             {"quantization": "int8"},

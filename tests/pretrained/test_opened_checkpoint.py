@@ -89,7 +89,7 @@ MISFITS = {
     "a float": ("hidden_size", 8.0, r"hidden_size is 8\.0; expected an integer"),
     "a list": ("vocab_size", [30], r"vocab_size is \[30\]; expected an integer"),
     "none": ("vocab_size", None, "vocab_size missing; expected BERT's sizes"),
-    "activation": ("hidden_act", "mish", r"hidden_act is one of .*; found 'mish'"),
+    "activation": ("hidden_act", "mish", "hidden_act is 'mish'; expected one of"),
     "a function": ("hidden_act", {"x": 1}, "hidden_act is .*; expected a string"),
     "epsilon": ("layer_norm_eps", float("nan"), "layer_norm_eps is nan; expected a nu"),
     "a huge number": (

@@ -42,7 +42,7 @@ def test_layers_are_parsed_from_numbers_and_ranges(layers, expected):
 @pytest.mark.parametrize(
     ("parts", "layers", "message"),
     [
-        ("layer", "", "init.parts is one of .*found 'layer'. Did you mean 'layers'"),
+        ("layer", "", "init.parts is 'layer'; expected one of .* mean 'layers'"),
         ("all", "9,x", "found 'x', expected the number of a layer"),
         ("all", "0-3", "expected numbers of layers, from 1"),
         ("all", "18-13", "found '18-13', expected the number of a layer or a range"),

@@ -220,7 +220,7 @@ def test_a_missing_library_is_reported(draw_params, tmp_path, monkeypatch):
             "has 't' as id 100, but the word table has 11 rows",
         ),
         (DECODER, {"target_vocabulary": {}}, "set for a decoder alone"),
-        (pair(), {"quantization": "int4"}, r"found 'int4'.* Did you mean 'int8'\?"),
+        (pair(), {"quantization": "int4"}, r"is 'int4'; .* Did you mean 'int8'\?"),
     ],
 )
 def test_models_that_ctranslate2_cannot_express_are_refused(

@@ -385,7 +385,7 @@ def test_an_unknown_activation_is_refused(draw_params, tmp_path, monkeypatch):
 
 def test_an_unknown_quantization_is_refused(draw_params, tmp_path):
     config = PAIRS["pair"]
-    with pytest.raises(ConfigError, match=r"found 'int-8'.* Did you mean 'int8'\?"):
+    with pytest.raises(ConfigError, match=r"is 'int-8'; .* Did you mean 'int8'\?"):
         export(tmp_path / "model", config, draw_params(config), quantization="int-8")
 
 
