@@ -13,17 +13,9 @@ from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
     BertGenerationEncoder,
 )
-from bertgen_jax.models.stack_config import BertGenerationConfig
+from tests.fixtures.models import stack_config
 
-ENCODER = BertGenerationConfig(
-    vocab_size=30,
-    hidden_size=16,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=24,
-    max_position_embeddings=12,
-    hidden_dropout_prob=0.2,
-)
+ENCODER = stack_config(max_position_embeddings=12, hidden_dropout_prob=0.2)
 DECODER = dataclasses.replace(ENCODER, is_decoder=True, add_cross_attention=True)
 DEEP = dataclasses.replace(ENCODER, num_hidden_layers=2)
 GPT2 = dataclasses.replace(
@@ -360,7 +352,8 @@ def test_a_decoder_that_would_see_its_future(draw_params, batch):
         BertGenerationDecoder(config).init(jax.random.key(0), batch[0])
     params = draw_params(dataclasses.replace(config, is_decoder=True))
     run = jax.jit(BertGenerationDecoder(config, allow_bidirectional=True).apply)
-    other_end = np.hstack([batch[0][:, :-1], (batch[0][:, -1:] + 1) % 30])
+    other_end = batch[0].copy()
+    other_end[:, -1] = (other_end[:, -1] + 1) % ENCODER.vocab_size
     one, other = (run({"params": params}, x).logits for x in (batch[0], other_end))
     assert np.abs(one[:, 0] - other[:, 0]).max() > 0.1
 

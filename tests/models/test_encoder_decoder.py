@@ -11,35 +11,28 @@ from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.bert_generation import BertGenerationEncoder
 from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
-from bertgen_jax.models.stack_config import BertGenerationConfig
+from tests.fixtures.models import pair_config, stack_config
 
-STACK = BertGenerationConfig(
-    vocab_size=30,
-    hidden_size=16,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=24,
-    max_position_embeddings=12,
-)
-PLAIN = EncoderDecoderConfig.from_stacks(STACK, STACK, decoder_start_token_id=2)
+STACK = stack_config(max_position_embeddings=12)
+PLAIN = pair_config(STACK)
 SHARED = dataclasses.replace(PLAIN, share_encoder_decoder=True)
 ONE_TABLE = dataclasses.replace(PLAIN, share_embeddings=True)
 UNEQUAL = EncoderDecoderConfig.from_stacks(
-    dataclasses.replace(STACK, hidden_size=20, vocab_size=40), STACK
+    dataclasses.replace(STACK, hidden_size=20, vocab_size=50), STACK
 )
 GPT2 = dataclasses.replace(
     STACK, lm_head_bias=False, pre_layer_norm=True, layer_norm_eps=1e-5
 )
 BERT2GPT = EncoderDecoderConfig.from_stacks(
-    dataclasses.replace(STACK, hidden_size=20, vocab_size=40), GPT2
+    dataclasses.replace(STACK, hidden_size=20, vocab_size=50), GPT2
 )
 RND2GPT = EncoderDecoderConfig.from_stacks(STACK, GPT2, share_embeddings=True)
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 RNG = np.random.default_rng(0)
-SOURCE = RNG.integers(0, 30, (3, 5))
+SOURCE = RNG.integers(0, STACK.vocab_size, (3, 5))
 SOURCE_MASK = np.arange(5) < np.array([[5], [3], [1]])
-TARGET = RNG.integers(0, 30, (3, 4))
+TARGET = RNG.integers(0, STACK.vocab_size, (3, 4))
 
 
 @functools.cache
@@ -216,7 +209,7 @@ def test_all_outputs_by_name(config):
     out = jax.eval_shape(everything, params, SOURCE, SOURCE_MASK, TARGET)
     shapes = jax.tree.map(lambda x: x.shape, dataclasses.asdict(out))
     assert shapes == {
-        "logits": (3, 4, 30),
+        "logits": (3, 4, STACK.vocab_size),
         "past_key_values": None,
         "decoder_hidden_states": ((3, 4, 16),) * 2,
         "decoder_attentions": ((3, 2, 4, 4),),

@@ -10,15 +10,9 @@ from flax import linen as nn
 
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
 from bertgen_jax.models.layers import TransformerLayer, layer_norm, softmax
-from bertgen_jax.models.stack_config import BertGenerationConfig
+from tests.fixtures.models import stack_config
 
-CONFIG = BertGenerationConfig(
-    vocab_size=50,
-    hidden_size=32,
-    num_hidden_layers=1,
-    num_attention_heads=4,
-    intermediate_size=48,
-    max_position_embeddings=32,
+CONFIG = stack_config(
     hidden_dropout_prob=0.25,
     attention_probs_dropout_prob=0.5,
     is_decoder=True,

@@ -15,30 +15,25 @@ from bertgen_jax.models.config import EncoderDecoderConfig, PrefixLanguageModelC
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.layers import LanguageModelHead
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
-from bertgen_jax.models.stack_config import BertGenerationConfig
+from tests.fixtures.models import stack_config
 
-PLAIN = BertGenerationConfig(
-    vocab_size=13,
-    hidden_size=8,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=6,
-    max_position_embeddings=12,
+PLAIN = stack_config(
     hidden_act="relu",
     layer_norm_eps=1e-2,  # large enough to be seen
     is_decoder=True,
 )
+ROWS, WIDTH = PLAIN.vocab_size, PLAIN.hidden_size
 MASKED = dataclasses.replace(PLAIN, lm_head_transform=True)
 ENCODER = dataclasses.replace(PLAIN, is_decoder=False)
 PAIR = EncoderDecoderConfig.from_stacks(ENCODER, MASKED, decoder_start_token_id=2)
 HEAD = {
-    "lm_head/transform/kernel": (8, 8),
-    "lm_head/transform/bias": (8,),
-    "lm_head/transform/LayerNorm/scale": (8,),
-    "lm_head/transform/LayerNorm/bias": (8,),
+    "lm_head/transform/kernel": (WIDTH, WIDTH),
+    "lm_head/transform/bias": (WIDTH,),
+    "lm_head/transform/LayerNorm/scale": (WIDTH,),
+    "lm_head/transform/LayerNorm/bias": (WIDTH,),
 }
-STATES = np.random.default_rng(0).normal(size=(3, 4, 8)).astype(np.float32)
-TABLE = np.random.default_rng(1).normal(size=(13, 8)).astype(np.float32)
+STATES = np.random.default_rng(0).normal(size=(3, 4, WIDTH)).astype(np.float32)
+TABLE = np.random.default_rng(1).normal(size=(ROWS, WIDTH)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +77,7 @@ def test_without_a_transform_there_is_none_of_its_parameters():
 def test_a_pair_searches_with_its_transform(draw_params, beams):
     """Scores are those of the teacher-forced logits of what was found."""
     params = draw_params(PAIR)
-    ids = np.random.default_rng(2).integers(3, 13, (4, 5))
+    ids = np.random.default_rng(2).integers(3, ROWS, (4, 5))
     mask = np.arange(5) < np.array([[5], [3], [1], [4]])
     settings = GenerationConfig(
         max_new_tokens=5, num_beams=beams, length_penalty=0.0, eos_token_id=1
@@ -96,7 +91,7 @@ def test_a_pair_searches_with_its_transform(draw_params, beams):
 def test_a_prefix_model_searches_with_its_transform(draw_params):
     config = PrefixLanguageModelConfig(MASKED, 2)
     params = draw_params(config)
-    ids = np.random.default_rng(3).integers(3, 13, (4, 5))
+    ids = np.random.default_rng(3).integers(3, ROWS, (4, 5))
     settings = GenerationConfig(
         max_new_tokens=5, num_beams=3, length_penalty=0.0, eos_token_id=1
     )

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from bertgen_jax.models import losses
-from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
-from bertgen_jax.models.stack_config import BertGenerationConfig
+from tests.fixtures.models import pair_config
 
 # Probabilities .5 .25 .25 and .1 .2 .7, as logits that are not normalised.
 LOGITS = jnp.log(jnp.array([[[4.0, 2.0, 2.0], [1.0, 2.0, 7.0]]]))
@@ -62,15 +61,7 @@ def test_sums_add_up():
 
 
 def test_a_key_turns_dropout_on(draw_params):
-    stack = BertGenerationConfig(
-        vocab_size=9,
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=8,
-        max_position_embeddings=4,
-    )
-    config = EncoderDecoderConfig.from_stacks(stack, stack)
+    config = pair_config()
     params = draw_params(config)
     batch = {
         "input_ids": np.array([[3, 4, 5]]),

@@ -10,28 +10,24 @@ from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
 from bertgen_jax.models.config import PrefixLanguageModelConfig
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
-from bertgen_jax.models.stack_config import BertGenerationConfig
+from tests.fixtures.models import stack_config
 
-DECODER = BertGenerationConfig(
-    vocab_size=30,
-    hidden_size=16,
+DECODER = stack_config(
     num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=24,
     max_position_embeddings=11,
     layer_norm_eps=1e-5,
-    is_decoder=True,
     lm_head_bias=False,
     pre_layer_norm=True,
+    is_decoder=True,
 )
 CONFIG = PrefixLanguageModelConfig(DECODER, 2)
 MODEL = PrefixLanguageModel(CONFIG)
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 RNG = np.random.default_rng(0)
-SOURCE = RNG.integers(0, 30, (3, 6))
+SOURCE = RNG.integers(0, DECODER.vocab_size, (3, 6))
 LENGTHS = np.array([6, 4, 0])
-TARGET = RNG.integers(0, 30, (3, 5))
+TARGET = RNG.integers(0, DECODER.vocab_size, (3, 5))
 RIGHT = np.arange(6) < LENGTHS[:, None]
 LEFT = RIGHT[:, ::-1]
 MIXED = np.array([[1, 1, 1, 1, 1, 1], [1, 0, 1, 0, 1, 1], [0, 0, 0, 0, 0, 0]], bool)
@@ -61,7 +57,7 @@ def alone(variables):
 @pytest.mark.parametrize("mask", [RIGHT, LEFT, MIXED], ids=["right", "left", "mixed"])
 def test_padding_is_neither_seen_nor_counted(variables, alone, mask):
     out = run(variables, np.where(mask, SOURCE, 29), mask, TARGET)
-    assert out.logits.shape == (3, 5, 30)
+    assert out.logits.shape == (3, 5, DECODER.vocab_size)
     for row in range(3):
         np.testing.assert_allclose(out.logits[row], alone(row, mask), **CLOSE)
 
@@ -77,12 +73,12 @@ def test_no_mask_keeps_all(variables):
 def test_a_target_sees_its_source_and_its_past(variables):
     wanted = run(variables, SOURCE, RIGHT, TARGET).logits
     later = TARGET.copy()
-    later[:, 3] = (later[:, 3] + 1) % 30
+    later[:, 3] = (later[:, 3] + 1) % DECODER.vocab_size
     found = run(variables, SOURCE, RIGHT, later).logits
     np.testing.assert_array_equal(found[:, :3], wanted[:, :3])
     assert (found[:, 3] != wanted[:, 3]).any(axis=-1).all()
     other = SOURCE.copy()
-    other[:, 0] = (other[:, 0] + 1) % 30
+    other[:, 0] = (other[:, 0] + 1) % DECODER.vocab_size
     found = run(variables, other, RIGHT, TARGET).logits
     has_source = LENGTHS > 0
     assert (np.abs(found - wanted).max(axis=(1, 2)) > 0.01).tolist() == list(has_source)

@@ -16,18 +16,11 @@ from bertgen_jax.models.bert_generation import (
 from bertgen_jax.models.config import EncoderDecoderConfig, PrefixLanguageModelConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
-from bertgen_jax.models.stack_config import WORD_TABLE, BertGenerationConfig
+from bertgen_jax.models.stack_config import WORD_TABLE
+from tests.fixtures.models import stack_config
 
 ROWS = 20
-STACK = BertGenerationConfig(
-    vocab_size=ROWS,
-    hidden_size=8,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=8,
-    max_position_embeddings=6,
-    initializer_range=0.5,
-)
+STACK = stack_config(vocab_size=ROWS, initializer_range=0.5)
 DECODER = dataclasses.replace(STACK, is_decoder=True)
 UNTIED = dataclasses.replace(DECODER, tie_word_embeddings=False)
 WORDS = WORD_TABLE
@@ -208,5 +201,5 @@ def test_an_invalid_resize_is_refused(model, rows, options, message, draw_params
 def test_params_of_another_size(draw_params):
     model = BertGenerationDecoder(DECODER)
     other = dataclasses.replace(DECODER, vocab_size=ROWS + 1)
-    with pytest.raises(ConfigError, match=r"shape \(21, 8\); expected 20 on axis 0"):
+    with pytest.raises(ConfigError, match=r"shape \(21, 16\); expected 20 on axis 0"):
         resizing.resize_embeddings(model, draw_params(other), 30)

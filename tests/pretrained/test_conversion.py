@@ -14,8 +14,7 @@ from bertgen_jax.checkpoints.store import CheckpointStore
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError, ConfigError, TokenizerError
 from bertgen_jax.files import atomic
-from bertgen_jax.models.config import PrefixLanguageModelConfig
-from bertgen_jax.models.stack_config import POSITION_TABLE, BertGenerationConfig
+from bertgen_jax.models.stack_config import POSITION_TABLE
 from bertgen_jax.pretrained import (
     conversion,
     ctranslate2,
@@ -27,6 +26,7 @@ from bertgen_jax.pretrained.formats.own_runs import MODEL_CONFIG
 from bertgen_jax.tokenizers.auto import AutoTokenizer
 from bertgen_jax.tokenizers.wordpiece import WordPieceTokenizer
 from tests.fixtures import checkpoints
+from tests.fixtures.models import prefix_config, stack_config
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "b", "##b", "."]
 
@@ -256,23 +256,10 @@ def test_an_encoder_has_no_search_settings(bert, tmp_path):
     assert not (tmp_path / "result" / "generation_config.json").exists()
 
 
-STACK = BertGenerationConfig(
-    vocab_size=11,
-    hidden_size=6,
-    num_hidden_layers=1,
-    num_attention_heads=3,
-    intermediate_size=5,
-    max_position_embeddings=7,
-    is_decoder=True,
-    lm_head_bias=False,
-    pre_layer_norm=True,
-)
-
-
 def test_a_step_of_a_run_has_the_search_settings_of_the_run(tmp_path, draw_params):
     workdir = tmp_path / "run"
     workdir.mkdir()
-    config = PrefixLanguageModelConfig(STACK, decoder_start_token_id=2)
+    config = prefix_config(stack_config(lm_head_bias=False, pre_layer_norm=True))
     values = {
         "ema_decay": 0.0,
         "num_beams": 9,  # a field of the experiment's own

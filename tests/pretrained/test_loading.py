@@ -16,28 +16,21 @@ from bertgen_jax.models.bert_generation import (
     BertGenerationDecoder,
     BertGenerationEncoder,
 )
-from bertgen_jax.models.config import EncoderDecoderConfig, PrefixLanguageModelConfig
+from bertgen_jax.models.config import PrefixLanguageModelConfig
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
-from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import loading, saving
 from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer
 from bertgen_jax.tokenizers.sentencepiece_training import train_sentencepiece
+from tests.fixtures.models import pair_config, stack_config
 
 SENTENCES = (
     "The minister opened the new bridge on Monday.",
     "A bridge across the river was opened by the minister, who spoke briefly.",
     "The river rose after the rain; the old bridge was closed.",
 )
-STACK = BertGenerationConfig(
-    vocab_size=60,
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=24,
-    max_position_embeddings=40,
-)
-PAIR = EncoderDecoderConfig.from_stacks(STACK, STACK, decoder_start_token_id=2)
+STACK = stack_config(vocab_size=60, num_hidden_layers=2, max_position_embeddings=40)
+PAIR = pair_config(STACK)
 
 
 @pytest.fixture(scope="module")

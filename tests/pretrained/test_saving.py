@@ -14,20 +14,14 @@ from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.files import json_files
 from bertgen_jax.models.config import EncoderDecoderConfig
-from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import checkpoint, saving
 from bertgen_jax.pretrained.formats import detection
 from bertgen_jax.tokenizers.auto import AutoTokenizer
 from bertgen_jax.tokenizers.wordpiece import WordPieceTokenizer
+from tests.fixtures.models import stack_config
 
-STACK = BertGenerationConfig(
-    vocab_size=11,
-    hidden_size=6,
-    num_hidden_layers=1,
-    num_attention_heads=3,
-    intermediate_size=5,
-    max_position_embeddings=7,
-)
+STACK = stack_config(vocab_size=11)  # one for each piece of the test's tokenizer
+WIDTH = STACK.hidden_size
 UNTIED = dataclasses.replace(STACK, tie_word_embeddings=False)
 NO_BIAS = dataclasses.replace(STACK, lm_head_bias=False)
 HEAD = "decoder.lm_head"
@@ -48,7 +42,7 @@ CONFIGS = {
     "one table": pair(share_embeddings=True),
     "untied": pair(decoder=UNTIED),
     "without bias": pair(decoder=NO_BIAS),
-    "unequal": pair(dataclasses.replace(STACK, hidden_size=9)),
+    "unequal": pair(dataclasses.replace(STACK, hidden_size=12)),
 }
 
 
@@ -82,14 +76,14 @@ def test_the_file_has_the_names_and_layout_of_hugging_face(draw_params, tmp_path
     saving.save(tmp_path, SHARED, params)
     tensors = safetensors.numpy.load_file(tmp_path / "model.safetensors")
     kernel = params["decoder"]["bert"]["layer_0"]["intermediate"]["kernel"]
-    assert kernel.shape == (6, 5)
+    assert kernel.shape == (WIDTH, STACK.intermediate_size)
     # Written as a view, the transposed kernel would come back scrambled.
     for stack in ("encoder", "decoder.bert"):
         name = f"{stack}.encoder.layer.0.intermediate.dense.weight"
         np.testing.assert_array_equal(tensors[name], kernel.T)
     query = params["decoder"]["bert"]["layer_0"]["attention"]["query"]["kernel"]
     name = "encoder.encoder.layer.0.attention.self.query.weight"
-    np.testing.assert_array_equal(tensors[name], query.reshape(6, 6).T)
+    np.testing.assert_array_equal(tensors[name], query.reshape(WIDTH, WIDTH).T)
     assert f"{HEAD}.decoder.weight" not in tensors  # tied
 
     values = json.loads((tmp_path / "config.json").read_text())
@@ -147,7 +141,8 @@ def test_repeated_tied_tensors_must_be_equal(draw_params):
     table = tensors[f"decoder.bert.{WORDS}"]
     tensors[f"{HEAD}.decoder.weight"] = table
     tensors[f"{HEAD}.decoder.bias"] = tensors[f"{HEAD}.bias"]
-    tensors["encoder.embeddings.position_ids"] = np.arange(7)[None]
+    position_ids = np.arange(STACK.max_position_embeddings)[None]
+    tensors["encoder.embeddings.position_ids"] = position_ids
     assert_same(params_of(config, tensors), params)
     tensors[f"{HEAD}.decoder.weight"] = table * 2
     with pytest.raises(CheckpointError, match=rf"! {HEAD}\.decoder\.weight is not dec"):
@@ -245,21 +240,21 @@ def test_a_truncated_file_is_refused(draw_params, tmp_path, kept):
 def test_tensors_that_do_not_fit_are_all_listed(draw_params):
     tensors = saving.to_tensors(STACK, draw_params(STACK))
     del tensors[WORDS]
-    tensors["pooler.dense.weight"] = np.zeros((6, 6), np.float32)
+    tensors["pooler.dense.weight"] = np.zeros((WIDTH, WIDTH), np.float32)
     tensors["embeddings.LayerNorm.bias"] = np.zeros(7, np.float32)
     with pytest.raises(CheckpointError) as error:
         params_of(STACK, tensors)
     assert str(error.value).splitlines()[1:] == [
         f"- {WORDS}",
         "+ pooler.dense.weight",
-        "~ embeddings.LayerNorm.bias float32[7], expected floating-point numbers [6]",
+        "~ embeddings.LayerNorm.bias float32[7], expected floating-point numbers [16]",
     ]
     assert str(error.value).startswith("here: the tensors do not fit the configur")
 
 
 def test_a_long_list_is_cut():
     tensors = {WORDS.replace("word", f"{i}th"): np.zeros(3) for i in range(11)}
-    tensors[f"encoder.{WORDS}"] = np.zeros((11, 6), np.float32)
+    tensors[f"encoder.{WORDS}"] = np.zeros((11, WIDTH), np.float32)
     with pytest.raises(CheckpointError, match=r"\.\.\. and 33 more$"):
         params_of(SHARED, tensors)
 
@@ -272,8 +267,8 @@ def test_the_tensors_of_another_model_are_refused():
 def test_params_of_another_model_are_not_written(draw_params, tmp_path):
     with pytest.raises(ConfigError) as error:
         saving.save(tmp_path / "new", SHARED, draw_params(pair()))
-    assert "+ encoder/embeddings/LayerNorm/bias float32[6]" in str(error.value)
+    assert "+ encoder/embeddings/LayerNorm/bias float32[16]" in str(error.value)
     assert not (tmp_path / "new").exists()
     wide = dataclasses.replace(STACK, vocab_size=12)
-    with pytest.raises(ConfigError, match=r"- .*embedding float32\[11,6\]"):
+    with pytest.raises(ConfigError, match=r"- .*embedding float32\[11,16\]"):
         saving.save(tmp_path / "new", STACK, draw_params(wide))

@@ -12,18 +12,11 @@ import pytest
 from bertgen_jax import checkpoints, trees
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.config import EncoderDecoderConfig, PrefixLanguageModelConfig
-from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import name_maps
 from bertgen_jax.pretrained.ctranslate2 import export, name_map
+from tests.fixtures.models import stack_config
 
-STACK = BertGenerationConfig(
-    vocab_size=11,
-    hidden_size=6,
-    num_hidden_layers=2,
-    num_attention_heads=3,
-    intermediate_size=5,
-    max_position_embeddings=7,
-)
+STACK = stack_config(vocab_size=11, num_hidden_layers=2)
 GPT2 = dataclasses.replace(
     STACK, layer_norm_eps=1e-5, lm_head_bias=False, pre_layer_norm=True
 )
@@ -44,7 +37,7 @@ CONFIGS = {
     "one table": pair(share_embeddings=True),
     "untied": pair(decoder=dataclasses.replace(STACK, tie_word_embeddings=False)),
     "without bias": pair(decoder=dataclasses.replace(STACK, lm_head_bias=False)),
-    "unequal": pair(dataclasses.replace(STACK, hidden_size=9)),
+    "unequal": pair(dataclasses.replace(STACK, hidden_size=12)),
     "BERT and GPT-2": pair(decoder=GPT2),
     "BERT and GPT-2, one table": pair(decoder=GPT2, share_embeddings=True),
 }
@@ -112,7 +105,7 @@ def test_the_projection_is_folded_into_keys_and_values(draw_params):
     actual = trees.named(name_map.without_bridge(config, params))
     for path, leaf in before.items():  # what was given stays
         np.testing.assert_array_equal(flat[path], leaf)
-    states = np.random.default_rng(0).normal(size=(4, 9))
+    states = np.random.default_rng(0).normal(size=(4, config.encoder.hidden_size))
     bridged = states @ flat["enc_to_dec_proj/kernel"] + flat["enc_to_dec_proj/bias"]
     for layer in range(2):
         for kind in ("key", "value"):
@@ -242,7 +235,7 @@ def test_without_a_bos_piece_the_start_is_used(library, draw_params, tmp_path):
 
 def test_params_of_another_model_are_refused(library, draw_params, tmp_path):
     params = draw_params(CONFIGS["unequal"])
-    with pytest.raises(ConfigError, match=r"\+ enc_to_dec_proj/bias float32\[6\]"):
+    with pytest.raises(ConfigError, match=r"\+ enc_to_dec_proj/bias float32\[16\]"):
         save(tmp_path / "model", CONFIGS["pair"], params)
 
 

@@ -10,21 +10,15 @@ import safetensors.numpy
 from bertgen_jax import trees
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.config import EncoderDecoderConfig, PrefixLanguageModelConfig
-from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import checkpoint, saving
 from bertgen_jax.pretrained.ctranslate2 import export
 from bertgen_jax.pretrained.formats import detection
 from bertgen_jax.tokenizers.interface import SpecialIds
 from bertgen_jax.warm_start import architecture, recipes
+from tests.fixtures.models import stack_config
 
-STACK = BertGenerationConfig(
-    vocab_size=11,
-    hidden_size=6,
-    num_hidden_layers=1,
-    num_attention_heads=3,
-    intermediate_size=5,
-    max_position_embeddings=7,
-)
+STACK = stack_config()
+WIDTH = STACK.hidden_size
 MASKED = dataclasses.replace(STACK, lm_head_transform=True)
 DECODER = dataclasses.replace(MASKED, is_decoder=True)
 UNTIED = dataclasses.replace(MASKED, tie_word_embeddings=False)
@@ -89,7 +83,7 @@ def published(config, params, encoder="bert", decoder="bert", seeds=(0, 1)):
     tensors = saving.to_tensors(config, params)
     if encoder != "bert-generation":
         as_kind(encoder, values["encoder"], tensors, "encoder.", seeds[0])
-        tensors["encoder.pooler.dense.bias"] = np.zeros(6, np.float32)
+        tensors["encoder.pooler.dense.bias"] = np.zeros(WIDTH, np.float32)
     as_kind(decoder, values["decoder"], tensors, "decoder.bert.", seeds[1])
     if decoder == "roberta":
         tensors = in_robertas_words(tensors, "decoder.")
@@ -141,7 +135,7 @@ def test_unused_tensors_are_listed(draw_params, tmp_path):
     numbers = np.arange(9)[None]
     tensors["encoder.embeddings.position_ids"] = numbers
     tensors["decoder.roberta.embeddings.position_ids"] = numbers
-    tensors["decoder.roberta.pooler.dense.bias"] = np.zeros(6, np.float32)
+    tensors["decoder.roberta.pooler.dense.bias"] = np.zeros(WIDTH, np.float32)
     unused = {u.tensor: u.reason for u in load(write(tmp_path, values, tensors)).unused}
     assert unused == {
         "encoder.pooler.dense.bias": "pooler, for classification",
@@ -151,7 +145,7 @@ def test_unused_tensors_are_listed(draw_params, tmp_path):
         "decoder.roberta.embeddings.position_ids": "position numbers, no weights",
         f"decoder.roberta.{POSITIONS}": "rows before 2, the positions of padding",
     }
-    tensors["decoder.roberta.encoder.adapter.bias"] = np.zeros(6, np.float32)
+    tensors["decoder.roberta.encoder.adapter.bias"] = np.zeros(WIDTH, np.float32)
     with pytest.raises(CheckpointError, match=r"\+ decoder\.roberta\.encoder\.adapter"):
         load(write(tmp_path, values, tensors))
 
@@ -188,7 +182,7 @@ def test_a_table_that_one_side_lacks_cannot_be_shared(draw_params, tmp_path):
     tensors = saving.to_tensors(SHARED, params)
     name = f"decoder.bert.{TYPES}"
     assert not tensors[name].any()
-    tensors[name] = np.ones((2, 6), np.float32)
+    tensors[name] = np.ones((2, WIDTH), np.float32)
     with pytest.raises(
         CheckpointError, match=rf"but decoder\.bert\.{TYPES} is not zero"
     ):
@@ -216,7 +210,8 @@ def test_an_untied_softmax_has_its_own_tensor(draw_params, tmp_path):
     values, tensors = published(config, params, decoder="roberta")
     kernel = params["decoder"]["lm_head"]["kernel"]
     np.testing.assert_array_equal(tensors["decoder.lm_head.decoder.weight"], kernel.T)
-    tensors["decoder.lm_head.bias"] = np.ones(11, np.float32)  # no part of the model
+    # This bias is no part of the model.
+    tensors["decoder.lm_head.bias"] = np.ones(STACK.vocab_size, np.float32)
     loaded = load(write(tmp_path, values, tensors))
     assert not loaded.config.decoder.tie_word_embeddings
     assert_same(loaded.params, params)
@@ -295,7 +290,8 @@ def test_a_warm_start_of_the_paper_takes_no_transform():
     """A new one would have to be learned; the paper's models have none."""
     recipe = recipes.get("bert2bert")
     ids = SpecialIds(pad=0, eos=1, unk=3, bos=2)
-    sides = [architecture.Side(stack, 11, ids) for stack in (STACK, pair().decoder)]
+    stacks = (STACK, pair().decoder)
+    sides = [architecture.Side(stack, stack.vocab_size, ids) for stack in stacks]
     config = architecture.assemble(recipe, *sides, {}, {})
     assert not config.decoder.lm_head_transform
     settings = {"lm_head_transform": True}
@@ -312,7 +308,7 @@ CONFIGS = {
     "one table": pair(share_embeddings=True),
     "untied": pair(decoder=UNTIED),
     "without bias": pair(decoder=dataclasses.replace(MASKED, lm_head_bias=False)),
-    "unequal": pair(dataclasses.replace(STACK, hidden_size=9)),
+    "unequal": pair(dataclasses.replace(STACK, hidden_size=12)),
     "decoder": DECODER,
     "with cross-attention": dataclasses.replace(DECODER, add_cross_attention=True),
     "prefix": PrefixLanguageModelConfig(DECODER, 2),
@@ -340,11 +336,11 @@ def test_a_saved_decoder_has_the_names_of_bert(draw_params, tmp_path):
         if name.startswith("decoder.cls.")
     }
     assert head == {
-        "bias": (11,),
-        "transform.dense.weight": (6, 6),
-        "transform.dense.bias": (6,),
-        "transform.LayerNorm.weight": (6,),
-        "transform.LayerNorm.bias": (6,),
+        "bias": (STACK.vocab_size,),
+        "transform.dense.weight": (WIDTH, WIDTH),
+        "transform.dense.bias": (WIDTH,),
+        "transform.LayerNorm.weight": (WIDTH,),
+        "transform.LayerNorm.bias": (WIDTH,),
     }
     assert not tensors[f"decoder.bert.{TYPES}"].any()  # it is in the positions
     assert f"encoder.{TYPES}" not in tensors
@@ -367,7 +363,7 @@ def test_the_transform_is_a_linear_map_like_all_others(draw_params):
 
 @pytest.mark.parametrize("config", [pair(), DECODER], ids=["pair", "decoder"])
 def test_ctranslate2_refuses_a_transform(config, draw_params, tmp_path):
-    vocabulary = {f"piece{i}": i for i in range(11)}
+    vocabulary = {f"piece{i}": i for i in range(STACK.vocab_size)}
     with pytest.raises(ConfigError, match="lm_head_transform is set, as in a decoder"):
         export.save(
             tmp_path / "new", config, draw_params(config), vocabulary, unk_token_id=3

@@ -7,26 +7,17 @@ import pytest
 
 from bertgen_jax import trees
 from bertgen_jax.checkpoints.store import CheckpointStore
-from bertgen_jax.models.config import EncoderDecoderConfig
-from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.pretrained import saving
 from bertgen_jax.pretrained.formats.location import MODEL_CONFIG
 from tests.fixtures import opening
+from tests.fixtures.models import pair_config
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, draw_params):
     """A work directory with two steps: (directory, params of each)."""
     workdir = tmp_path_factory.mktemp("run")
-    stack = BertGenerationConfig(
-        vocab_size=11,
-        hidden_size=6,
-        num_hidden_layers=1,
-        num_attention_heads=3,
-        intermediate_size=5,
-        max_position_embeddings=7,
-    )
-    config = EncoderDecoderConfig.from_stacks(stack, stack, decoder_start_token_id=2)
+    config = pair_config()
     (workdir / MODEL_CONFIG).write_text(json.dumps(config.to_dict()))
     (workdir / "config.json").write_text('{"ema_decay": 0.0}')
     store = CheckpointStore(
