@@ -1,9 +1,8 @@
 """Evaluates a trained model: python eval.py --workdir=DIR [--split=test] [--step=best]
 
-Uses the config that the work directory was trained with, or another one that
---config=configs/... and --config.FIELD=VALUE name, for example to search with other
-settings. Writes WORKDIR/predictions/SPLIT-STEP.jsonl and
-WORKDIR/results/SPLIT-STEP.json.
+Uses the config that the work directory was trained with, unless --config=configs/...
+and --config.FIELD=VALUE give another, for example to search with other settings. Writes
+WORKDIR/predictions/SPLIT-STEP.jsonl and WORKDIR/results/SPLIT-STEP.json.
 """
 
 import pathlib
@@ -22,7 +21,7 @@ STEP = flags.DEFINE_string("step", "best", "best, latest or a number")
 
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> int:
-    """Evaluates a checkpoint on a split and shows the table."""
+    """Evaluates a checkpoint on a split and prints a table of the scores."""
     if config.multihost:
         jax.distributed.initialize()
     evaluation = evaluator.evaluate_run(config, workdir, SPLIT.value, STEP.value)

@@ -1,6 +1,6 @@
 """Trains a model: python train.py --config=configs/bbc_summarize.py:demo
 
-The same command again resumes where the last one stopped.
+To resume an interrupted run, run the same command again.
 """
 
 import pathlib
@@ -17,7 +17,7 @@ from bertgen_jax.training import trainer
 
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> int:
-    """Trains, evaluates the best checkpoint and names the next commands."""
+    """Trains a model, evaluates its best checkpoint and prints what to run next."""
     if config.multihost:
         jax.distributed.initialize()
     outcome = trainer.train(config, workdir)

@@ -1,8 +1,9 @@
-"""Every default of every experiment, one line each, with its unit or its reason.
+"""Defines the default of every config field, with its unit or its reason.
 
-A config file, an experiment card, starts from `get_config()` and sets what differs.
-`make_small` makes any of them small enough to learn an embedded corpus in minutes.
-Config files are Python programs, so read one before you run it.
+A config file, an experiment card, starts from `get_config()` and sets only the fields
+that differ. `make_small` shrinks an experiment, so that it learns one of the corpora in
+this package within minutes. Config files are Python programs, so read one before you
+run it.
 """
 
 from typing import NoReturn
@@ -11,27 +12,27 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """Returns the defaults; a section of the paper in brackets states the value."""
+    """Returns the defaults. Brackets name the section of the paper with the value."""
     config = ConfigDict()
-    config.task = ""  # metrics and baseline: experiment/tasks.py; "": ROUGE alone
+    config.task = ""  # a name in experiment/tasks.py, or "" to compute only ROUGE
     config.seed = 0  # of weights, order and dropout; the same seed gives the same run
     config.total_steps = 200_000  # updates
     config.batch_size = 128  # examples an update, over all devices [section 4]
     config.micro_batches = 1  # parts of a batch, run one after the other to save memory
     config.label_smoothing = 0.0  # share of the target spread over the vocabulary
-    config.ema_decay = 0.0  # of a moving average of the weights to evaluate; 0: none
-    config.multihost = False  # several processes, which jax.distributed connects
+    config.ema_decay = 0.0  # of the moving average that is evaluated; 0: no average
+    config.multihost = False  # True: several processes, connected by jax.distributed
 
     config.model = model = ConfigDict()
-    model.size = "base"  # tiny, small, base, large; a checkpoint brings its own
-    model.hidden_act = ""  # the checkpoint's, or erf "gelu"; Google's code: "gelu_new"
+    model.size = "base"  # tiny, small, base or large, for a side without a checkpoint
+    model.hidden_act = ""  # "": the checkpoint's, else "gelu" (erf); "gelu_new" is tanh
     model.hidden_dropout_prob = 0.1  # not in the paper; as google-research/bert
     model.attention_probs_dropout_prob = 0.1  # as above
     model.max_position_embeddings = 512  # tokens [section 2]
     model.initializer_range = 0.02  # standard deviation of new weights, as BERT
-    model.layer_norm_eps = 0.0  # 0: the checkpoint's, or BERT's 1e-12
+    model.layer_norm_eps = 0.0  # 0: the checkpoint's, else BERT's 1e-12
     model.lm_head_bias = False  # the parameter counts of Table 1 leave no room for one
-    model.dtype = "float32"  # of the computation: "bfloat16" on TPU and on recent GPUs
+    model.dtype = "float32"  # of the computation; "bfloat16" on TPUs and recent GPUs
     model.scan_layers = True  # compile one layer instead of all; saves minutes
     model.remat = "none"  # "dots" or "full": recompute activations to save memory
 
@@ -39,16 +40,16 @@ def get_config() -> ConfigDict:
     init.recipe = "rnd2rnd"  # [Table 1]: bertgen_jax/warm_start/recipes.py
     init.encoder = ""  # checkpoint of any format, if the recipe starts from one
     init.decoder = ""  # as above
-    init.parts = "all"  # "embeddings" or "layers" of the checkpoints only [section 5]
-    init.layers = ""  # "9,10,13-18": only these of its layers, from 1 [section 5]
-    init.mlm_bias = False  # start the softmax bias from the masked-LM head's
+    init.parts = "all"  # "embeddings" or "layers": load only these [section 5]
+    init.layers = ""  # "9,10,13-18": load only these layers, from 1 [section 5]
+    init.mlm_bias = False  # initialise the softmax bias from the masked-LM head
 
     config.tokenizer = tokenizer = ConfigDict()
     tokenizer.path = ""  # file or directory; "": the checkpoint's; "learn": a new one
-    tokenizer.decoder_path = ""  # as above, for targets, if theirs differs
+    tokenizer.decoder_path = ""  # as above, if targets need another tokenizer
     tokenizer.source_specials = False  # [CLS] source [SEP], or <s> source </s>
-    tokenizer.vocab_size = 16_000  # pieces at most, if it is learned [section 5]
-    tokenizer.normalization = "auto"  # ASCII for SentencePiece; "nfc,quotes", ""
+    tokenizer.vocab_size = 16_000  # most pieces of a learned vocabulary [section 5]
+    tokenizer.normalization = "auto"  # ASCII for SentencePiece; or "nfc,quotes", ""
 
     config.data = data = ConfigDict()
     data.train = ""  # file, glob, "x.{en,de}", "hf:NAME#train" or "demo:NAME/train"
@@ -56,15 +57,15 @@ def get_config() -> ConfigDict:
     data.test = ""  # as above
     data.columns = columns = ConfigDict()
     columns.source = "source"  # column of the input text; "0": by position, no header
-    columns.target = "target"  # of the reference; "a,b": two of them; "a+b": joined
-    columns.id = ""  # of a unique id; "": file and row
+    columns.target = "target"  # column of the reference; "a,b": two; "a+b": joined
+    columns.id = ""  # column of a unique id; "": the file and the row
     data.on_bad_row = "raise"  # or "skip": leave out, count and report
     data.fraction = 1.0  # share of the training data, drawn at random [section 4.1]
     data.max_source_tokens = 512  # tokens; longer sources are cut [section 4]
     data.max_target_tokens = 128  # tokens, end symbol included; longer targets are cut
-    data.num_buckets = 4  # shapes to compile; more of them need less padding
-    data.bucket_multiple = 32  # tokens; bucket lengths are multiples of it
-    data.buckets = ()  # ((source, target), ...) instead of num_buckets chosen ones
+    data.num_buckets = 4  # batch shapes to compile; more shapes need less padding
+    data.bucket_multiple = 32  # tokens; each bucket length is a multiple of this
+    data.buckets = ()  # ((source, target), ...) lengths, in place of num_buckets
     data.threads = 2  # threads that make batches
     data.prefetch = 8  # batches made ahead
 
@@ -76,21 +77,21 @@ def get_config() -> ConfigDict:
     optim.b1 = 0.9  # as google-research/bert
     optim.b2 = 0.999  # as above
     optim.eps = 1e-6  # as above
-    optim.weight_decay = 0.0  # the paper has plain Adam; needs "adamw" or "adafactor"
+    optim.weight_decay = 0.0  # none in the paper; needs "adamw" or "adafactor"
     optim.decay_pattern = "(kernel|embedding)$"  # decay these: no biases, no norms
-    optim.clip_norm = 0.0  # of the global gradient; 0: no clipping, as the paper
+    optim.clip_norm = 0.0  # largest global gradient norm; 0: no limit, as in the paper
     optim.freeze = ()  # regular expressions of parameter paths that do not train
     optim.multipliers = ()  # ((regular expression, factor), ...) on the learning rate
 
     config.eval = evaluation = ConfigDict()
     evaluation.every_steps = 5_000  # updates; 0: only at the end
     evaluation.batch_size = 64  # examples over all devices
-    evaluation.num_examples = 1_000  # of validation, to generate texts for; 0: all
-    evaluation.metric = "rougeL"  # of the best checkpoint; or "loss"
-    evaluation.patience = 0  # evaluations without a new best before the end; 0: any
-    evaluation.stemming = True  # Porter stemmer, in ROUGE
-    evaluation.sentence_ends = "newline"  # of rougeLsum; "split": also find sentences
-    evaluation.normalization = ""  # of all texts before scoring; values as tokenizer's
+    evaluation.num_examples = 1_000  # validation examples to generate texts for; 0: all
+    evaluation.metric = "rougeL"  # decides which checkpoint is best; or "loss"
+    evaluation.patience = 0  # stop after so many without a new best; 0: never
+    evaluation.stemming = True  # ROUGE compares the Porter stems of words
+    evaluation.sentence_ends = "newline"  # for rougeLsum; "split": also within a line
+    evaluation.normalization = ""  # of all texts before scoring: "nfc,quotes"
 
     config.decode = decode = ConfigDict()
     decode.num_beams = 4  # [section 4.3, for translation]
@@ -99,34 +100,34 @@ def get_config() -> ConfigDict:
     decode.early_stopping = "never"  # stop when no beam can still win
     decode.max_new_tokens = 128  # tokens, end symbol included
     decode.min_new_tokens = 0  # tokens before the end symbol
-    decode.no_repeat_ngram_size = 0  # no n-gram of this size comes twice; 0: no limit
+    decode.no_repeat_ngram_size = 0  # no n-gram of this size is repeated; 0: no limit
 
     config.checkpoint = checkpoint = ConfigDict()
     checkpoint.every_steps = 5_000  # updates; also after each new best
     checkpoint.keep_latest = 2  # newest steps; two, in case the newest is damaged
     checkpoint.keep_best = 1  # best steps, by eval.metric
-    checkpoint.keep_every_steps = 0  # keep multiples of it for good; 0: none
+    checkpoint.keep_every_steps = 0  # keep each multiple of it for good; 0: none
 
     config.log = log = ConfigDict()
     log.every_steps = 100  # updates
     log.tensorboard = True  # event files beside metrics.jsonl
 
     config.mesh = mesh = ConfigDict()
-    mesh.data = -1  # devices with different examples; -1: all that are left
+    mesh.data = -1  # devices that hold different examples; -1: all others
     mesh.fsdp = 1  # devices over which weights and optimizer state are split
     return config.lock()
 
 
 def make_small(config: ConfigDict, corpus: str) -> None:
-    """Makes a config small: two layers, minutes on two CPU cores, no download."""
+    """Shrinks an experiment to two layers and minutes on two CPU cores, offline."""
     config.batch_size = 32
     config.label_smoothing = 0.0
     model = config.model
     model.size = "tiny"
-    model.hidden_dropout_prob = 0.0  # few epochs, no over-fitting
+    model.hidden_dropout_prob = 0.0  # so few epochs do not over-fit
     model.attention_probs_dropout_prob = 0.0
     model.initializer_range = 0.08  # about 1/sqrt(width); 0.02 suits wider models
-    model.scan_layers = False  # two layers compile as fast without
+    model.scan_layers = False  # two layers compile as fast without a scan
 
     config.init.recipe = "rnd2rnd"
     config.init.encoder = config.init.decoder = ""
@@ -153,13 +154,13 @@ def make_small(config: ConfigDict, corpus: str) -> None:
 
 
 def set_lengths(config: ConfigDict, source: int, target: int) -> None:
-    """Sets the longest texts, in tokens, in training and in decoding."""
+    """Sets the maximum lengths of texts in training and in decoding, in tokens."""
     config.data.max_source_tokens = source
     config.data.max_target_tokens = target
     config.decode.max_new_tokens = target
 
 
 def refuse(file: str, variant: str, *valid: str) -> NoReturn:
-    """Raises ValueError for a variant that a config does not have."""
+    """Raises an error for an unknown variant of a config."""
     listed = " or ".join(f":{name}" for name in valid)
     raise ValueError(f"{file}.py:{variant}: expected no variant, or {listed}.")

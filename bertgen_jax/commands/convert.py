@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mlm-bias",
         action="store_true",
-        help="keep the output bias of an encoder in a decoder",
+        help="keep the masked-LM bias when an encoder becomes a decoder",
     )
     parser.add_argument(
         "--quantization", help="int8, float16, ...; only with --to=ctranslate2"

@@ -20,7 +20,7 @@ from bertgen_jax.generation import bulk, result_files
 from bertgen_jax.generation.pipeline import pipeline
 from bertgen_jax.generation.result_files import ResultWriter, TextResult
 
-_MAX_WARNINGS = 10  # failed texts that are named
+_MAX_WARNINGS = 10  # messages about single failed texts
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,12 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="FILE",
         help="write to this file, .jsonl (with score, id, errors) or .txt, instead of "
-        "standard output. Results that it already has are kept",
+        "standard output. Results in an existing file are kept",
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="discard the results that the output has",
+        help="discard the results in an existing output file",
     )
     parser.add_argument(
         "--batch-size",
@@ -233,7 +233,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 class _Warnings:
-    """Prints which texts failed, for the first few."""
+    """Prints a message for each of the first texts that fail."""
 
     def __init__(self, name: str):
         self._name, self._left = name, _MAX_WARNINGS

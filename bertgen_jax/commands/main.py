@@ -22,11 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command.
 
     Args:
-      arguments: the arguments behind `bertgen`; None: those of the process.
+      arguments: the arguments after `bertgen`; None for those of the process.
 
     Returns:
-      The exit status: 0; 1 if every text failed; 2 for an error of the user, whose
-      message is printed; 130 after Ctrl-C.
+      The exit status: 0; 1 if every text failed; 2 for an error that the
+      user can fix, whose message is printed; 130 after Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "interrupted; without --overwrite the same command continues from here"
             )
         return 130  # as a shell reports a process that SIGINT ended
-    except BrokenPipeError:  # `bertgen ... | head`: the reader has seen enough
+    except BrokenPipeError:  # `bertgen ... | head`: the reader has closed the pipe
         # Python flushes standard output again at exit, which would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

@@ -23,8 +23,8 @@ from bertgen_jax.metrics.metric_value import MetricValue, Score, signatures
 from bertgen_jax.metrics.outputs import Outputs
 
 _ROUNDING = 1e-9  # a smaller difference of two scores comes from rounding
-_WIDTH = 160  # of the table in characters, unless a terminal is narrower
-# The columns that are read by default; the first one that the file has.
+_WIDTH = 160  # of the table in characters, if the output is not a terminal
+# Default names of columns; the first of them that the file has is read.
 _PREDICTIONS = ("prediction", "generated_text", "output", "hypothesis", "text")
 _REFERENCES = ("references", "reference", "target", "targets", "summary")
 _SOURCES = ("source", "document", "article", "text")
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline",
         choices=baselines.BASELINES,
-        help="compare with predictions made of the sources without a model",
+        help="compare with a baseline, which makes predictions of the sources",
     )
     parser.add_argument(
         "--output", metavar="FILE", help="write everything to this file, as JSON"
@@ -127,7 +127,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of resamples (default 1000)",
     )
     resampling.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of them (default 0)"
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed of the resamples (default 0)",
     )
 
 
@@ -148,7 +152,7 @@ def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     names = [name for name in options.metrics.replace(" ", "").split(",") if name]
     if not names:
-        raise ConfigError("--metrics names none; expected some, such as rouge,bleu.")
+        raise ConfigError("--metrics is empty; expected names such as rouge,bleu.")
     for name in names:
         catalogue.get(name)
     if options.wordnet_exceptions and "rouge155" not in names:
@@ -288,11 +292,11 @@ def _names(column: str | None, default: Sequence[str]) -> Sequence[str]:
     return default if column is None else column.split(",")
 
 
-def _check_length(first: str, count: int, second: str, other: int) -> None:
-    if count != other:
+def _check_length(first: str, count: int, second: str, second_count: int) -> None:
+    if count != second_count:
         raise DataError(
-            f"{first} has {count:,} rows and {second} {other:,}; expected the same "
-            "number, because row n of one belongs to row n of the other."
+            f"{first} has {count:,} rows and {second} {second_count:,}; expected the "
+            "same number, because row n of one belongs to row n of the other."
         )
 
 
@@ -325,7 +329,7 @@ def _metric_options(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
 def _compare(
     values: Sequence[MetricValue], rivals: Sequence[MetricValue], resamples: Resamples
 ) -> dict[str, dict[str, float | None]]:
-    """Returns the rival's value of each metric and the p-value of the difference."""
+    """Returns each metric value of the rival, and the p-value of the difference."""
     comparison: dict[str, dict[str, float | None]] = {}
     for value, rival in zip(values, rivals, strict=True):
         p_value = None

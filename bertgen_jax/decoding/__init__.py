@@ -1,1 +1,1 @@
-"""Search over a step function: logits in, token ids out, and no model in sight."""
+"""Searches for the best token sequences; knows a model only as a step function."""

@@ -88,27 +88,27 @@ def advance(
     ids = jnp.concatenate([group.ids for group in state.groups], axis=1)
     past = jnp.concatenate([group.ancestors for group in state.groups], axis=1)
     # A beam sees its past and the slot that it writes now: [B] -> [B, R] -> [B, R, R*T]
-    own = state.position[:, None] * rows + jnp.arange(rows)[None]
-    ancestors = past | (jnp.arange(past.shape[2])[None, None] == own[:, :, None])
+    slots = state.position[:, None] * rows + jnp.arange(rows)[None]
+    ancestors = past | (jnp.arange(past.shape[2])[None, None] == slots[:, :, None])
     visible = ancestors[:, :, : capacity * rows]  # [B, R, R*T] -> [B, R, C]
     logits, cache = step(cache, ids, state.position, visible)  # [V, B, R]
 
     groups, chosen = [], []
     beams = config.num_beams // config.num_beam_groups
-    for number, before in enumerate(state.groups):
+    for number, group in enumerate(state.groups):
         own_rows = slice(number * beams, (number + 1) * beams)
-        group = _advance_group(
-            dataclasses.replace(before, ancestors=ancestors[:, own_rows]),
+        advanced = _advance_group(
+            dataclasses.replace(group, ancestors=ancestors[:, own_rows]),
             logits[:, :, own_rows].astype(jnp.float32),  # scores are f32
             state.prompt,
             state.position,
             chosen,
             config,
         )
-        groups.append(group)
+        groups.append(advanced)
         # A group that has ended chooses padding, as in Hugging Face, even if the pad id
         # is also another token.
-        chosen.append(jnp.where(before.is_open[:, None], group.ids, config.fill_id))
+        chosen.append(jnp.where(group.is_open[:, None], advanced.ids, config.fill_id))
     position = state.position + state.is_open
     return dataclasses.replace(state, position=position, groups=tuple(groups)), cache
 
@@ -143,7 +143,7 @@ def _advance_group(
     # Only the R' best candidates may finish; the others can only continue.
     may_finish = (jnp.arange(ids.shape[1]) < beams)[None] & group.is_open[:, None]
     if config.num_beam_groups > 1 and config.early_stopping is True:
-        # If R' hypotheses have ended with EOS, none that was cut off enters.
+        # Once R' hypotheses have ended with EOS, those cut off at the end do not enter.
         ended = (group.finished.lengths > 0).sum(1) + (is_eos & may_finish).sum(1)
         is_cut &= (ended < beams)[:, None]
     finishes = (is_eos | is_cut) & may_finish
@@ -161,7 +161,7 @@ def _advance_group(
 
     # Only a candidate that does not end may continue; the others rank last.
     best = scores[:, 0], normalised[:, 0]
-    scores, runners = jax.lax.top_k(  # [B, M] -> [B, R']
+    scores, survivors = jax.lax.top_k(  # [B, M] -> [B, R']
         jnp.where(is_eos, scores + LOWEST_SCORE, scores), beams
     )
     # Version 4 compared with the best candidate even if that had just ended.
@@ -169,9 +169,9 @@ def _advance_group(
         best = scores[:, 0], scores[:, 0] / norms
     improves = _may_improve(config, position, *best, finished)
     return Group(
-        ids=rows_at(ids, runners),
-        ancestors=rows_at(group.ancestors, rows_at(parents, runners)),
-        sequences=rows_at(sequences, runners),
+        ids=rows_at(ids, survivors),
+        ancestors=rows_at(group.ancestors, rows_at(parents, survivors)),
+        sequences=rows_at(sequences, survivors),
         scores=scores,
         finished=finished,
         is_open=group.is_open & improves,
@@ -220,10 +220,11 @@ def _candidates(
         columns = jnp.take_along_axis(columns, order, axis=1)
     else:
         # The best n of all beams are among the best n of each beam.
-        few = min(count, size)
-        scores, ids = top_k(scores.reshape(size, -1), few)  # [V, B*R'] -> [B*R', n]
+        per_beam = min(count, size)
+        # [V, B*R'] -> [B*R', n]
+        scores, ids = top_k(scores.reshape(size, -1), per_beam)
         # [B*R', n] -> [B, R', n] -> [B, R'*n] -> [B, M]
-        scores = scores.reshape(batch, beams, few) - norm[:, :, None]
+        scores = scores.reshape(batch, beams, per_beam) - norm[:, :, None]
         totals = (group.scores[:, :, None] + scores).reshape(batch, -1)
         totals, columns = jax.lax.top_k(totals, count)
     ids = ids.reshape(batch, -1)  # -> [B, R'*n]
@@ -264,8 +265,8 @@ def _may_improve(
     Args:
       config: see `GenerationConfig.early_stopping`.
       position: i32[B], number of tokens of a running beam, minus one.
-      best: f32[B], the best sum of log-probabilities among them.
-      best_normalised: f32[B], the same over the norm of its length.
+      best: f32[B], the best sum of log-probabilities of a running beam.
+      best_normalised: f32[B], the same, divided by the norm of its length.
       finished: the R' rows of each source.
     """
     has_room = position + 1 < config.num_new_tokens

@@ -49,8 +49,7 @@ class GenerationConfig:
       max_new_tokens: most tokens to generate, EOS included; overrides `max_length`.
       max_length: the same with the prompt included, which in an encoder-decoder is the
         start token. If neither is set, 20 new tokens are generated.
-      min_new_tokens: tokens that are generated before EOS may be; overrides
-        `min_length`.
+      min_new_tokens: minimum of tokens before EOS; overrides `min_length`.
       min_length: the same with the prompt included.
       num_beams: 1 is greedy search, or sampling if `do_sample` is set.
       num_return_sequences: hypotheses that are returned for each source: at most
@@ -227,7 +226,7 @@ class GenerationConfig:
         if beams % groups:
             raise ConfigError(
                 f"num_beam_groups is {groups} and num_beams is {beams}; expected "
-                "groups of equally many beams."
+                "a divisor of num_beams, because groups have equal size."
             )
         if not _is_number(self.diversity_penalty) or self.diversity_penalty < 0:
             raise ConfigError(
@@ -237,12 +236,12 @@ class GenerationConfig:
         if self.diversity_penalty and groups == 1:
             raise ConfigError(
                 f"diversity_penalty is {self.diversity_penalty!r} with one group of "
-                "beams; it is between groups, so set num_beam_groups to 2 or more."
+                "beams; it makes groups differ, so set num_beam_groups to 2 or more."
             )
         if groups > 1 and self.do_sample:
             raise ConfigError(
                 f"num_beam_groups is {groups} and do_sample is True; expected one of "
-                "them: groups of beams do not draw."
+                "them: groups of beams are not sampled."
             )
 
     @property
@@ -263,7 +262,7 @@ class GenerationConfig:
 
     @property
     def candidates_per_beam(self) -> int:
-        """Enough that every beam can continue even if all offer every EOS."""
+        """Candidates per beam, so many that all beams can continue after every EOS."""
         return max(2, 1 + len(self.eos_ids))
 
     @property
@@ -280,20 +279,20 @@ class GenerationConfig:
     def fill_id(self) -> int:
         """Fills a sequence after its end: the pad id, else the first EOS id, else 0.
 
-        A pad id of 0 counts as one; Hugging Face's beam search writes EOS instead.
+        A pad id of 0 is kept; Hugging Face's beam search writes EOS instead.
         """
         if self.pad_token_id is not None:
             return self.pad_token_id
         return self.eos_ids[0] if self.eos_ids else 0
 
     def for_prompt(self, length: int) -> Self:
-        """Returns the same limits as numbers of new tokens after a prompt.
+        """Returns the config with its limits as numbers of new tokens after a prompt.
 
         Args:
           length: tokens of the prompt.
 
         Raises:
-          ConfigError: after the prompt fewer tokens remain than one or the minimum.
+          ConfigError: the limits leave no new token, or fewer than the minimum.
         """
         new_tokens = self.num_new_tokens
         if self.max_new_tokens is None and self.max_length is not None:
@@ -323,12 +322,12 @@ class GenerationConfig:
         )
 
     def check_vocabulary(self, size: int) -> None:
-        """Checks that the decoder has all ids.
+        """Checks that all ids are in the decoder's vocabulary.
 
         Raises:
-          ConfigError: it lacks one; the message names the field and the id.
+          ConfigError: an id is not in it; the message names the field and the id.
         """
-        named = {
+        ids_by_field = {
             "decoder_start_token_id": _several(self.decoder_start_token_id),
             "eos_token_id": self.eos_ids,
             "pad_token_id": _several(self.pad_token_id),
@@ -336,7 +335,7 @@ class GenerationConfig:
             "forced_eos_token_id": self.forced_eos_ids,
             "bad_words_ids": [i for word in self.bad_words_ids or () for i in word],
         }
-        for name, ids in named.items():
+        for name, ids in ids_by_field.items():
             for id_ in ids:
                 if id_ >= size:
                     raise ConfigError(

@@ -28,7 +28,7 @@ class Rows:
 
     prompt: Prompt
     position: jax.Array  # i32[B] tokens generated so far by the rows that are open
-    ids: jax.Array  # i32[B, R] what the next step reads
+    ids: jax.Array  # i32[B, R] tokens that the next step reads
     sequences: jax.Array  # i32[B, R, T]
     scores: jax.Array  # f32[B, R] sums of log-probabilities
     lengths: jax.Array  # i32[B, R] generated tokens, EOS included
@@ -103,7 +103,7 @@ def _choose(
     """Returns the next tokens i32[B, R] and their log-probabilities f32[B, R].
 
     Of equally likely tokens greedy search takes the first, as Hugging Face does. It
-    compares logits, because rounding makes log-probabilities equal that are not.
+    compares logits, because rounding can make different log-probabilities equal.
     """
     if not config.do_sample:
         best, ids = top_k(logits.reshape(len(logits), -1), 1)  # [V, B*R] -> [B*R, 1]

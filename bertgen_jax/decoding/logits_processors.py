@@ -76,7 +76,7 @@ def is_needed(config: GenerationConfig) -> bool:
 def only_bans(config: GenerationConfig) -> bool:
     """Returns whether `process` only bans tokens, and changes no other score.
 
-    Then scores may be normalised before or after it.
+    In that case scores may be normalised before or after `process`.
     """
     return (
         config.repetition_penalty == 1
@@ -174,8 +174,8 @@ def _ban_repeated_ngrams(scores: jax.Array, history: History, n: int) -> jax.Arr
 def _ban_words(
     scores: jax.Array, history: History, config: GenerationConfig
 ) -> jax.Array:
-    """Bans the last id of each word whose other ids are the latest of the sequence."""
-    # EOS alone is never banned, because then no sequence would end; so in Hugging Face.
+    """Bans the last id of each word whose earlier ids end the sequence."""
+    # EOS alone is never banned, as in Hugging Face, because no sequence would end.
     never_banned = {(i,) for i in config.eos_ids}
     words = [w for w in config.bad_words_ids or () if w not in never_banned]
     single = [w[0] for w in words if len(w) == 1]

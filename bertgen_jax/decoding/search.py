@@ -55,12 +55,14 @@ def advance(
       The state and the cache.
     """
 
-    def goes_on(carry: tuple[State, Any, jax.Array]) -> jax.Array:
+    def continues(carry: tuple[State, Any, jax.Array]) -> jax.Array:
         state, _, steps = carry
         is_open = state.is_open
-        goes = is_open.sum() > least_open
-        goes &= (is_open * state.position).max() < capacity
-        return goes if most_steps is None else goes & (steps < most_steps)
+        may_continue = is_open.sum() > least_open
+        may_continue &= (is_open * state.position).max() < capacity
+        if most_steps is not None:
+            may_continue &= steps < most_steps
+        return may_continue
 
     def body(carry: tuple[State, Any, jax.Array]) -> tuple[State, Any, jax.Array]:
         state, cache, steps = carry
@@ -71,7 +73,7 @@ def advance(
         return state, cache, steps + 1
 
     carry = (state, cache, jnp.zeros((), jnp.int32))
-    state, cache, _ = jax.lax.while_loop(goes_on, body, carry)
+    state, cache, _ = jax.lax.while_loop(continues, body, carry)
     return state, cache
 
 

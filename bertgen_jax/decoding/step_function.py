@@ -1,4 +1,4 @@
-"""Defines what a search calls, a step function, and what it returns."""
+"""Defines the step function that a search calls, its prompt and its result."""
 
 from collections.abc import Callable
 from typing import Any

@@ -10,10 +10,11 @@ def top_k(scores: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
     """Returns the k largest scores of each column, best first.
 
     Equal scores are in the order of their rows. The result is that of `jax.lax.top_k`
-    of the transpose; this is faster for long columns and small k. The k best scores are
-    in the k blocks with the largest maxima: any score outside them comes after these k
-    maxima, which are larger, or equal and in an earlier block. So a vectorised maximum
-    reads the scores once, in memory order, and only k * 128 of them are sorted.
+    of the transpose; this function is faster for long columns and small k. The k best
+    scores are in the k blocks with the largest maxima: any score outside them comes
+    after these k maxima, which are larger, or equal and in an earlier block. So a
+    vectorised maximum reads the scores once, in memory order, and only k * 128 of them
+    are sorted.
 
     Args:
       scores: f32[N, B] with N >= k.

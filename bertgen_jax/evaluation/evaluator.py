@@ -1,4 +1,4 @@
-"""Evaluates parameters on a split: loss, generated texts, metrics."""
+"""Evaluates parameters on a split: computes the loss, and scores generated texts."""
 
 import dataclasses
 import functools
@@ -61,12 +61,12 @@ class Evaluator:
 
     Attributes:
       run: the run.
-      split: the split; loss and accuracy are those of all its examples.
-      plan: its batches.
-      decoded: the part of it that texts are generated for.
-      decoded_plan: its batches.
-      search: how texts are generated.
-      scoring: how texts are scored.
+      split: the split; loss and accuracy are computed on all its examples.
+      plan: the batches of `split`.
+      decoded: the examples of the split that texts are generated for.
+      decoded_plan: the batches of `decoded`.
+      search: settings for generating texts.
+      scoring: settings for scoring texts.
       paper: the paper's result for the same setup, or None.
     """
 
@@ -85,8 +85,8 @@ class Evaluator:
 
         Args:
           run: the run.
-          name: of a split that the run has opened.
-          num_examples: how many texts are generated; 0 for all.
+          name: the name of a split that the run has opened.
+          num_examples: number of examples to generate texts for; 0 for all.
 
         Raises:
           ConfigError: an example fits none of `data.buckets`.
@@ -125,7 +125,7 @@ class Evaluator:
 
         Args:
           params: the parameters, on the devices of the run's mesh.
-          step: the number of the step that they belong to.
+          step: the training step that the parameters belong to.
         """
         metrics = self._losses(params)
         predictions = predictions_lib.predict(

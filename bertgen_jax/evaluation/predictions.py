@@ -21,14 +21,14 @@ from bertgen_jax.trees import Params
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """A generated text beside its source and references; a line of the file.
+    """A generated text with its source and references; one line of the file.
 
     Attributes:
       id: the example's id.
       source: its source text.
       references: its reference texts.
       prediction: the generated text.
-      score: of the search: log-probability divided by the length norm.
+      score: the score of the search: log-probability divided by the length norm.
     """
 
     id: str
@@ -48,11 +48,11 @@ def predict(
     """Generates the best text for every example of a split.
 
     Args:
-      run: its model generates.
+      run: the run whose model generates the texts.
       params: the model's parameters, on the devices of the run's mesh.
       split: the examples.
-      plan: their batches.
-      search: how to search.
+      plan: the batches of the split.
+      search: settings of the search.
 
     Returns:
       One prediction for each example, in the order of the split, on every process.
@@ -86,7 +86,7 @@ def predict(
 
 
 def _gather(*arrays: np.ndarray | jax.Array) -> tuple[np.ndarray, ...]:
-    """Returns the rows of all processes, in one order, as host arrays."""
+    """Returns the rows of all processes, in the same order on each, as host arrays."""
     if jax.process_count() == 1:
         return jax.device_get(arrays)
     return multihost_utils.process_allgather(arrays, tiled=True)

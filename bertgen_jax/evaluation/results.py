@@ -19,7 +19,7 @@ from bertgen_jax.metrics.outputs import Outputs
 
 @dataclasses.dataclass(frozen=True)
 class Scoring:
-    """How texts are scored.
+    """Settings for scoring texts.
 
     Attributes:
       task: names the metrics and the baseline.
@@ -64,7 +64,7 @@ class Results:
       scores: scores of the model, by metric.
       baseline_name: a name in `baselines.BASELINES`.
       baseline: scores of the baseline, by metric.
-      paper: the paper's result; None if it has none for this setup.
+      paper: the paper's result; None if the paper has none for this setup.
     """
 
     split: str
@@ -98,13 +98,13 @@ def score(
     """Scores predictions.
 
     Args:
-      predictions: of one split.
-      split: its name.
-      step: the step of the checkpoint that made them.
-      scoring: how texts are scored.
+      predictions: the predictions for one split.
+      split: the name of the split.
+      step: the step of the checkpoint that generated the texts.
+      scoring: settings for scoring texts.
       baseline: the baseline's scores on the same examples.
-      search: how the texts were generated.
-      paper: the paper's result, if it has one.
+      search: settings that the texts were generated with.
+      paper: the paper's result for this setup, if it has one.
     """
     outputs = Outputs.of(
         [prediction.prediction for prediction in predictions],

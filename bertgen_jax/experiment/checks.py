@@ -20,12 +20,12 @@ from bertgen_jax.warm_start import recipes
 
 DTYPES = ("float32", "bfloat16")
 
-# Values of the forward pass that an evaluation of any task has, beside the metrics of
-# the task; any of them may decide which checkpoint is best.
+# Metrics of the forward pass. Every task has them beside its own metrics, and any of
+# them may decide which checkpoint is best.
 _LOSSES = ("loss", "nll", "perplexity")  # lower is better
 _FORWARD_VALUES = (*_LOSSES, "accuracy")
 
-# The least value of each number that no class below checks right away.
+# Least values of the numbers that no class called below checks.
 _LEAST = {
     "seed": 0,
     "total_steps": 1,
@@ -108,7 +108,7 @@ def check(config: ConfigDict) -> None:
 
 
 def _check_model(config: ConfigDict) -> None:
-    """Checks the fields of a stack, and that its positions are enough for all texts.
+    """Checks the fields of a stack, and that it has positions for the longest texts.
 
     A checkpoint may have fewer positions; `new_run.make_architecture` checks them.
     """
@@ -133,7 +133,7 @@ def _check_model(config: ConfigDict) -> None:
 
 @contextlib.contextmanager
 def _in_section(section: str) -> Iterator[None]:
-    """Puts the section of the config before the field that an error begins with."""
+    """Adds the section of the config to the field that an error message begins with."""
     try:
         yield
     except ConfigError as error:
@@ -142,13 +142,15 @@ def _in_section(section: str) -> Iterator[None]:
 
 def best_mode(metric: str) -> Mode:
     """Returns whether the best value of an `eval.metric` is its "min" or "max"."""
-    of_texts = catalogue.metric_of(metric)
-    is_lower = metric in _LOSSES or (of_texts is not None and of_texts.lower_is_better)
-    return "min" if is_lower else "max"
+    task_metric = catalogue.metric_of(metric)
+    lower_is_better = metric in _LOSSES or (
+        task_metric is not None and task_metric.lower_is_better
+    )
+    return "min" if lower_is_better else "max"
 
 
 def _metric_values(config: ConfigDict) -> tuple[str, ...]:
-    """Returns the names of the task's metric values of which some are better."""
+    """Returns the names of the task's metric values, without descriptive ones."""
     metrics = map(catalogue.get, tasks.get(config.task).metrics)
     return tuple(
         name for metric in metrics if not metric.is_descriptive for name in metric.names

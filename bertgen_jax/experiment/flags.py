@@ -16,11 +16,11 @@ from bertgen_jax.experiment import workdir as workdir_lib
 def define_flags(
     values: flags.FlagValues = flags.FLAGS, arguments: Sequence[str] | None = None
 ) -> None:
-    """Defines --config, with its --config.FIELD=VALUE, and --workdir.
+    """Defines the flags --config, --config.FIELD and --workdir.
 
     Args:
-      values: where to define them.
-      arguments: the command line in which fields are looked for; `sys.argv` by default.
+      values: the registry to define them in.
+      arguments: the command line to read --config.FIELD from; `sys.argv` by default.
     """
     config_flags.DEFINE_config_file(
         "config",
@@ -44,7 +44,7 @@ def run(
     workdir_is_enough: bool = False,
     values: flags.FlagValues = flags.FLAGS,
 ) -> int:
-    """Parses the command line, runs `main` and prints errors that the user can mend.
+    """Parses the command line, runs `main` and prints errors that the user can fix.
 
     Args:
       main: takes the config and the work directory, returns the exit status.
@@ -52,7 +52,7 @@ def run(
       usage: the text of --help before the list of flags.
       workdir_is_enough: without --config, use the config that the work directory was
         trained with.
-      values: where the flags were defined.
+      values: the registry that the flags are defined in.
 
     Returns:
       The exit status: what `main` returned, 2 for a `BertgenError`, 130 for Ctrl-C.
@@ -82,7 +82,7 @@ def run(
 
 
 def config_arguments(arguments: Sequence[str]) -> list[str]:
-    """Returns the arguments that make the config, to repeat them in another command."""
+    """Returns the arguments that define the config, for use in another command."""
     selected = []
     for previous, argument in zip(["", *arguments], arguments, strict=False):
         is_value = re.fullmatch(r"--?config[\w.]*", previous) is not None
@@ -112,8 +112,8 @@ def _parse(
         line = f"{error}".strip().split("\n")[-1]
         raise ConfigError(re.sub(r"^\w+Error: ", "", line)) from error
     except (AttributeError, KeyError) as error:
-        # The message of ml_collections names the nearest field. It may be the repr of a
-        # repr of two lines.
+        # The message of ml_collections names the nearest field. It may be quoted twice
+        # and contain a line break.
         message = re.sub(r"[\\']*(\\n|\n)", ". ", str(error.args[0])).strip("'\\")
         raise ConfigError(f"no such field in the config: {message}") from error
     except (TypeError, ValueError) as error:
@@ -137,14 +137,14 @@ def _config_name(arguments: Sequence[str]) -> str:
     files = pathlib.Path("configs").glob("*.py")
     cards = sorted(str(path) for path in files if path.name != "common.py")
     joined = " ".join(arguments).replace("--config ", "--config=")
-    named = re.search(r"--?config=(\S+)", joined)
-    if named is None:
+    match = re.search(r"--?config=(\S+)", joined)
+    if match is None:
         raise ConfigError(
             "--config is missing; expected an experiment card, such as "
             "--config=configs/bbc_summarize.py:demo. The cards here are "
             f"{', '.join(cards)}."
         )
-    file, _, variant = named[1].partition(":")
+    file, _, variant = match[1].partition(":")
     if not pathlib.Path(file).is_file():
         raise ConfigError(
             f"--config names {file}, which is not a file.{nearest(file, cards)} "

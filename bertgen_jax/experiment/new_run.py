@@ -1,4 +1,4 @@
-"""What a new run makes once: its tokenizers, its architecture, its first parameters."""
+"""Makes the tokenizers, the architecture and the first parameters of a new run."""
 
 import logging
 import pathlib
@@ -63,16 +63,17 @@ def write_tokenizers(
 
     They are copies of the tokenizers that `tokenizer.path` names, or else those of the
     checkpoints; without either, or with "learn", a vocabulary is learned from source
-    and target texts of the training data. Later the run needs its own copies only.
+    and target texts of the training data. Afterwards the run reads only these copies.
 
     Args:
       config: the experiment's config.
-      workdir: gets the folder, in place of one that a run without a save left there.
-      checkpoints: what the model starts from, by side.
+      workdir: the work directory. A folder that an earlier run left there before its
+        first save is replaced.
+      checkpoints: the checkpoints that the model starts from, by side.
       train: the training data.
 
     Raises:
-      ConfigError: there is no file `tokenizer.path`.
+      ConfigError: the file that `tokenizer.path` names is missing.
       TokenizerError: a file is corrupt, or no vocabulary can be learned.
     """
     folder = workdir / TOKENIZER
@@ -94,15 +95,15 @@ def make_tokenizers(
 ) -> TokenizerPair:
     """Makes the tokenizers of a new run; see `write_tokenizers`."""
     fields = config.tokenizer
-    # The tokenizer carries these, so that texts are cut as in training wherever the
-    # model goes.
+    # Stored with the tokenizer, so that every later use of the model cuts texts as in
+    # training.
     source_options = {
         "model_max_length": config.data.max_source_tokens,
         "source_specials": fields.source_specials,
     }
     if fields.path == LEARN or not (fields.path or checkpoints):
         _log.info("learning a vocabulary of %d pieces", fields.vocab_size)
-        source = train_sentencepiece(
+        source_tokenizer = train_sentencepiece(
             _texts(train),
             fields.vocab_size,
             seed=config.seed,
@@ -111,27 +112,30 @@ def make_tokenizers(
         )
     elif fields.path:
         path = paths.find(fields.path, "tokenizer.path")
-        source = _read_tokenizer(path, fields.normalization, **source_options)
+        source_tokenizer = _read_tokenizer(path, fields.normalization, **source_options)
     else:
         checkpoint = checkpoints.get("encoder") or checkpoints["decoder"]
-        source = _read_tokenizer(
+        source_tokenizer = _read_tokenizer(
             checkpoint.path,
             fields.normalization,
             checkpoint.tokenizer.kind,
             **source_options,
         )
-    target = None
+    target_tokenizer = None
     if fields.decoder_path:
         path = paths.find(fields.decoder_path, "tokenizer.decoder_path")
-        target = _read_tokenizer(path, fields.normalization)
+        target_tokenizer = _read_tokenizer(path, fields.normalization)
     elif not fields.path and len(checkpoints) == 2:
         checkpoint = checkpoints["decoder"]
-        target = _read_tokenizer(
+        target_tokenizer = _read_tokenizer(
             checkpoint.path, fields.normalization, checkpoint.tokenizer.kind
         )
-    if target is not None and target.get_vocab() == source.get_vocab():
-        target = None
-    return TokenizerPair.of(source, target)
+    if (
+        target_tokenizer is not None
+        and target_tokenizer.get_vocab() == source_tokenizer.get_vocab()
+    ):
+        target_tokenizer = None
+    return TokenizerPair.of(source_tokenizer, target_tokenizer)
 
 
 def _read_tokenizer(
@@ -161,7 +165,7 @@ def write_architecture(
     """Writes WORKDIR/model_config.json, so that resuming needs no checkpoint.
 
     Returns:
-      The architecture; process 0 decides it for all processes.
+      The architecture of process 0, on every process.
     """
     if jax.process_index() == 0:
         json_files.write_object(workdir / MODEL_CONFIG, architecture.to_dict())
@@ -193,7 +197,8 @@ def make_architecture(
 
     Args:
       config: the experiment's config.
-      checkpoints: what the model starts from, by side; they decide their sides' sizes.
+      checkpoints: the checkpoints that the model starts from, by side. Each decides the
+        sizes of its side.
       tokenizers: they decide the sizes of the vocabularies.
 
     Raises:
@@ -236,7 +241,7 @@ def first_params(
     checkpoints: Mapping[str, OpenedCheckpoint],
     tokenizers: TokenizerPair,
 ) -> Params:
-    """Returns the parameters before step 1: random ones, then the checkpoints' in them.
+    """Returns the parameters before step 1: random ones, some replaced by checkpoints'.
 
     Logs where each parameter came from, and writes it to WORKDIR/warm_start.json.
     """
@@ -245,7 +250,7 @@ def first_params(
     )
     path = workdir / WARM_START
     if jax.process_index() == 0:
-        path.unlink(missing_ok=True)  # a run without a save may have left it
+        path.unlink(missing_ok=True)  # an earlier run may have left it
     if checkpoints:
         _log.info("%s", report)
         if jax.process_index() == 0:

@@ -1,4 +1,4 @@
-"""The results of the paper, arXiv 1907.12461, Tables 2 to 5.
+"""Lists the results of the paper, arXiv 1907.12461, Tables 2 to 5.
 
 A row is named by its setup, one of `recipes.RECIPES`, and has 12 layers; "SETUP/24" is
 the row with 24 layers.
@@ -22,7 +22,7 @@ class Row:
       table: "Table 3".
       setup: a name in `recipes.RECIPES`.
       layers: 12 or 24.
-      metrics: scores by the paper's name.
+      metrics: scores by the paper's names of the metrics.
     """
 
     table: str
@@ -37,7 +37,7 @@ def find(dataset: str, setup: str, layers: int) -> Row | None:
     Args:
       dataset: a name in `DATASETS`.
       setup: a name in `recipes.RECIPES`.
-      layers: of the model; any number but 24 is compared with the row of 12 layers.
+      layers: layers of the model; any number but 24 selects the row of 12 layers.
 
     Raises:
       ConfigError: there is no such data set.
@@ -88,8 +88,9 @@ _WIKISPLIT = {
     "bertshare/24": (16.6, 63.7, 77.3),
 }
 
-# Table 4, public checkpoints and vocabulary; with 24 layers, the custom ones. newstest
-# 2014 from English to German and from German to English, then 2016 likewise.
+# Table 4. Rows with 12 layers use public checkpoints and vocabularies, rows with 24
+# layers the custom ones. Columns: newstest2014 from English to German, then from German
+# to English; newstest2016 likewise.
 _WMT14 = {
     "rnd2rnd": (26.0, 29.1, 32.4, 36.7),
     "bert2rnd": (30.1, 32.7, 34.4, 39.6),

@@ -1,4 +1,4 @@
-"""`Run`: an experiment's config, and everything that is made from it, in one object.
+"""Defines `Run`, which holds an experiment's config and the objects made from it.
 
 Training, evaluation and notebooks use it:
 
@@ -46,7 +46,7 @@ class Run:
       workdir: the folder that holds everything of the run.
       mesh: the devices.
       examples: the opened texts, by split.
-      tokenizers: of source and target texts.
+      tokenizers: the tokenizers of source and target texts.
       model: the module, without parameters.
       store: the saved steps.
       checkpoints: the published checkpoints that a new run starts from, by side.
@@ -67,7 +67,7 @@ class Run:
     def new(
         cls, config: ConfigDict, workdir: pathlib.Path, store: CheckpointStore
     ) -> Self:
-        """Starts a run: opens its data and checkpoints, then makes what it keeps.
+        """Starts a run: opens data and checkpoints, makes the tokenizers and the model.
 
         Writes WORKDIR/tokenizer and WORKDIR/model_config.json.
 
@@ -112,7 +112,7 @@ class Run:
           workdir: the run's work directory.
           store: its saved steps.
           mesh: the devices to use now.
-          split_names: which splits to open; the files of others may be missing.
+          split_names: the splits to open; files of other splits may be missing.
 
         Raises:
           BertgenError: an invalid config, or a file that is missing or damaged.
@@ -164,7 +164,7 @@ class Run:
         Args:
           config: the experiment's config; it must describe the model in `workdir`.
           workdir: the run's work directory.
-          split_names: which splits to open.
+          split_names: the splits to open.
 
         Raises:
           BertgenError: an invalid config, another model, or a file that is missing or
@@ -196,7 +196,7 @@ class Run:
         """Returns the saved step that "best", "latest" or a number names.
 
         Raises:
-          CheckpointError: there is no such step; the saved ones are listed.
+          CheckpointError: there is no such step; the message lists the saved steps.
         """
         saved = self.store.steps()
         if not saved:
@@ -224,7 +224,7 @@ class Run:
     ) -> Params:
         """Reads the parameters to evaluate and to export: the average, if there is one.
 
-        All processes call it together.
+        Every process must call this.
 
         Args:
           step: a saved step; None for the newest intact one.
@@ -239,7 +239,7 @@ class Run:
 
     @property
     def generation_config(self) -> GenerationConfig:
-        """How to generate texts, with the special ids of the target tokenizer.
+        """The settings for generating texts, with the target tokenizer's special ids.
 
         Raises:
           ConfigError: a field of `decode` is invalid.
@@ -284,7 +284,7 @@ def _open_examples(
 
 
 def open_store(config: ConfigDict, workdir: pathlib.Path) -> CheckpointStore:
-    """Opens the saved steps of a work directory, by the config's rules of retention."""
+    """Opens the checkpoints of a work directory, with the config's retention rules."""
     checkpoint, metric = config.checkpoint, config.eval.metric
     return CheckpointStore(
         workdir / "checkpoints",
@@ -297,7 +297,7 @@ def open_store(config: ConfigDict, workdir: pathlib.Path) -> CheckpointStore:
 
 
 def create_model(config: ConfigDict, architecture: Seq2SeqConfig) -> Seq2SeqModel:
-    """Creates the model with the config's dtype and ways to run it."""
+    """Creates the model with the config's dtype, `scan_layers` and `remat`."""
     return create.create_model(
         architecture,
         dtype=jnp.dtype(config.model.dtype),

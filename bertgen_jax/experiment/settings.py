@@ -1,4 +1,4 @@
-"""Reads fields of a config as the settings of the classes that they are about."""
+"""Translates fields of a config to arguments of the classes that they configure."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from bertgen_jax.warm_start.recipes import Selection
 
 
 def stack_settings(config: ConfigDict) -> dict[str, Any]:
-    """Returns fields of `BertGenerationConfig`.
+    """Returns values for fields of `BertGenerationConfig`.
 
-    A field that the config leaves open is None: then the checkpoint decides, or else
-    BERT's value holds.
+    The value of a field that the config leaves open is None. The field then has the
+    checkpoint's value, or BERT's value without a checkpoint.
     """
     model = config.model
     return {
@@ -44,9 +44,9 @@ def longest_target(config: ConfigDict) -> int:
 
 
 def generation_settings(config: ConfigDict) -> dict[str, Any]:
-    """Returns fields of `GenerationConfig`, without the special ids."""
+    """Returns values for fields of `GenerationConfig`, without the special ids."""
     values = dict(config.decode)
-    # A flag keeps the type of its default, a string, so that True arrives as "True".
+    # A flag has the type of its default, here a string, so True arrives as "True".
     booleans = {"true": True, "false": False}
     early_stopping = str(values["early_stopping"])
     values["early_stopping"] = booleans.get(early_stopping.lower(), early_stopping)

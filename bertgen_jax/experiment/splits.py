@@ -16,7 +16,7 @@ from bertgen_jax.tokenizers.pair import TokenizerPair
 
 SPLITS = ("train", "validation", "test")
 
-_LOG_PERIOD_S = 10  # between two lines about a long tokenization
+_LOG_PERIOD_S = 10  # between log lines while texts are tokenized
 
 _log = logging.getLogger(__name__)
 

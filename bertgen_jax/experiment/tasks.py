@@ -22,7 +22,7 @@ class Task:
       metrics: names in `metrics.catalogue.METRICS`, in the order of the table.
       baseline: a name in `metrics.baselines.BASELINES`.
       dataset: a name in `paper_results.DATASETS`; "" if it is not in the paper.
-      paper_names: the paper's names of metrics by ours, where they differ.
+      paper_names: our name of a metric -> the paper's name, where they differ.
       total_steps, batch_size, max_source_tokens, max_target_tokens: as in a config.
       fraction: share of the training data.
       test_examples: size of the test set; 0 if the paper does not state it.
@@ -78,7 +78,8 @@ TASKS: Mapping[str, Task] = {
     "cnn_dailymail": Task(
         baseline="lead-3",
         dataset="cnn_dailymail",
-        # Three points below ROUGE-1, so it is at summary level (see configs/).
+        # The paper's ROUGE-L is only three points below ROUGE-1, so it must be at
+        # summary level (see configs/).
         paper_names={"rougeLsum": "rougeL"},
         total_steps=300_000,
         batch_size=128,
@@ -122,10 +123,10 @@ TASKS: Mapping[str, Task] = {
 
 
 def get(name: str) -> Task:
-    """Returns the task of that name.
+    """Returns the task with a name.
 
     Raises:
-      ConfigError: there is none.
+      ConfigError: there is no such task.
     """
     if name not in TASKS:
         raise ConfigError(
@@ -137,14 +138,14 @@ def get(name: str) -> Task:
 
 @dataclasses.dataclass(frozen=True)
 class PaperResult:
-    """What the paper reached with the same setup, and how this run differs from it.
+    """The paper's result for a setup, and how this run differs from the paper's run.
 
     Attributes:
       table: "Table 5".
       setup: a name in `recipes.RECIPES`.
       layers: 12 or 24.
       metrics: the paper's scores, by our names of metrics.
-      differences: between this run and the paper's, a few words each.
+      differences: differences between the two runs, a few words each.
     """
 
     table: str
@@ -157,7 +158,7 @@ class PaperResult:
 def paper_result(
     config: ConfigDict, architecture: Seq2SeqConfig, split: str, examples: int
 ) -> PaperResult | None:
-    """Returns the paper's result for a run, or None if it has none.
+    """Returns the paper's result for a run, or None if the paper has none.
 
     Args:
       config: the experiment's config.
@@ -194,7 +195,7 @@ def _differences(
     split: str,
     examples: int,
 ) -> Iterator[str]:
-    """Yields "600 steps, not 200,000" and the like."""
+    """Yields the differences from the paper's run: "600 steps, not 200,000"."""
     data, stack = config.data, architecture.decoder
     is_whole = examples == task.test_examples or not task.test_examples
     if split != "test" or not is_whole or data[split].startswith("demo:"):
@@ -209,7 +210,7 @@ def _differences(
             f"{paper_size[1]}"
         )
     if stack.vocab_size not in _VOCABULARIES:
-        yield f"a vocabulary of {stack.vocab_size:,} pieces, not the published"
+        yield f"a vocabulary of {stack.vocab_size:,} pieces, not a published one"
     for unit, value, paper_value in (
         ("steps", config.total_steps, task.total_steps),
         ("examples a step", config.batch_size, task.batch_size),

@@ -28,9 +28,9 @@ _EXECUTION = (
     "eval.patience",
     "multihost",
 )
-# Also such fields, but with dropout they decide which masks are drawn.
+# The same, but with dropout these fields also decide which masks are drawn.
 _LAYERS = ("model.scan_layers", "model.remat")
-# Fields that decide which parameters there are and what they mean.
+# Fields that decide the parameters of the model and their meaning.
 _MODEL = ("model.", "tokenizer.", "init.recipe", "ema_decay")
 # Schedules that do not depend on where the run ends, so that the end may be moved.
 _ENDLESS = ("paper", "constant")
@@ -61,15 +61,15 @@ def check(workdir: pathlib.Path, config: ConfigDict) -> None:
             f"{workdir} belongs to a run with another configuration. These fields "
             "differ (there, here):\n  "
             + "\n  ".join(lines)
-            + "\nGive them the values they have there, or choose another --workdir."
+            + "\nSet them to the values there, or choose another --workdir."
         )
 
 
 def _dropout_masks(model: Mapping[str, Any] | ConfigDict) -> str:
-    """Returns how a model draws its dropout masks: "none", or one of two ways.
+    """Returns how a model draws its dropout masks: "none", "folded" or "split".
 
-    Layers that run in a loop fold their names into the key of a step; layers that are
-    scanned or recomputed split the key.
+    Layers that run in a loop fold their names into the key of a step ("folded"); layers
+    that are scanned or recomputed split the key ("split").
     """
     if not (model["hidden_dropout_prob"] or model["attention_probs_dropout_prob"]):
         return "none"
@@ -93,7 +93,7 @@ def check_model(workdir: pathlib.Path, config: ConfigDict) -> None:
             f"{workdir} holds another model than the config describes. These fields "
             "differ (there, here):\n  "
             + "\n  ".join(lines)
-            + "\nGive the flags that train.py was given."
+            + "\nPass the flags that train.py was run with."
         )
 
 
@@ -107,7 +107,7 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
     """Returns the configuration of a work directory.
 
     Raises:
-      CheckpointError: there is none, or it is not a JSON object.
+      CheckpointError: config.json is missing, or is not a JSON object.
     """
     return json_files.read_object(
         workdir / CONFIG,
@@ -125,8 +125,8 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
 def locked(workdir: pathlib.Path) -> Iterator[None]:
     """Keeps a second run out of the work directory, which is created if missing.
 
-    The operating system holds the lock and releases it when the process ends, however
-    it ends.
+    The operating system holds the lock and releases it when the process ends, for
+    whatever reason.
 
     Raises:
       CheckpointError: another process is training there.

@@ -25,7 +25,7 @@ def checked_ids(name: str, ids: Any, vocab_size: int) -> jax.Array | np.ndarray:
     """Returns ids i32[B, S] after checking their shape and range.
 
     Raises:
-      ConfigError: another shape, or an id outside the vocabulary.
+      ConfigError: the ids have another shape, or an id is outside the vocabulary.
     """
     if not isinstance(ids, jax.Array):
         ids = np.asarray(ids, np.int32)

@@ -1,9 +1,9 @@
-"""Generates for files of texts: any number of texts, with results in the same order.
+"""Generates a text for each of any number of texts, with the results in order.
 
-Texts are read in windows: a small one first, so that there is a result to see soon,
-then larger ones, so that each holds texts of all lengths to sort into batches. The
-windows depend only on the batch size. So a run that continues an interrupted one sees
-the same windows, and its file of results has the same bytes.
+Texts are read in windows. The first one is small, so that results appear soon. Later
+ones are larger, so that texts of similar length can share a batch. The windows depend
+only on the batch size. So a run that continues an interrupted one sees the same
+windows, and its file of results has the same bytes.
 """
 
 import dataclasses
@@ -45,7 +45,7 @@ def check(pipe: Pipeline, batch_size: int, settings: Settings) -> None:
     """Checks the settings before any text is read.
 
     Raises:
-      ConfigError: an invalid setting, for which generating would fail for all texts.
+      ConfigError: a setting is invalid, so generation would fail for all texts.
     """
     for _ in pipe.each([], batch_size=batch_size, **settings):
         pass
@@ -70,10 +70,10 @@ def generate(
       pipe: the pipeline that generates.
       texts: all texts, from the first.
       writer: writes the results; each window is written when it is complete.
-      settings: fields of `GenerationConfig` that `check` has accepted. What is drawn
-        for a text depends on its number, not on the window.
-      batch_size: texts that are generated for at a time.
-      sizes: of windows; `window_sizes` if None.
+      settings: fields of `GenerationConfig` that `check` has accepted. Sampled tokens
+        of a text depend on its number, not on its window.
+      batch_size: texts that are processed at a time.
+      sizes: sizes of windows; `window_sizes` if None.
       on_failure: is called for each text that failed, once its result is written.
       on_result: is called for each new result, in no particular order.
 

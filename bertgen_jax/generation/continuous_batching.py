@@ -36,9 +36,9 @@ from bertgen_jax.models.create import GenerativeModel
 from bertgen_jax.trees import Params, PyTree
 
 _WIDTH_MULTIPLE = 32  # tokens; keeps the number of shapes to compile small
-_FIRST_CAPACITY = 64  # target positions; few targets are longer, then it grows once
-_PARTS = 8  # slots are filled by eighths of a batch; fewer rows make small products
-_SHRINK_FACTOR = 4  # the batch shrinks once, by so much, when the rest of a list fits
+_FIRST_CAPACITY = 64  # target positions; grows once for longer targets, which are few
+_PARTS = 8  # slots are filled by eighths of a batch; smaller parts are inefficient
+_SHRINK_FACTOR = 4  # the batch shrinks once, by this factor, when the rest fits
 _LEAST_BATCHES = 4  # a shorter list has one width, because compiling costs more
 
 
@@ -82,8 +82,8 @@ def generate_each(
         `generator.longest_source(config)`.
       config: as `Generator.resolve` returns it for a prompt of the start token.
       batch_size: slots B; fewer are used where there are fewer sources.
-      seeds: one for each source, by default its index in the list. What is drawn for a
-        source depends on its seed, not on the other sources.
+      seeds: one for each source, by default its index in the list. Sampled tokens
+        of a source depend on its seed, not on the other sources.
 
     Yields:
       The hypotheses of each source, once they are complete.
@@ -99,15 +99,15 @@ def generate_each(
 def stream(
     generator: Generator, source: Sequence[int], config: GenerationConfig
 ) -> Iterator[list[int]]:
-    """Generates for one source, and yields its first tokens while they are generated.
+    """Generates for one source, and yields tokens of the result once they are certain.
 
     Args:
       generator, config: as in `generate_each`.
       source: its ids.
 
     Yields:
-      After each step, the tokens that the best hypothesis will begin with in any case.
-      With beams these are the common first tokens of all hypotheses that may still win.
+      After each step, the tokens that the result is certain to begin with. With beams
+      these are the common first tokens of all hypotheses that may still win.
       At the end, all tokens of the best hypothesis.
     """
     batch = _Batch(generator, config, 1, _padded(len(source)))
@@ -123,7 +123,7 @@ def stream(
 
 
 def _certain_tokens(state: search.State, best: Hypotheses) -> list[int]:
-    """Returns what the result begins with in any case, while its search is open."""
+    """Returns the tokens that the result of an open search is certain to begin with."""
     length = int(state.position[0])
     if not isinstance(state, Beams):
         return np.asarray(state.sequences)[0, 0, :length].tolist()
@@ -144,7 +144,7 @@ def _padded(length: int) -> int:
 def _by_width(
     sources: Sequence[Sequence[int]], batch_size: int
 ) -> Iterator[tuple[int, list[int], bool]]:
-    """Sorts sources into one or two widths, so that the fewest paddings are read.
+    """Sorts sources into one or two widths, so that few padding tokens are read.
 
     Yields:
       A width, the indices of its sources, longest first, and whether it is the only
@@ -154,7 +154,7 @@ def _by_width(
     if not order:
         return
     widths = np.array([_padded(len(sources[i])) for i in order])
-    # The candidates split where the width changes; a cost is the number of tokens read.
+    # Candidate splits are where the width changes; their cost is the tokens to read.
     splits = np.flatnonzero(np.diff(widths)) + 1
     costs = [n * widths[0] + (len(order) - n) * widths[n] for n in splits]
     if len(order) < _LEAST_BATCHES * batch_size or not costs:
@@ -183,7 +183,7 @@ class _Batch:
         seeds: Sequence[int] | None = None,
     ):
         self._generator, self._config, self._seeds = generator, config, seeds
-        # The longest source that the model has positions for may be no multiple.
+        # The longest source may not be a multiple of `_WIDTH_MULTIPLE`.
         self._width = min(width, generator.longest_source(config))
         self._part = max(1, size // _PARTS)  # sources that are inserted at a time
         self._indices: list[int | None] = [None] * size  # sources by slot; None: free
@@ -240,7 +240,7 @@ class _Batch:
     def insert(self, sources: list[tuple[int, Sequence[int]]]) -> None:
         """Reads sources (index, ids), at most one part, into free slots."""
         free = [slot for slot, index in enumerate(self._indices) if index is None]
-        # Slot B does not exist: what has no source is dropped.
+        # Slot B does not exist, so rows without a source are dropped.
         slots = np.full(self._part, len(self._indices), np.int32)
         for row, (slot, (index, _)) in enumerate(zip(free, sources, strict=False)):
             slots[row] = slot

@@ -1,6 +1,6 @@
 """Generates token ids from token ids: runs a search over the decoder steps of a model.
 
-The way of a batch: `Generator` checks the arguments and builds the prompts, `prefill`
+For each batch, `Generator` checks the arguments and builds the prompts, `prefill`
 reads sources and prompts, and a search of `decoding` calls `decoder_step.step` until
 all sources have ended.
 """
@@ -111,15 +111,15 @@ class Generator:
             comes before them where no row has it, as in Hugging Face. They are not part
             of the result.
           decoder_attention_mask: [B, P], non-zero for tokens of `decoder_input_ids`.
-          encoder_hidden_states: [B, S, D] that a decoder alone attends to.
+          encoder_hidden_states: [B, S, D] states that a decoder alone attends to.
           encoder_attention_mask: [B, S], non-zero for the states to attend to.
           seeds: i32[B], which tell the sources apart when tokens are drawn; by default
             their numbers in the batch.
 
         Raises:
           ConfigError: an invalid setting, an id outside the vocabulary, more tokens
-            than the model has positions, no start token, or arguments that the model
-            has no use for.
+            than the model has positions, no start token, or an argument that this
+            kind of model does not take.
         """
         config = config or GenerationConfig()
         source_ids = checked_ids(
@@ -128,10 +128,16 @@ class Generator:
         batch, source_length = source_ids.shape
         source_mask = checked_mask("attention_mask", attention_mask, source_ids.shape)
         _check_is_masked(
-            "encoder_attention_mask", encoder_attention_mask, encoder_hidden_states
+            "encoder_attention_mask",
+            encoder_attention_mask,
+            "encoder_hidden_states",
+            encoder_hidden_states,
         )
         _check_is_masked(
-            "decoder_attention_mask", decoder_attention_mask, decoder_input_ids
+            "decoder_attention_mask",
+            decoder_attention_mask,
+            "decoder_input_ids",
+            decoder_input_ids,
         )
         prompt_ids, prompt_mask = self._prompts(
             config, source_ids, source_mask, decoder_input_ids, decoder_attention_mask
@@ -167,10 +173,10 @@ class Generator:
         source_length: int = 1,
         prompt_length: int = 1,
     ) -> GenerationConfig:
-        """Returns the settings of a search that leave nothing to the model.
+        """Fills in the settings of a search that depend on the model and the prompt.
 
-        Special ids that the config leaves out are the model's, and limits of the length
-        become numbers of new tokens.
+        Special ids that the config leaves out become the model's, and limits of the
+        length become numbers of new tokens.
 
         Args:
           config: the settings that the caller gave.
@@ -283,9 +289,12 @@ def _start_token_id(model: GenerativeModel, config: GenerationConfig) -> int | N
     return model.config.start_token_id
 
 
-def _check_is_masked(name: str, mask: Array | None, masked: Array | None) -> None:
-    if mask is not None and masked is None:
-        raise ConfigError(f"{name} was given without what it masks.")
+def _check_is_masked(
+    mask_name: str, mask: Array | None, array_name: str, array: Array | None
+) -> None:
+    """Checks that a mask comes with the array that it masks."""
+    if mask is not None and array is None:
+        raise ConfigError(f"{mask_name} was given without {array_name}; expected both.")
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
@@ -344,7 +353,7 @@ def start(
       seeds: i32[B], which tell the sources apart when tokens are drawn.
 
     Returns:
-      What the decoder attends to, and a search that has generated nothing.
+      The keys and values that the decoder attends to, and the state of a new search.
     """
     ids, mask = prompts.right_aligned(prompt_ids, prompt_mask)
     prefill_cache = prefill(

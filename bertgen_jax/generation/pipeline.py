@@ -72,7 +72,7 @@ class Pipeline:
         self.generation_config = loading.generation_config(directory)
         # Tokenizers split WikiSplit's separator, or join it to its neighbours.
         is_splitting = task == "sentence-splitting"
-        self._spelled = normalization.separator if is_splitting else str
+        self._postprocess = normalization.separator if is_splitting else str
 
     def __call__(
         self,
@@ -144,8 +144,9 @@ class Pipeline:
     def stream(self, text: str, **settings: Any) -> Iterator[str]:
         """Generates for one text, and yields the result piece by piece.
 
-        A piece comes as soon as it is certain: with beams, when all that may still win
-        have it in common. Together the pieces are the text that a call returns.
+        A piece is yielded as soon as it is certain: with beams, when all hypotheses
+        that may still win share it. Joined, the pieces are the text that a call
+        returns.
 
         Args:
           text: one text.
@@ -157,12 +158,12 @@ class Pipeline:
         config = self.config(settings)
         if config.num_return_sequences > 1:
             raise ConfigError(
-                f"num_return_sequences is {config.num_return_sequences}; a stream is "
-                "of one sequence."
+                f"num_return_sequences is {config.num_return_sequences}; expected "
+                "1, because a stream yields one sequence."
             )
         if not isinstance(text, str):
             raise ConfigError(
-                f"a stream is of one text; found a {type(text).__name__}."
+                f"a stream takes one text; found a {type(text).__name__}."
             )
         config = self._resolve(config)
         (ids,) = self._encode([text], config)
@@ -188,7 +189,7 @@ class Pipeline:
         for name in settings:
             if name not in known:
                 raise ConfigError(
-                    f"{name} is no generation setting; there are "
+                    f"{name} is not a generation setting; expected one of "
                     f"{', '.join(sorted(known))}.{nearest(name, known)}"
                 )
         # A length of the call overrides both fields of the directory for that length.
@@ -203,7 +204,7 @@ class Pipeline:
         """Describes a token of a text that the model has no embedding for.
 
         Args:
-          text: the text; what is truncated does not count.
+          text: the text; tokens that are truncated do not count.
           settings: as in a call.
 
         Returns:
@@ -235,7 +236,7 @@ class Pipeline:
 
     @property
     def _num_specials(self) -> int:
-        """Special ids around each source."""
+        """The number of special ids around each source."""
         tokenizer = self.tokenizers.source
         return len(tokenizer.source_prefix) + len(tokenizer.source_suffix)
 
@@ -303,7 +304,7 @@ class Pipeline:
         ]
 
     def _decode(self, tokens: Sequence[int]) -> str:
-        return self._spelled(self.tokenizers.generated_text(tokens))
+        return self._postprocess(self.tokenizers.generated_text(tokens))
 
     def _certain_text(self, tokens: Sequence[int]) -> str:
         """Returns the words that the text begins with whatever tokens follow."""
@@ -323,7 +324,7 @@ def _check_at_least_one(name: str, value: Any) -> None:
 
 @contextlib.contextmanager
 def _progress_bar(is_shown: bool, total: int) -> Iterator[Callable[[], object]]:
-    """Shows a progress bar on standard error; yields what advances it by one text."""
+    """Shows a progress bar on standard error; yields a function that advances it."""
     if not is_shown:
         yield lambda: None
         return
@@ -338,7 +339,7 @@ def pipeline(
     model: str | os.PathLike[str],
     dtype: jnp.dtype = jnp.float32,
 ) -> Pipeline:
-    """Makes a function of texts from a model directory.
+    """Creates a pipeline that generates texts with the model of a directory.
 
     Args:
       task: one of `TASKS`.

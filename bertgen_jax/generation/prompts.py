@@ -53,7 +53,7 @@ def with_start_token(
     if (is_real[:, 0] & is_empty).any():
         raise ConfigError(
             "decoder_attention_mask has a row without any token, and others begin with "
-            "the start token; expected it in each of them."
+            "the start token; expected the start token in every row."
         )
     return ids, mask
 

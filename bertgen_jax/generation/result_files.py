@@ -1,4 +1,4 @@
-"""Writes files of results, a line for each text, and continues files cut off before."""
+"""Writes files of results, one line for each text, and continues interrupted ones."""
 
 import contextlib
 import dataclasses
@@ -16,7 +16,7 @@ _WAY_OUT = "Name another --output, or start anew with --overwrite."
 
 @dataclasses.dataclass(frozen=True)
 class TextResult:
-    """What was generated for one text, or why nothing was.
+    """The hypotheses for one text, or the error that it failed with.
 
     Attributes:
       number: of the text, from 1.
@@ -79,7 +79,7 @@ class ResultWriter:
     Attributes:
       name: of the file, for messages.
       count: number of results that the file has already.
-      failed: number of these that are errors; only JSON tells.
+      failed: number of these that are errors; known for JSON files only.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class ResultWriter:
         """Counts the results in the file; an incomplete last line does not count.
 
         Raises:
-          DataError: the file holds something else than results.
+          DataError: a line of the file is not a result.
         """
         self._file.seek(0)
         self._valid_bytes = 0
@@ -126,12 +126,12 @@ class ResultWriter:
         self._valid_bytes = 0
 
     def write(self, results: Iterable[TextResult]) -> None:
-        """Writes and flushes results, at first in place of an incomplete last line.
+        """Writes and flushes results. The first call replaces an incomplete last line.
 
         Raises:
           DataError: the file cannot be written, for example because the disk is full.
         """
-        # Half a surrogate pair, which an id may have, is escaped as JSON escapes it.
+        # An id may have half a surrogate pair, which is escaped as in JSON.
         text = "".join(map(self._format_result, results))
         try:
             if self._valid_bytes is not None:
@@ -165,7 +165,7 @@ def check(name: str, input_name: str | None = None) -> None:
       input_name: path of the file of texts; None if they come from standard input.
 
     Raises:
-      ConfigError: another suffix, or the file of texts itself.
+      ConfigError: the suffix is unknown, or the name is that of the file of texts.
     """
     path = pathlib.Path(name).expanduser()
     if _is_device(path):
@@ -195,8 +195,8 @@ def opened(name: str, overwrite: bool = False) -> Iterator[ResultWriter]:
       A writer that continues the file.
 
     Raises:
-      DataError: the file cannot be written, another process is writing it, or it holds
-        something else than results.
+      DataError: the file cannot be written, another process is writing it, or a line
+        of it is not a result.
     """
     path = pathlib.Path(name).expanduser()
     try:

@@ -1,1 +1,1 @@
-"""Pure linen modules: token ids in, hidden states and logits out."""
+"""Defines the models: linen modules that compute hidden states and logits."""

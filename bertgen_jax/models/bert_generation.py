@@ -55,8 +55,8 @@ class BertGenerationEncoder(nn.Module):
     Attributes:
       config: its architecture.
       dtype: compute dtype; parameters, LayerNorm and softmax stay f32.
-      scan_layers: compile one layer and loop over it, if a call permits (no cache, only
-        the last hidden state is asked for). The parameters stay per layer.
+      scan_layers: compile one layer and loop over it, in calls without a cache that
+        return only the last hidden state. Each layer keeps its own parameters.
       remat: a name in `REMAT_POLICIES`; applies to the same calls as `scan_layers`.
       shared_embeddings: the embedding block of another stack, of which this one uses
         the tables, and the LayerNorm if both blocks have one.
@@ -103,9 +103,9 @@ class BertGenerationEncoder(nn.Module):
           inputs_embeds: [B, T, D] word vectors, in place of ids.
           attention_mask: None; [B, C] keep-mask over past and new tokens; or [B, T, C],
             to which causality is not added (see `masks.attention_mask`).
-          position_ids: i32[B, T]; by default counted on from the cache.
-          encoder_hidden_states: [B, S, D] source to attend to. Not needed if the cache
-            holds its keys and values.
+          position_ids: i32[B, T]; by default they continue from the cache.
+          encoder_hidden_states: [B, S, D] states of the source to attend to. Not needed
+            if the cache holds their keys and values.
           encoder_attention_mask: [B, S] or [B, T, S] keep-mask over the source.
           past_key_values: a cache of `init_cache`, which is returned with the new
             tokens in it.
@@ -202,9 +202,9 @@ class BertGenerationEncoder(nn.Module):
                 name="encoder_attention_mask",
             )
 
-        plain = cache is not None or output_attentions or output_hidden_states
+        needs_loop = cache is not None or output_attentions or output_hidden_states
         if (self.scan_layers or self.remat != "none") and not (
-            plain or self.is_initializing()
+            needs_loop or self.is_initializing()
         ):
             hidden = self._run_layers(hidden, mask, source, source_mask, deterministic)
             return StackOutput(self._finish(hidden))
@@ -247,9 +247,9 @@ class BertGenerationEncoder(nn.Module):
 
         Args:
           batch_size: B.
-          capacity: C, tokens that will be written in all.
-          encoder_hidden_states: [B, S, D]; each layer's keys and values of it are
-            computed here, once.
+          capacity: C, the number of tokens that will be written.
+          encoder_hidden_states: [B, S, D] states of the source, whose keys and values
+            are computed here, once for each layer.
 
         Raises:
           ConfigError: a source is given to a stack without cross-attention.
@@ -269,7 +269,7 @@ class BertGenerationEncoder(nn.Module):
         return Cache(layers=tuple(layers), index=jnp.zeros((), jnp.int32))
 
     def _finish(self, hidden: jax.Array) -> jax.Array:
-        """Normalises the states after the last layer in GPT-2's order."""
+        """Normalises the states after the last layer, if the order is GPT-2's."""
         if self.config.pre_layer_norm:
             return self.LayerNorm(hidden).astype(self.dtype)
         return hidden

@@ -40,7 +40,7 @@ class Cache:
 
     Attributes:
       layers: one `LayerCache` a layer.
-      index: i32[], slots already written; the next token goes there.
+      index: i32[], the number of written slots, and so the slot of the next token.
     """
 
     layers: tuple[LayerCache, ...]
@@ -48,12 +48,12 @@ class Cache:
 
     @property
     def capacity(self) -> int:
-        """Slots C."""
+        """The number of slots, C."""
         return self.layers[0].key.shape[2]
 
     @property
     def source_length(self) -> int | None:
-        """Positions S of the source whose keys and values are in it; None without."""
+        """The length S of the source whose keys and values the cache holds, or None."""
         cross_key = self.layers[0].cross_key
         return None if cross_key is None else cross_key.shape[2]
 

@@ -2,7 +2,7 @@
 
 `stack_config` describes the stacks that a model is made of. Field names, defaults and
 meanings are those of Hugging Face's `EncoderDecoderConfig`. Fields that Hugging Face
-does not have are marked "Ours". `config_json` knows the files.
+does not have are marked "Ours". `config_json` reads and writes their files.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from bertgen_jax.models.stack_config import (
 # Path of the decoder's stack in the params of a sequence-to-sequence model.
 DECODER_STACK = "decoder/bert"
 
-# Fields in which two stacks must agree to be one set of arrays, or to share embeddings.
+# Fields that must be equal in two stacks that share all arrays, or their embeddings.
 _SHARED_FIELDS = (*SIZE_FIELDS, "hidden_act", "layer_norm_eps", "pre_layer_norm")
 _EMBEDDING_FIELDS = ("vocab_size", "hidden_size", "max_position_embeddings")
 
@@ -114,7 +114,7 @@ class EncoderDecoderConfig:
     def param_path(self, side: str, path: str) -> str:
         """Returns where the params of the model keep a parameter of a side's stack.
 
-        What the sides share is kept in the decoder.
+        Parameters that the sides share are kept in the decoder.
 
         Args:
           side: "encoder" or "decoder".
@@ -144,7 +144,7 @@ class EncoderDecoderConfig:
         return self.decoder.tie_word_embeddings
 
     def shares(self, path: str) -> bool:
-        """Whether the encoder's parameter at `path` of its stack is the decoder's."""
+        """Whether the two stacks share the parameter at `path`."""
         if self.share_encoder_decoder or not self.share_embeddings:
             return self.share_encoder_decoder
         if path.startswith("embeddings/LayerNorm/"):  # GPT-2 has none to share
@@ -209,7 +209,7 @@ class EncoderDecoderConfig:
         """Reads `config.json` of a model directory.
 
         Raises:
-          CheckpointError: there is none, or it is not that of an encoder-decoder.
+          CheckpointError: the file is missing, or does not describe an encoder-decoder.
         """
         readers = {config_json.ENCODER_DECODER: cls.from_dict}
         return config_json.read(directory, readers)
@@ -322,14 +322,15 @@ class PrefixLanguageModelConfig:
         """Reads `config.json` of a model directory.
 
         Raises:
-          CheckpointError: there is none, or it is not that of such a decoder.
+          CheckpointError: the file is missing, or does not describe such a decoder.
         """
         readers = dict.fromkeys(config_json.STACK_TYPES, cls.from_dict)
         return config_json.read(directory, readers)
 
 
 def _start_token_id(config: EncoderDecoderConfig | PrefixLanguageModelConfig) -> int:
-    # Hugging Face silently uses another id than the one the model was trained with.
+    # Without a start id Hugging Face silently uses one that the model was not trained
+    # with.
     if config.decoder_start_token_id is None:
         raise ConfigError(
             "decoder_start_token_id is not set; expected the id that every target "
@@ -355,7 +356,7 @@ def _check_start(config: EncoderDecoderConfig | PrefixLanguageModelConfig) -> No
 def _check_row(
     name: str, value: int | None, stack: BertGenerationConfig, side: str
 ) -> None:
-    """Checks an id, because one without a row gives NaN even where it is masked."""
+    """Checks that an id has a row; otherwise it gives NaN even where it is masked."""
     if value is not None and not 0 <= value < stack.vocab_size:
         raise ConfigError(
             f"{name} is {value}; expected one of the {stack.vocab_size} ids of the "

@@ -26,8 +26,8 @@ STACK_TYPES: tuple[str, ...] = (*ENCODER_TYPES, GPT2)
 
 _SIDE_TYPES = {"encoder": ENCODER_TYPES, "decoder": STACK_TYPES}
 
-# The values of keys that a BERT's file leaves out: Hugging Face's defaults. Version 4
-# wrote only what differs from them when the stack is part of a pair.
+# The values of keys that a BERT's file leaves out: Hugging Face's defaults. For a
+# stack that is part of a pair, version 4 wrote only the values that differ from them.
 _BERT_DEFAULTS = {
     "vocab_size": 30522,
     "hidden_size": 768,
@@ -90,7 +90,7 @@ _GPT2_DEFAULTS = {
     "tie_word_embeddings": True,
 }
 
-# Options of GPT-2 variants with the only values computed here, the released GPT-2's.
+# Options of GPT-2 variants, with the only supported values: the released GPT-2's.
 _GPT2_FIXED = {
     "scale_attn_weights": True,
     "scale_attn_by_inverse_layer_idx": False,
@@ -108,10 +108,10 @@ def read(
     """Reads the configuration of a model directory.
 
     Args:
-      directory: the model's.
-      readers: by `model_type`, the function that makes a configuration of the file's
+      directory: the model directory.
+      readers: `model_type` -> the function that makes a configuration of the file's
         mapping.
-      file: its name in the directory.
+      file: the name of the file in the directory.
 
     Raises:
       CheckpointError: the file is missing, describes a model of another kind, or has an
@@ -141,7 +141,7 @@ def stack_fields(values: Mapping[str, Any]) -> dict[str, Any]:
       The fields; unknown keys of the file may stand beside them.
 
     Raises:
-      ConfigError: the file asks for something that is not computed here.
+      ConfigError: the file sets an option that is not supported.
     """
     if _is_gpt2(values):
         return _gpt2_fields(values)
@@ -157,7 +157,7 @@ def stack_fields(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stack_values(model_type: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what config.json holds of one stack, readable by Hugging Face.
+    """Returns the content of one stack's config.json, readable by Hugging Face.
 
     Args:
       model_type: one of `STACK_TYPES`.
@@ -178,7 +178,7 @@ def names_of_file(values: Mapping[str, Any]) -> Iterator[None]:
     """Reports errors about fields by the names that they have in a stack's file.
 
     Raises:
-      ConfigError: the block raised one.
+      ConfigError: the block raised a ConfigError.
     """
     try:
         yield
@@ -192,7 +192,7 @@ def names_of_file(values: Mapping[str, Any]) -> Iterator[None]:
 
 
 def pair_stacks(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Returns what the file of an encoder-decoder holds of each stack.
+    """Returns the part of an encoder-decoder's config that describes each stack.
 
     Raises:
       ConfigError: a stack is missing or is of another architecture.
@@ -211,7 +211,7 @@ def pair_stacks(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
                 f"the {side} is a {model_type!r} model; expected "
                 f"{' or '.join(map(repr, types))}."
             )
-        # Published files do not always say that the decoder is one.
+        # Some published files do not set is_decoder for the decoder.
         stacks[side] = {**stack, "is_decoder": True} if side == "decoder" else stack
     return stacks
 
@@ -219,7 +219,7 @@ def pair_stacks(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def first_position(values: Mapping[str, Any]) -> int:
     """Returns the row of the position table that the first token takes.
 
-    RoBERTa's rows up to that of the pad id are for padding.
+    RoBERTa uses the rows up to that of the pad id for padding.
 
     Args:
       values: of a config.json, or of Google's bert_config.json.
@@ -238,13 +238,13 @@ def first_position(values: Mapping[str, Any]) -> int:
 def _bert_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     """Translates the config.json of a BERT or RoBERTa.
 
-    The names are ours. Positions are counted for tokens only, and a decoder has the
-    head of a masked language model.
+    The names of the fields are ours. Positions are counted for tokens only, and a
+    decoder has the head of a masked language model.
     """
     values = {**_DEFAULTS_OF_BERTS[values["model_type"]], **values}
     is_decoder = values.get("is_decoder", False)
     positions = values["max_position_embeddings"]
-    if isinstance(positions, int):  # otherwise the config refuses it
+    if isinstance(positions, int):  # otherwise the config raises an error
         values["max_position_embeddings"] = positions - first_position(values)
     activation = values.get("hidden_act", "gelu")
     if values["model_type"] == ROBERTA and is_decoder and activation != "gelu":
@@ -271,7 +271,7 @@ def _gpt2_fields(values: Mapping[str, Any]) -> dict[str, Any]:
         values.setdefault("vocab_size", values["n_vocab"])
         values.setdefault("bos_token_id", values["n_vocab"] - 1)
         values.setdefault("eos_token_id", values["n_vocab"] - 1)
-    if "n_ctx" in values:  # hparams.json and the oldest config.json name positions so
+    if "n_ctx" in values:  # the name in hparams.json and the oldest config.json
         values.setdefault("n_positions", values["n_ctx"])
     for name, value in _GPT2_FIXED.items():
         if values.get(name, value) != value:

@@ -53,7 +53,7 @@ class Projection(nn.Module):
     def apply_with(
         self, inputs: jax.Array, kernel: jax.Array, bias: jax.Array
     ) -> jax.Array:
-        """Applies the map with a kernel and bias that may have more outputs."""
+        """Applies the map with other parameters, which may have more outputs."""
         kernel_letters, outputs = self._letters()
         product = jnp.einsum(self.equation, inputs, kernel.astype(self.dtype))
         axes = [i for i, x in enumerate(outputs) if x not in kernel_letters]
@@ -74,8 +74,8 @@ def fused_projection(
     in each call. On two CPU cores that does not pay: two layers of base width take
     1.03 to 1.04 times as long in a training step as with three products, and 1.09 to
     1.17 times as long in a forward pass ([8, 64] and [2, 32] tokens, medians of 14
-    interleaved runs). The product is kept because three of them would add the gradient
-    of `inputs` in another order, and runs on disk must resume with the same bits.
+    interleaved runs). The one product is kept because three would sum the gradient of
+    `inputs` in another order, and runs on disk must resume with the same bits.
 
     Args:
       inputs: [B, T, D], cast to the compute dtype.
@@ -205,7 +205,7 @@ class Attention(nn.Module):
         mask: jax.Array | None,
         deterministic: bool,
     ) -> tuple[jax.Array, jax.Array]:
-        """Attends, and projects what was gathered.
+        """Attends to the keys, and projects the weighted sums of the values.
 
         Args:
           query: dtype[B, H, T, K].
@@ -214,7 +214,7 @@ class Attention(nn.Module):
           deterministic: no dropout.
 
         Returns:
-          The summand of the residual, dtype[B, T, D]; weights f32[B, H, T, C].
+          The term to add to the residual, dtype[B, T, D]; weights f32[B, H, T, C].
         """
         scale = self.config.head_dim**-0.5
         scores = jnp.einsum(

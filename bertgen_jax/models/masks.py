@@ -51,7 +51,7 @@ def attention_mask(
     batch, queries, keys = shape
     visible = None
     if mask is not None:
-        # An additive mask of 0 and large negative floats would mean its opposite.
+        # In an additive mask 0 means attend, so it would be read as its opposite.
         if mask.ndim == 4 and jnp.issubdtype(mask.dtype, jnp.floating):
             raise ConfigError(
                 f"{name} is a 4-D float array, which Hugging Face adds to the scores; "
@@ -73,8 +73,8 @@ def attention_mask(
         visible = jnp.pad(visible, ((0, 0), (0, keys - mask.shape[1])))
         visible = visible[:, None, None, :]
     if causal:
-        own = start + jnp.arange(queries)
-        past = jnp.arange(keys)[None, None, None, :] <= own[None, None, :, None]
+        slots = start + jnp.arange(queries)
+        past = jnp.arange(keys)[None, None, None, :] <= slots[None, None, :, None]
         visible = past if visible is None else visible & past
     return visible
 

@@ -1,4 +1,4 @@
-"""Names sizes of stacks: those of the paper, and smaller ones."""
+"""Defines named sizes of stacks: the sizes of the paper, and smaller ones."""
 
 SIZES = {
     # For demos: trains on two CPU cores in minutes.

@@ -27,7 +27,7 @@ Model = TypeVar(
 )
 
 _SIDES = ("both", "encoder", "decoder")
-# The end of the path of each parameter with one entry a word, and the axis of words.
+# Ends of the paths of parameters with one entry per word -> the axis of the words.
 _AXES = {WORD_TABLE: 0, "lm_head/kernel": 1, "lm_head/bias": 0}
 _SPECIAL_IDS = (
     "pad_token_id",
@@ -55,7 +55,7 @@ def resize_embeddings(
 
     Raises:
       ConfigError: a special id would lose its row; one side is named, but both share
-        one table; or the params are not those of the model.
+        one table; or the params are of another model.
     """
     if not isinstance(vocab_size, int) or vocab_size < 1:
         raise ConfigError(f"vocab_size is {vocab_size!r}; expected a positive integer.")
@@ -81,8 +81,8 @@ def resize_embeddings(
     leaves = trees.named(params)
     if not any(path.endswith(WORD_TABLE) for path in leaves):
         raise ConfigError(
-            f"the params hold no {WORD_TABLE}; expected those of the model, without "
-            'the "params" level around them.'
+            f"the params hold no {WORD_TABLE}; expected the params of the model, "
+            'without the "params" level around them.'
         )
     for path, leaf in leaves.items():
         side = config.architecture if is_one_stack else path.partition("/")[0]

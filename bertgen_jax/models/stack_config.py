@@ -1,7 +1,8 @@
 """Describes one stack: an encoder or a decoder.
 
 Field names, defaults and meanings are those of Hugging Face's `BertGenerationConfig`.
-Fields that Hugging Face does not have are marked "Ours". `config_json` knows the files.
+Fields that Hugging Face does not have are marked "Ours". `config_json` reads and writes
+the files.
 """
 
 import dataclasses
@@ -26,7 +27,7 @@ SIZE_FIELDS = (
     "max_position_embeddings",
 )
 
-# Default advice about texts that are too long; callers may know better.
+# Default advice about texts that are too long; callers may give better advice.
 LENGTH_ADVICE = "Truncate the source when tokenizing, or lower max_new_tokens."
 
 
@@ -162,8 +163,8 @@ class BertGenerationConfig:
 
         Args:
           length: positions needed.
-          subject: names in the message, in the singular, what needs the positions.
-          advice: ends the message with what to do.
+          subject: the subject of the message, in the singular.
+          advice: the end of the message, which says what to do.
 
         Raises:
           ConfigError: the table has fewer rows.
@@ -183,7 +184,7 @@ class BertGenerationConfig:
           source: tokens of the longest source.
           target: tokens that the model reads after it: the start token counts, the last
             token of the target does not, because nothing is predicted from it.
-          advice: ends the message with what to do.
+          advice: the end of the message, which says what to do.
 
         Raises:
           ConfigError: there are not enough positions.
@@ -196,7 +197,7 @@ class BertGenerationConfig:
         """The Hugging Face model that computes the same: one of `STACK_TYPES`.
 
         Raises:
-          ConfigError: there is none, so the model cannot be written.
+          ConfigError: Hugging Face has no such model, so it cannot be written.
         """
         has_transform = self.is_decoder and self.lm_head_transform
         if not self.pre_layer_norm:
@@ -239,7 +240,7 @@ class BertGenerationConfig:
         """Reads `config.json` of a model directory.
 
         Raises:
-          CheckpointError: there is none, or it is not that of a single stack.
+          CheckpointError: the file is missing, or does not describe a single stack.
         """
         readers = dict.fromkeys(config_json.STACK_TYPES, cls.from_dict)
         return config_json.read(directory, readers)

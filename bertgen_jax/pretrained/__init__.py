@@ -1,1 +1,1 @@
-"""Published models: loading, saving and conversion."""
+"""Loads, saves and converts published models."""

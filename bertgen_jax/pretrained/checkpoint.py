@@ -1,4 +1,4 @@
-"""Reads an opened checkpoint as named parameters that know which tensors they are."""
+"""Reads an opened checkpoint as parameters, and records the tensors they come from."""
 
 import collections
 import dataclasses
@@ -24,7 +24,7 @@ _CHUNK = 1 << 24  # values checked at once, so that the check needs no copy of a
 # Reasons to leave a tensor out that do not follow from its name.
 _NON_WEIGHT = "no weights of a model, such as an optimizer's"
 _REPEATS = "repeats another tensor"
-_ABSENT = "zeros, in the place of what the model does not have"
+_ABSENT = "zeros, for a parameter that the model does not have"
 _ORPHAN = "ignored, because its tied twin is used"
 
 
@@ -133,7 +133,7 @@ class Checkpoint:
 
     @property
     def unused(self) -> tuple[Unused, ...]:
-        """What no array uses; every tensor is in an array or listed here."""
+        """Tensors and rows that no array uses. Every tensor is in an array or here."""
         return unused(self.arrays.values(), self.shapes, self.reasons, self.left_rows)
 
     @property
@@ -164,8 +164,10 @@ def load(opened: OpenedCheckpoint) -> Checkpoint:
     reasons |= reasons_of_repeated
     left_rows: list[Unused] = []
     for table in opened.position_tables:
-        arrays[table.path], left = _token_positions(opened, table, arrays[table.path])
-        left_rows += left
+        arrays[table.path], table_rows = _token_positions(
+            opened, table, arrays[table.path]
+        )
+        left_rows += table_rows
     bias = None
     if opened.mlm_bias:
         bias = Array(_read(opened, opened.mlm_bias), opened.names[opened.mlm_bias])
@@ -197,8 +199,8 @@ def _read_arrays(opened: OpenedCheckpoint) -> tuple[dict[str, Array], dict[str, 
         reasons[array.tensor] = _REPEATS if first else _ABSENT
         expected = np.zeros_like(values) if first is None else first.values
         if not np.array_equal(expected, values):
-            other = "zero" if first is None else first.origin
-            problems.append(f"! {array.origin} is not {other}")
+            origin = "zero" if first is None else first.origin
+            problems.append(f"! {array.origin} is not {origin}")
     if problems:
         raise CheckpointError(
             f"{opened.tensors.path}: according to its configuration, tensors are "
@@ -215,7 +217,7 @@ def from_tensors(
     Args:
       config: the architecture.
       tensors: the tensors of Hugging Face's class that `name_maps.weights_of` maps.
-      where: what messages call the tensors.
+      where: the name of the tensors in messages.
 
     Raises:
       CheckpointError: see `OpenedCheckpoint.check` and `load`.
@@ -290,25 +292,25 @@ def _token_positions(
     opened: OpenedCheckpoint, table: PositionTable, array: Array
 ) -> tuple[Array, list[Unused]]:
     """Computes our position table, and lists the rows that are left out of it."""
-    left = []
+    left_rows = []
 
     def leave(tensor: str, rows: int, reason: str) -> None:
         shape = opened.tensors.tensors[tensor].shape
-        left.append(Unused(tensor, shape, reason, rows))
+        left_rows.append(Unused(tensor, shape, reason, rows))
 
     values = array.values[table.first :]
     if table.first:
         reason = f"rows before {table.first}, the positions of padding"
         leave(array.tensor, table.first, reason)
     if not table.segments:
-        return dataclasses.replace(array, values=values), left
+        return dataclasses.replace(array, values=values), left_rows
     segments, added = _read(opened, table.segments), opened.names[table.segments]
     if len(segments) > 1:
         reason = "rows from 1 on, segments that the model does not have"
         leave(added, len(segments) - 1, reason)
     # Add in f32: a float16 sum would round.
     values = values.astype(np.float32) + segments[:1].astype(np.float32)
-    return dataclasses.replace(array, values=values, added=added), left
+    return dataclasses.replace(array, values=values, added=added), left_rows
 
 
 def as_architecture(
@@ -326,22 +328,22 @@ def as_architecture(
       ConfigError: the architecture is unknown; or the checkpoint is a single stack, or
         lacks the output bias that `mlm_bias` asks for.
     """
-    wanted = architecture or checkpoint.architecture
-    errors.check_choice("architecture", wanted, ARCHITECTURES)
-    if mlm_bias and (checkpoint.mlm_bias is None or wanted != "decoder"):
+    target = architecture or checkpoint.architecture
+    errors.check_choice("architecture", target, ARCHITECTURES)
+    if mlm_bias and (checkpoint.mlm_bias is None or target != "decoder"):
         raise ConfigError(
-            f"mlm_bias is set for the {wanted} of {checkpoint.path}; expected a "
+            f"mlm_bias is set for the {target} of {checkpoint.path}; expected a "
             "checkpoint with a masked-LM head, loaded as a decoder."
         )
-    if wanted == checkpoint.architecture:
+    if target == checkpoint.architecture:
         return checkpoint
-    if wanted == "encoder-decoder":
+    if target == "encoder-decoder":
         raise ConfigError(
             f"{checkpoint.path} holds one stack ({checkpoint.format}), not a pair. To "
             "make a pair of one or two such checkpoints: "
             f'bertgen_jax.warm_start("bert2bert", encoder={str(checkpoint.path)!r}).'
         )
-    if wanted == "encoder":
+    if target == "encoder":
         return _encoder(checkpoint)
     if checkpoint.architecture == "encoder":
         return _causal(checkpoint, mlm_bias)

@@ -93,8 +93,8 @@ def convert(
     with loading.opened(source, architecture, mlm_bias=mlm_bias) as checkpoint:
         tokenizers = _tokenizers(checkpoint)
         try:
-            with atomic.new_directory(target.resolve()) as building:
-                _write(building, checkpoint, tokenizers, to, quantization)
+            with atomic.new_directory(target.resolve()) as temporary:
+                _write(temporary, checkpoint, tokenizers, to, quantization)
         except OSError as error:
             raise CheckpointError(
                 f"{directory}: cannot be written ({error.strerror or error})."
@@ -144,7 +144,7 @@ def _check_free(directory: pathlib.Path) -> None:
         is_free = not any(directory.iterdir())
     except NotADirectoryError:
         is_free = not os.path.exists(directory)
-    except OSError:  # it does not exist, or cannot; then writing reports the reason
+    except OSError:  # absent or unreadable; writing reports the reason
         is_free = True
     if not is_free:
         raise CheckpointError(

@@ -1,8 +1,8 @@
-"""Checkpoint key maps: a file's names of tensors -> Hugging Face's names of them.
+"""Translates the names of tensors in a file to Hugging Face's names.
 
 The layers of BERT are the same in every file, but each program names their tensors and
-stores their linear maps in its own way. Each kind of file has one `KeyMap`, so that one
-name map (`name_maps`) serves them all.
+stores their linear maps in its own way. Each kind of file has one checkpoint key map
+(`KeyMap`), so that the name maps of `name_maps` serve all kinds.
 
     Hugging Face      encoder.layer.0.attention.self.query.weight      [out, in]
     google-research   bert/encoder/layer_0/attention/self/query/kernel [in, out]
@@ -54,8 +54,8 @@ class KeyMap:
 
     Attributes:
       rename: name in the file -> Hugging Face's name, without the prefix that it has in
-        a model with a head; None for what is not a weight of the model, such as the
-        moments of an optimizer.
+        a model with a head; None if the tensor is not a weight of the model, such as
+        a moment of an optimizer.
       layout: the memory layout of linear maps.
     """
 
@@ -329,7 +329,7 @@ def _fairseq(name: str) -> str | None:
 
 
 def _fused(weight: Weight) -> Weight:
-    """Old fairseq stores query, key and value as one tensor, one below the other."""
+    """Maps query, key and value to the one tensor in which old fairseq stacks them."""
     for index, kind in enumerate(("query", "key", "value")):
         scope = f".attention.self.{kind}."
         if scope in weight.name and ".crossattention." not in weight.name:

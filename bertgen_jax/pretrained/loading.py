@@ -46,7 +46,7 @@ def from_pretrained(
       CheckpointError: the checkpoint is missing, damaged, or of an unknown format.
     """
     with opened(source, architecture, mlm_bias=mlm_bias) as loaded:
-        # Copies, so that the params do not depend on the file any more.
+        # Copy the views, so that the params outlive the opened file.
         params = jax.tree.map(lambda x: jnp.array(x, jnp.float32), loaded.params)
     return create_model(loaded.config, dtype=dtype), params
 

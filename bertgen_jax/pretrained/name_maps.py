@@ -1,8 +1,9 @@
-"""Name maps: which tensor of a published model is which parameter of ours.
+"""Maps the tensors of published models to the parameters of our models.
 
-A map is data: a list of `Weight`s, one for each tensor or part of a tensor. Loading and
-saving read the same list in opposite directions, so they cannot disagree. The maps here
-have Hugging Face's names; `key_maps` translates the names of other files to them.
+A name map is data: a list of `Weight`s, one for each tensor or part of a tensor.
+Loading and saving read the same list in opposite directions, so they cannot disagree.
+The maps here have Hugging Face's names; `key_maps` translates the names of other files
+to them.
 """
 
 import dataclasses
@@ -29,7 +30,7 @@ from bertgen_jax.models.stack_config import (
 
 
 class LinearLayout(enum.Enum):
-    """The axes with which a file stores a linear map from `in` to `out` values."""
+    """The axes in which a file stores a linear map from `in` to `out` values."""
 
     OUTPUTS_FIRST = "[out, in]"  # torch's Linear
     INPUTS_FIRST = "[in, out]"  # TensorFlow's kernels, and Conv1D of Hugging Face GPT-2
@@ -39,10 +40,10 @@ class LinearLayout(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Weight:
-    """A foreign tensor, or a part of one, and the parameter that it is.
+    """Pairs a foreign tensor, or a part of one, with the parameter that it holds.
 
     "Foreign" means: in a published file, as opposed to our `params`. Several tensors
-    may be the same parameter. Then they are equal, and any of them gives its values.
+    may hold the same parameter; then they are equal, and any of them gives its values.
 
     Attributes:
       path: the path of the parameter, such as "layer_0/intermediate/kernel"; "" for a
@@ -162,14 +163,12 @@ def check_params(
     Raises:
       ConfigError: they differ; the message lists the differences.
     """
-    expected, found = (
-        {path: jax.ShapeDtypeStruct(shape, np.float32) for path, shape in each.items()}
-        for each in (
-            shapes,
-            {path: array.shape for path, array in trees.named(params).items()},
-        )
+    param_shapes = {path: array.shape for path, array in trees.named(params).items()}
+    expected, actual = (
+        {path: jax.ShapeDtypeStruct(shape, np.float32) for path, shape in paths.items()}
+        for paths in (shapes, param_shapes)
     )
-    differences = trees.differences(expected, found)
+    differences = trees.differences(expected, actual)
     if differences:
         raise ConfigError(
             "the params do not fit the model's config (- expected, + found):\n"

@@ -96,7 +96,7 @@ class OpenedCheckpoint:
                 f"{self.tensors.path}: none of its {len(names)} tensors belongs to a "
                 f"{self.kind} model; found "
                 f"{', '.join(map(shown, names[:3])) or 'nothing'}, ..., expected names "
-                f"that mean {self.weights[0].name}. The file was read as: "
+                f"that correspond to {self.weights[0].name}. The file was read as: "
                 f"{self.format}."
             )
         shapes = self._expected_shapes()

@@ -71,7 +71,7 @@ def save(
     if isinstance(tokenizer, str | os.PathLike):
         raise ConfigError(
             f"tokenizer is {os.fspath(tokenizer)!r}; expected a tokenizer, such as "
-            "AutoTokenizer.from_pretrained of it."
+            "AutoTokenizer.from_pretrained of this path."
         )
     parts = _parts(config, params)
     values = {"architectures": [_class_name(config)], **config.to_dict()}

@@ -11,13 +11,13 @@ from bertgen_jax.training.steps import StepChecks
 
 
 class FiniteWatch:
-    """Checks each step after the next one was dispatched, so that no step waits.
+    """Checks each step once the next one is dispatched, so that the loop never waits.
 
-    The late check is safe, because a step that is not finite changes nothing
+    The delay is safe, because a step that is not finite changes nothing
     (`steps.train_step`).
 
     Args:
-      examples: the training examples, to name those of the batch.
+      examples: the training examples; an error names the ids of those in the batch.
     """
 
     def __init__(self, examples: Examples | Subset):
@@ -30,12 +30,12 @@ class FiniteWatch:
         """Registers a dispatched step, and checks the one before it.
 
         Args:
-          step: its number.
-          checks: what it returned.
-          indices: i64[B], the examples of its batch; -1 for none.
+          step: the number of the dispatched step.
+          checks: the checks that `train_step` returned.
+          indices: i64[B], the example in each row of the batch; -1 for none.
 
         Raises:
-          TrainingError: the step before was not finite.
+          TrainingError: the loss or gradient of the step before was not finite.
         """
         self._pending.append((step, checks, indices))
         while len(self._pending) > 1:
@@ -45,7 +45,7 @@ class FiniteWatch:
         """Checks every registered step; call it before logging, evaluating or saving.
 
         Raises:
-          TrainingError: a step was not finite.
+          TrainingError: the loss or gradient of a step was not finite.
         """
         while self._pending:
             self._check(*self._pending.popleft())
@@ -59,5 +59,5 @@ class FiniteWatch:
             f"{float(jax.device_get(checks.loss))}). The parameters are unchanged, and "
             "the last checkpoint is intact. The batch held the examples "
             f"{', '.join(ids)}. Usual causes: a learning rate that is too high, "
-            "optim.clip_norm off, bfloat16 on hardware without it."
+            "optim.clip_norm off, bfloat16 on hardware that lacks it."
         )

@@ -1,4 +1,4 @@
-"""Turns signals into a request that the run saves and stops."""
+"""Turns signals into requests to save the run and stop."""
 
 import contextlib
 import logging
@@ -17,8 +17,8 @@ class Interruption:
 
     SIGTERM (a preempted machine, a scheduler's time limit) and the first SIGINT
     (Ctrl-C) only set a flag, which the loop reads between steps. A second SIGINT
-    interrupts at once. With several processes, `jax.distributed` handles SIGTERM and
-    makes all of them stop after the same step.
+    raises KeyboardInterrupt at once. With several processes, `jax.distributed` handles
+    SIGTERM and makes all of them stop after the same step.
     """
 
     def __init__(self):

@@ -1,6 +1,6 @@
-"""What a run logs: values of each step range, speeds, metrics.jsonl and TensorBoard.
+"""Computes the values that a run logs, and writes them for people and programs.
 
-metrics.jsonl is the record, one JSON object a line; TensorBoard is a view of it.
+metrics.jsonl holds all of them, one JSON object a line; TensorBoard shows the same.
 """
 
 import contextlib
@@ -18,8 +18,8 @@ from bertgen_jax.files import atomic
 from bertgen_jax.training.steps import Totals
 
 METRICS = "metrics.jsonl"
-# Values that depend on the machine and the time of day; a resumed run repeats all other
-# values of metrics.jsonl.
+# Values that depend on the machine and the time of day. A resumed run logs the same
+# numbers as an undisturbed one for all other values.
 TIMINGS = ("examples_per_s", "tokens_per_s", "eta_s", "trained_s")
 
 _log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Clock:
     """Measures the time spent on training, without evaluations and saves.
 
     Args:
-      elapsed_s: seconds that earlier processes of the run have trained.
+      elapsed_s: seconds of training in earlier processes of the run.
     """
 
     def __init__(self, elapsed_s: float = 0.0):
@@ -64,7 +64,7 @@ class Clock:
         """Ends a lap after `step` steps and starts the next.
 
         Returns:
-          The seconds of the lap, and its seconds a step.
+          The seconds of the lap, and the seconds per step in it.
         """
         seconds, first = self._own_s, self._lap[1]
         lap_s = seconds - self._lap[0]
@@ -73,7 +73,7 @@ class Clock:
 
 
 def train_values(totals: Totals, learning_rate: jax.Array) -> dict[str, float]:
-    """Returns means over the steps since the last log line, and their weights."""
+    """Returns means since the last log line, and the counts behind them."""
     totals = jax.device_get(totals)
     tokens = max(float(totals.sums.tokens), 1.0)
     return {
@@ -94,10 +94,10 @@ def rates(
     """Returns the speed since the last log line, and estimates the remaining time.
 
     Args:
-      clock: its lap ends here.
+      clock: the clock of the run, whose lap ends here.
       step: completed steps.
       last: the last step of the run.
-      values: what `train_values` returned for the same steps.
+      values: the result of `train_values` for the same steps.
     """
     lap_s, step_s = clock.lap(step)
     lap_s = max(lap_s, 1e-9)
@@ -110,7 +110,7 @@ def rates(
 
 
 def train_line(step: int, last: int, values: Mapping[str, float]) -> str:
-    """Returns one line about training for the terminal."""
+    """Formats values of training as a line for the terminal."""
     return (
         f"step {step:,}/{last:,}  loss {values['loss']:.3f}  "
         f"lr {values['learning_rate']:.2e}  "

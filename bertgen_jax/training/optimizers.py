@@ -33,13 +33,14 @@ def create_schedule(
         paper     rate * d^-0.5 * min(1, t/w) * max(t, w)^-0.5    section 2
         constant  rate * min(1, t/w)
         linear    rate * min(1, t/w), falling to 0 at the last step
-        cosine    the same along half a cosine
+        cosine    rate * min(1, t/w), falling to 0 along half a cosine
 
     Args:
       name: one of `SCHEDULES`.
-      rate: 0.05 in the paper; in the other schedules the highest rate.
+      rate: the factor of the paper's schedule, 0.05 in the paper; in the other
+        schedules the highest rate.
       warmup_steps: w; 0 for no warm-up.
-      total_steps: where linear and cosine reach 0.
+      total_steps: the step at which linear and cosine reach 0.
       hidden_size: d, the width of the model.
 
     Raises:
@@ -76,8 +77,9 @@ def create_optimizer(
 ) -> optax.GradientTransformation:
     """Creates the optimizer of a run.
 
-    The order is clip, precondition, decay, multiply, rate. The clipped norm is that of
-    the trained gradients; decay is decoupled (AdamW) and scaled by rate and multiplier.
+    Gradients are clipped, preconditioned, decayed, multiplied and scaled by the rate,
+    in this order. Clipping uses the norm over the trained parameters. Weight decay is
+    decoupled (AdamW), so the rate and the multipliers scale it as well.
 
     Args:
       optim: the config's `optim`, documented in configs/common.py.
@@ -105,7 +107,7 @@ def create_optimizer(
         chain.append(
             optax.add_decayed_weights(
                 optim["weight_decay"],
-                # A function of its tree, because freezing removes leaves.
+                # A function of the tree, because freezing removes leaves from it.
                 mask=lambda tree: jax.tree.map(
                     lambda path: re.search(pattern, path) is not None,
                     parameter_paths(tree),
@@ -126,7 +128,7 @@ def create_optimizer(
     if all(jax.tree.leaves(frozen)):
         raise ConfigError(
             f"optim.freeze {list(optim['freeze'])} matches every parameter; expected "
-            "some to train."
+            "some parameters to train."
         )
     labels = jax.tree.map(
         lambda is_frozen: "frozen" if is_frozen else "trained", frozen
@@ -137,7 +139,7 @@ def create_optimizer(
 
 
 def parameter_paths(params: PyTree) -> PyTree:
-    """Returns a tree like `params` of each parameter's path, joined by "/"."""
+    """Returns a tree like `params` with the path of each parameter, joined by "/"."""
     return jax.tree_util.tree_map_with_path(
         lambda path, _: jax.tree_util.keystr(path, simple=True, separator="/"), params
     )

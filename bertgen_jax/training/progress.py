@@ -1,4 +1,4 @@
-"""How far a run is: what it remembers beside its state, and when an action is due."""
+"""Tracks the progress of a run, and decides when a periodic action is due."""
 
 import dataclasses
 import math
@@ -25,14 +25,14 @@ def due(step: int, every: int, last: int) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """What a run remembers beside its state; part of every checkpoint.
+    """The progress of a run; stored in every checkpoint beside the train state.
 
     Attributes:
       data: fingerprint of the batches; a resumed run must draw the same ones.
       elapsed_s: seconds of training.
       best: best value of `eval.metric` so far.
       best_step: the step with the best value.
-      stale_evaluations: number of evaluations since then.
+      stale_evaluations: number of evaluations since `best_step`.
     """
 
     data: str

@@ -64,7 +64,7 @@ class Totals:
 
 @struct.dataclass
 class TrainState:
-    """Everything of a run that lives on the devices; a step returns the next one.
+    """The arrays of a run that live on the devices; a step returns the next state.
 
     Attributes:
       step: i32[], completed steps; also the number of the next batch and part of the
@@ -109,7 +109,7 @@ class StepSettings:
       seed: seed of the run; dropout keys derive from it and the step.
       label_smoothing: see `losses.cross_entropy`.
       micro_batches: number of parts of the batch that run one after the other to save
-        memory. Their sums are added and divided once, so the update is that of the
+        memory. Their sums are added and divided once, so the update equals that of the
         whole batch.
       ema_decay: decay of the moving average of the parameters; 0 for no average.
     """
@@ -122,11 +122,11 @@ class StepSettings:
 
 @struct.dataclass
 class StepChecks:
-    """What the loop checks after each step.
+    """Values that the loop checks after each step.
 
     Attributes:
       finite: bool[], loss and gradients are finite. If not, the step changed nothing.
-      loss: f32[], mean loss of a target token of this batch.
+      loss: f32[], mean loss per target token of this batch.
     """
 
     finite: jax.Array
@@ -145,7 +145,8 @@ def train_step(
 
     The objective is the sum of the token losses divided by the sum of their weights in
     the whole batch, for any number of devices and micro-batches. The paper (section 2)
-    does not state it; this is the masked token mean of the code that it builds on.
+    does not state its objective; this is the mean over target tokens that the code it
+    builds on computes.
     """
 
     def loss_of(

@@ -1,8 +1,8 @@
 """The training loop.
 
-Read `train` from top to bottom. docs/architecture.md promises the order of its effects.
-The same command on the same work directory resumes where the last one stopped, bit for
-bit.
+Read `train` from top to bottom. docs/architecture.md documents the order of its
+effects. Running the same command again on the same work directory resumes a stopped
+run, bit for bit.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
 
     Args:
       config: an experiment; see configs/common.py.
-      workdir: the folder that keeps everything of the run; created if missing.
+      workdir: the folder for all files of the run; created if missing.
 
     Raises:
       BertgenError: an invalid file, flag or field; everything saved before is intact.
@@ -125,15 +125,16 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         count = sum(leaf.size for leaf in jax.tree.leaves(param_shapes))
         _log.info("model: %s, %s parameters", config.init.recipe, f"{count:,}")
 
-        # 3. A new run: the parameters, random and then warm; from them the optimizer's
-        #    state. Otherwise: the newest intact checkpoint.
+        # 3. Create or restore the state. A new run starts from random parameters, of
+        #    which the warm start replaces some, and makes the optimizer's state from
+        #    them. A run with checkpoints continues from the newest intact one.
         if run.is_new:
             create_on_mesh = jax.jit(create_state, out_shardings=state_sharding)
             state = create_on_mesh(run.first_params())
             progress = Progress(data=plan.fingerprint)
         else:
-            wanted = sharding.with_shardings(state_shapes, state_sharding)
-            _, state, extra = run.store.restore(None, wanted)
+            sharded_shapes = sharding.with_shardings(state_shapes, state_sharding)
+            _, state, extra = run.store.restore(None, sharded_shapes)
             progress = Progress.restored(extra, plan.fingerprint)
             _log.info("resuming from step %d", int(state.step))
         run.write_config()
@@ -160,10 +161,10 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         clock = Clock(progress.elapsed_s)
         clock.begin(step)
 
-        # 4. The loop: draw a batch, step, log; evaluate, then save, so that the
-        #    checkpoint has its metrics; only then draw the next batch. Arrays move
-        #    between host and devices only where a transfer is written out, in the
-        #    batches, or allowed: where the loop logs, evaluates and saves.
+        # 4. The loop: draw a batch, make a step, log. Evaluate before saving, so that
+        #    the checkpoint has its metrics, and save before drawing the next batch.
+        #    Arrays move between host and devices only in the explicit transfer of
+        #    batches, and where the guard allows it: to log, evaluate and save.
         stack.enter_context(jax.transfer_guard("disallow"))
         done = step >= last or progress.exhausted(config.eval.patience)
         stopping = False
@@ -206,7 +207,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                     progress = dataclasses.replace(progress, elapsed_s=clock.trained_s)
                     run.store.save(step, state, dataclasses.asdict(progress), metrics)
 
-        # 5. The end: the best parameters become WORKDIR/model.
+        # 5. Export the best parameters to WORKDIR/model.
         with jax.transfer_guard("allow"):
             run.store.wait()
         best_step = run.store.best_step()

@@ -280,7 +280,7 @@ def test_odd_texts_have_scores(files):
         (["--references", "two.txt"], "two.txt 2;"),
         ([], "out.txt has no references"),
         (["--references", "ref.txt", "--metrics=rogue"], "Did you mean 'rouge'?"),
-        (["--references", "ref.txt", "--metrics="], "--metrics names none"),
+        (["--references", "ref.txt", "--metrics="], "--metrics is empty"),
         (["--references", "ref.txt", "--metrics=sari"], "sources"),
         (["--references", "ref.txt", "--metrics=rouge155"], "irregular forms"),
         (["--references", "bad.txt"], "bad.txt, row 2: byte 2"),

@@ -43,7 +43,7 @@ from bertgen_jax.errors import ConfigError
         ({"diversity_penalty": 0.5}, "with one group of beams"),
         (
             {"num_beams": 4, "num_beam_groups": 2, "do_sample": True},
-            "groups of beams do not draw",
+            "groups of beams are not sampled",
         ),
         ({"length_penalty": "0.6"}, "length_penalty is '0.6'"),
         (

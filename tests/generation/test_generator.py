@@ -383,7 +383,7 @@ def test_a_cache_that_grows_changes_nothing(params, sources, monkeypatch):
         ),
         ({"config": GenerationConfig(eos_token_id=30)}, "eos_token_id has the id 30"),
         ({"seeds": [1, 2]}, "seeds has 2 rows and input_ids has 1"),
-        ({"decoder_attention_mask": [[1]]}, "was given without what it masks"),
+        ({"decoder_attention_mask": [[1]]}, "was given without decoder_input_ids"),
     ],
 )
 def test_invalid_arguments(params, arguments, message):

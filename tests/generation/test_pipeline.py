@@ -142,7 +142,7 @@ def test_a_progress_bar_is_shown_on_request(pipe, capsys):
     [
         (
             {"num_beam": 4},
-            "num_beam is no generation setting.*Did you mean 'num_beams'",
+            "num_beam is not a generation setting.*Did you mean 'num_beams'",
         ),
         ({"num_beams": 0}, "num_beams is 0"),
         ({"max_new_tokens": 41}, "the decoder has 40 .* 41 new tokens are asked for"),
@@ -161,9 +161,9 @@ def test_invalid_settings(pipe, settings, message):
 def test_texts_that_are_not_strings(pipe):
     with pytest.raises(ConfigError, match="text 1 is a NoneType"):
         pipe(["a bridge", None])
-    with pytest.raises(ConfigError, match="stream is of one text; found a list"):
+    with pytest.raises(ConfigError, match="stream takes one text; found a list"):
         list(pipe.stream(["a bridge"]))
-    with pytest.raises(ConfigError, match="a stream is of one sequence"):
+    with pytest.raises(ConfigError, match="a stream yields one sequence"):
         list(pipe.stream("a", num_beams=2, num_return_sequences=2))
 
 

@@ -1,1 +1,1 @@
-"""Recognition and reading of published checkpoints: one module for each family."""
+"""Recognises and reads published checkpoints, with one module for each family."""

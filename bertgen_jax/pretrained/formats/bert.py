@@ -63,7 +63,7 @@ def open_encoder(
     tensors: TensorFile,
     key_map: KeyMap,
 ) -> OpenedCheckpoint:
-    """Opens an encoder of BERT or RoBERTa, in whatever format.
+    """Opens an encoder of BERT or RoBERTa, of any format.
 
     Args:
       directory: the directory of the checkpoint.
@@ -72,7 +72,7 @@ def open_encoder(
       config: the architecture.
       first: the row of the position table that the first token takes.
       tensors: the file.
-      key_map: of this kind of file.
+      key_map: the key map of this kind of file.
     """
     check_layers(config, tensors)
     names, non_weights = key_map.translate(tensors)
@@ -182,9 +182,9 @@ def sizes(
         name_in_file = names.get(prefix + name)
         if name_in_file is None:
             raise CheckpointError(
-                f"{tensors.path}: no tensor means {prefix}{name}; found "
+                f"{tensors.path}: no tensor corresponds to {prefix}{name}; found "
                 f"{', '.join(map(shown, [*tensors.tensors][:3])) or 'none'}, ..., "
-                f"expected those of {format}."
+                f"expected the tensors of {format}."
             )
         shape = tensors.tensors[name_in_file].shape
         if len(shape) != axes:

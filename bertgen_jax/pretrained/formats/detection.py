@@ -1,7 +1,7 @@
 """Recognises the format of a checkpoint by its files, and opens it.
 
-Only headers and indexes are read, so that a missing or unfitting file is reported
-before anything large is read or allocated.
+Only headers and indexes are read, so that a file that is missing or does not fit is
+reported before anything large is read or allocated.
 """
 
 import os
@@ -47,7 +47,7 @@ def open_checkpoint(
     Args:
       name: a directory, one of the files in it, or TensorFlow's prefix
         `bert_model.ckpt`; relative to BERTGEN_DATA_DIR or the working directory.
-      what: what messages call it, such as "init.encoder".
+      what: the name of the checkpoint in messages, such as "init.encoder".
       if_missing: advice for the message if there is no such file or directory.
 
     Raises:

@@ -1,7 +1,6 @@
 """Reads config files of published checkpoints, and checks the types of their values.
 
-The readers of these values can then compare and compute with them, without regard to
-what else JSON may hold.
+Later code can then compute with the values without checking their types again.
 """
 
 import pathlib
@@ -12,7 +11,7 @@ from bertgen_jax.errors import CheckpointError
 from bertgen_jax.files import json_files
 
 _MAX_BYTES = 32 << 20  # some list thousands of labels
-_LARGEST = 1e6  # bound of numbers that are no counts: rates, deviations, epsilons
+_LARGEST = 1e6  # bound of numbers other than counts: rates, deviations, epsilons
 
 
 def _is_integer(value: Any) -> bool:

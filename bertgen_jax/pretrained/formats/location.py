@@ -36,7 +36,7 @@ def locate(name: str | os.PathLike[str], what: str = "checkpoint") -> Location:
     Args:
       name: a directory, a file in it, or TensorFlow's prefix `bert_model.ckpt`;
         relative to BERTGEN_DATA_DIR or the working directory.
-      what: what messages call it, such as "init.encoder".
+      what: the name of the checkpoint in messages, such as "init.encoder".
 
     Raises:
       CheckpointError: there is no such file or directory.
@@ -63,7 +63,7 @@ def locate(name: str | os.PathLike[str], what: str = "checkpoint") -> Location:
         raise CheckpointError(
             f"{what}: {path} cannot be read ({error.strerror}); expected a directory."
         ) from error
-    if len(inner) == 1 and inner[0].is_dir():  # as many archives unpack
+    if len(inner) == 1 and inner[0].is_dir():  # as in many unpacked archives
         path = inner[0]
     return Location(_model_of_run(path))
 

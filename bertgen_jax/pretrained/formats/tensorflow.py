@@ -20,7 +20,7 @@ _HUB = "TF Hub module of google/bertseq2seq"
 
 
 def recognise_google(location: Location) -> OpenedCheckpoint | None:
-    """Opens a google-research/bert of TensorFlow 1 or 2; None without a checkpoint.
+    """Opens google-research/bert of TensorFlow 1 or 2; None without a checkpoint.
 
     Raises:
       CheckpointError: its bert_config.json is missing or belongs to another kind of
@@ -60,7 +60,7 @@ def recognise_google(location: Location) -> OpenedCheckpoint | None:
 
 
 def recognise_openai(location: Location) -> OpenedCheckpoint | None:
-    """Opens an openai/gpt-2; None for a directory without hparams.json.
+    """Opens openai/gpt-2; None for a directory without hparams.json.
 
     Raises:
       CheckpointError: the hparams.json belongs to another program, there is no
@@ -107,7 +107,7 @@ def recognise_hub_module(location: Location) -> OpenedCheckpoint | None:
     The graph of the module is never run.
 
     Raises:
-      CheckpointError: its variables are missing or damaged, or those of another module.
+      CheckpointError: its variables are missing, damaged or of another module.
     """
     directory = location.directory
     if directory.name == "variables":

@@ -44,14 +44,14 @@ def test_a_model_that_normalises_the_input_of_its_layers_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        ({"epoch": 3}, r"no tensor means embeddings\.word\S*; found none"),
+        ({"epoch": 3}, r"no tensor corresponds to embeddings\.word\S*; found none"),
         (
             {"encoder": {"x": zeros}},
-            r"no tensor means embeddings\S*; found encoder\.x,",
+            r"no tensor corresponds to embeddings\S*; found encoder\.x,",
         ),
         (
             {"model": {"x": zeros}},
-            r"no tensor means embeddings\S*; found model\.x, .*fair",
+            r"no tensor corresponds to embeddings\S*; found model\.x, .*fair",
         ),
         (
             {"model": {"encoder.embed_tokens.weight": zeros}},

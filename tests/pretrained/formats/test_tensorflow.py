@@ -74,10 +74,13 @@ def test_a_bundle_without_the_config_of_a_bert_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({}, r"variables\.index: no tensor means decoder\.bert\.emb\S*; found none"),
+        (
+            {},
+            r"variables\.index: no tensor corresponds to decoder\.bert\S*; found none",
+        ),
         (
             {"encoder/layer_0/kernel": zeros},
-            r"found encoder/layer_0/kernel, \.\.\., expected those of a TF Hub module",
+            r"found encoder/layer_0/kernel, \.\.\., expected the tensors of a TF Hub m",
         ),
         (
             {"module/bert/embeddings/word_embeddings": zeros},
