@@ -1,1 +1,1 @@
-"""The verbs of the command `bertgen`: their arguments, and what they print."""
+"""Implements the verbs of the command `bertgen`: their arguments and output."""

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command.
 
     Args:
-      arguments: the arguments after `bertgen`; None for those of the process.
+      arguments: the arguments after `bertgen`; by default, of this process.
 
     Returns:
       The exit status: 0; 1 if every text failed; 2 for an error that the

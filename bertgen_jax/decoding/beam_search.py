@@ -124,12 +124,12 @@ def _advance_group(
     """Takes M candidates, of which some finish and R' continue.
 
     Args:
-      group: its `ancestors` include the slots that its beams have just written.
+      group: the group; its `ancestors` include the slots that it has just written.
       logits: f32[V, B, R'] of its beams.
-      prompt: of all groups.
+      prompt: the prompts, which all groups continue.
       position: i32[B], number of tokens that its beams have.
       chosen: for each earlier group, the tokens i32[B, R'] chosen at this step.
-      config: of the search.
+      config: the settings of the search.
     """
     beams, steps = group.sequences.shape[1:]
     # f32[B, M], i32[B, M], i32[B, M]
@@ -188,7 +188,7 @@ def _candidates(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns the likeliest continuations of the beams of a group, or drawn ones.
 
-    Arguments are those of `_advance_group`.
+    For the arguments, see `_advance_group`.
 
     Returns:
       Sums of log-probabilities f32[B, M], best first; the beams i32[B, M] that are
@@ -198,7 +198,7 @@ def _candidates(
     count = config.candidates_per_beam * beams  # M
     norm = log_normalizer(logits)  # [B, R']
     scores = logits
-    # Unless a rule needs all log-probabilities, only those of the best are computed.
+    # Unless a rule needs all log-probabilities, only the best ones are computed.
     if chosen or config.do_sample or not logits_processors.only_bans(config):
         scores, norm = logits - norm[None], jnp.zeros_like(norm)
     if chosen:

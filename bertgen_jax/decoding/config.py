@@ -47,10 +47,10 @@ class GenerationConfig:
 
     Attributes:
       max_new_tokens: most tokens to generate, EOS included; overrides `max_length`.
-      max_length: the same with the prompt included, which in an encoder-decoder is the
+      max_length: most tokens with the prompt, which in an encoder-decoder is the
         start token. If neither is set, 20 new tokens are generated.
       min_new_tokens: minimum of tokens before EOS; overrides `min_length`.
-      min_length: the same with the prompt included.
+      min_length: minimum of tokens before EOS, with the prompt.
       num_beams: 1 is greedy search, or sampling if `do_sample` is set.
       num_return_sequences: hypotheses that are returned for each source: at most
         `num_beams`, or any number of samples.
@@ -80,8 +80,8 @@ class GenerationConfig:
       top_k: draws are restricted to this many likeliest tokens; 0: no limit.
       top_p: draws are restricted to the fewest likeliest tokens whose probabilities sum
         to this.
-      seed: of draws. The same seed, sources and settings give the same sequences,
-        however sources are batched. Ours.
+      seed: the seed of draws. The same seed, sources and settings give the same
+        sequences, however sources are batched. Ours.
       decoder_start_token_id: the token before the first generated one.
       eos_token_id: the token, or each of several tokens, that ends a sequence.
       pad_token_id: fills a sequence after EOS; None: the (first) EOS id does.

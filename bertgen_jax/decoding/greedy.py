@@ -62,9 +62,9 @@ def advance(
 
     Args:
       step: see `step_function.StepFn`.
-      cache: its cache, with R * `capacity` slots for each source.
-      state: of `start` or the last `advance`.
-      config: with lengths in new tokens, see `GenerationConfig.for_prompt`.
+      cache: the cache of `step`, with R * `capacity` slots for each source.
+      state: the state that `start` or the last `advance` returned.
+      config: the settings, with lengths in new tokens (`GenerationConfig.for_prompt`).
       capacity: positions that the cache has slots for.
     """
     rows, steps = state.sequences.shape[1:]

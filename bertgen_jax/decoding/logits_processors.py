@@ -2,8 +2,8 @@
 
 The rules, their formulas and their order are those of Hugging Face (`LogitsProcessor`).
 Each is a function of scores f32[V, B, R] and of the sequences before them. The scores
-are logits in greedy search and sampling, and log-probabilities in beam search; those of
-banned tokens become -inf.
+are logits in greedy search and sampling, and log-probabilities in beam search; the
+scores of banned tokens become -inf.
 """
 
 import jax
@@ -91,7 +91,7 @@ def process(scores: jax.Array, history: History, config: GenerationConfig) -> ja
     Args:
       scores: f32[V, B, R] of the tokens that may follow.
       history: the tokens before them.
-      config: with lengths in new tokens, see `GenerationConfig.for_prompt`.
+      config: the settings, with lengths in new tokens (`GenerationConfig.for_prompt`).
 
     Returns:
       f32[V, B, R].

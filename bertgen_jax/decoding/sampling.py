@@ -69,10 +69,10 @@ def noise(
     a source draws the same tokens in any batch.
 
     Args:
-      seed: of the config.
+      seed: the seed of the config.
       seeds: i32[B], one for each source.
       positions: i32[B], the position of each source.
-      shape: of the noise of one source.
+      shape: the shape of one source's noise.
 
     Returns:
       f32[B, *shape].

@@ -44,9 +44,9 @@ def advance(
 
     Args:
       step: see `step_function.StepFn`.
-      cache: its cache, with R * `capacity` slots for each source.
-      state: of `start` or `advance`.
-      config: with lengths in new tokens, see `GenerationConfig.for_prompt`.
+      cache: the cache of `step`, with R * `capacity` slots for each source.
+      state: the state that `start` or `advance` returned.
+      config: the settings, with lengths in new tokens (`GenerationConfig.for_prompt`).
       capacity: stops when an open source needs position `capacity`.
       least_open: stops when at most this many sources are open.
       most_steps: stops after this many steps; None sets no such limit.

@@ -45,7 +45,7 @@ class Prompt:
 class SearchResult:
     """The N best hypotheses of each source, best first.
 
-    A row without a hypothesis, such as that of a source that only fills the batch, has
+    A row without a hypothesis, such as a row of a source that only fills the batch, has
     only pad ids, length 0 and the score `LOWEST_SCORE`.
     """
 

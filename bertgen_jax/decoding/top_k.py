@@ -9,8 +9,8 @@ _BLOCK = 128  # scores; 32 and 64 were not faster
 def top_k(scores: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
     """Returns the k largest scores of each column, best first.
 
-    Equal scores are in the order of their rows. The result is that of `jax.lax.top_k`
-    of the transpose; this function is faster for long columns and small k. The k best
+    Equal scores are in the order of their rows. The result equals `jax.lax.top_k` of
+    the transpose; this function is faster for long columns and small k. The k best
     scores are in the k blocks with the largest maxima: any score outside them comes
     after these k maxima, which are larger, or equal and in an earlier block. So a
     vectorised maximum reads the scores once, in memory order, and only k * 128 of them

@@ -38,7 +38,7 @@ class Evaluation:
     Attributes:
       metrics: values by name, as metrics.jsonl and checkpoints store them.
       predictions: the generated texts.
-      results: their scores, with signatures and intervals.
+      results: the scores of the predictions, with signatures and intervals.
     """
 
     metrics: Mapping[str, float]
@@ -188,7 +188,7 @@ def evaluate_run(
     Args:
       config: the experiment's config.
       workdir: the work directory of a training run.
-      split: "validation" or "test"; "train" works too.
+      split: "validation", "test" or "train".
       step: "best", "latest" or a number.
 
     Raises:

@@ -25,8 +25,8 @@ class Prediction:
 
     Attributes:
       id: the example's id.
-      source: its source text.
-      references: its reference texts.
+      source: the source text.
+      references: the reference texts.
       prediction: the generated text.
       score: the score of the search: log-probability divided by the length norm.
     """

@@ -110,7 +110,7 @@ class Run:
         Args:
           config: the experiment's config.
           workdir: the run's work directory.
-          store: its saved steps.
+          store: the saved steps of the run.
           mesh: the devices to use now.
           split_names: the splits to open; files of other splits may be missing.
 

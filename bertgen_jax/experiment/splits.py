@@ -28,7 +28,7 @@ class Split:
     Attributes:
       name: one of `SPLITS`.
       examples: the texts.
-      encoded: their token ids.
+      encoded: the token ids of the texts.
       buckets: the shapes of its batches.
     """
 
@@ -76,7 +76,7 @@ def encode(
       config: the experiment's config.
       name: one of `SPLITS`, for the log.
       examples: the texts, or some of them.
-      tokenizers: of source and target texts.
+      tokenizers: the tokenizers of source and target texts.
 
     Raises:
       ConfigError: `data.buckets` is invalid.

@@ -1,4 +1,4 @@
-"""The tasks of the paper: their metrics, their baselines, and how the paper trained.
+"""Defines the tasks of the paper: metrics, baselines and settings of its training.
 
 To add a task, add an entry to `TASKS` and a config that names it.
 """
@@ -16,7 +16,7 @@ from bertgen_jax.models.presets import SIZES
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """How a task is evaluated, and how the paper trained on it (section 4).
+    """The metrics of a task, and the settings of the paper's training (section 4).
 
     Attributes:
       metrics: names in `metrics.catalogue.METRICS`, in the order of the table.
@@ -162,7 +162,7 @@ def paper_result(
 
     Args:
       config: the experiment's config.
-      architecture: of the run's model.
+      architecture: the architecture of the run's model.
       split: the split that is scored.
       examples: the number of scored examples.
     """

@@ -27,7 +27,7 @@ GenerateTexts = Callable[[Mapping[int, str]], Mapping[int, list[GeneratedText]]]
 
 @dataclasses.dataclass(frozen=True)
 class Tally:
-    """How many texts were read, and how many of them failed."""
+    """The number of texts that were read, and the number of them that failed."""
 
     texts: int
     failed: int

@@ -47,7 +47,7 @@ class Hypotheses:
     """The N best hypotheses of one source, best first, on the host.
 
     Attributes:
-      index: of the source in the list.
+      index: the index of the source in the list.
       sequences: i32[N, T], padded after EOS; scores: f32[N]; lengths: i32[N].
     """
 
@@ -77,8 +77,8 @@ def generate_each(
     """Generates for each source, in no particular order.
 
     Args:
-      generator: of an encoder-decoder or a prefix language model.
-      sources: their ids in the vocabulary, at least one each, and at most
+      generator: a generator of an encoder-decoder or a prefix language model.
+      sources: the ids of each source in the vocabulary, at least one and at most
         `generator.longest_source(config)`.
       config: as `Generator.resolve` returns it for a prompt of the start token.
       batch_size: slots B; fewer are used where there are fewer sources.
@@ -103,7 +103,7 @@ def stream(
 
     Args:
       generator, config: as in `generate_each`.
-      source: its ids.
+      source: the ids of the source.
 
     Yields:
       After each step, the tokens that the result is certain to begin with. With beams
@@ -169,7 +169,7 @@ class _Batch:
     """A batch of B slots, each of which is free or holds a source.
 
     Attributes:
-      state: of the search.
+      state: the state of the search.
       result: the best hypotheses so far; None before the first `run`.
       is_open: bool[B], True for sources that have not ended.
     """

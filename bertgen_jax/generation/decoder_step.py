@@ -161,7 +161,7 @@ def convert_weights(
     Args:
       params: the decoder's parameters, nested dicts.
       config: the decoder's architecture.
-      dtype: of the computation; LayerNorms stay f32.
+      dtype: the compute dtype; LayerNorms stay f32.
     """
     width, trunk, head = config.hidden_size, params["bert"], params.get("lm_head", {})
 
@@ -231,11 +231,11 @@ def step(
     The forward pass of training is `models.layers.TransformerLayer`.
 
     Args:
-      weights: of `convert_weights`.
+      weights: the result of `convert_weights`.
       prefill: keys and values of the source and the prefix.
       cache: C = R * T' slots a source.
       ids: i32[B, R].
-      positions: i32[B], of these tokens, counted from the first that a step reads.
+      positions: i32[B], the positions of `ids`, counted from the first step.
       ancestors: bool[B, R, C], the slots that each row sees, its own new one included.
 
     Returns:
@@ -298,7 +298,7 @@ def step(
 def _norm_before(
     norm: NormWeights, hidden: jax.Array, config: BertGenerationConfig
 ) -> jax.Array:
-    """Returns what a sublayer reads of the residual [D, M]."""
+    """Returns the input of a sublayer, made from the residual [D, M]."""
     return norm(hidden) if config.pre_layer_norm else hidden
 
 
@@ -324,7 +324,7 @@ def _split_heads(
 def _write(cache: jax.Array, new: jax.Array, starts: jax.Array, axis: int) -> jax.Array:
     """Writes `new` into the slots of each source, from slot `starts` i32[B] on.
 
-    `axis` is that of the slots in the arrays of one source.
+    `axis` is the axis of the slots in the arrays of one source.
     """
 
     def write_one(cache: jax.Array, new: jax.Array, start: jax.Array) -> jax.Array:

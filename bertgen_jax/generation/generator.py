@@ -48,7 +48,7 @@ def generate(
       model: an encoder-decoder, a prefix language model, or a decoder alone. A decoder
         alone continues its input, from the `decoder_start_token_id` of the config if
         there is one.
-      params: its parameters.
+      params: the parameters of the model.
       input_ids: i32[B, S]. Padding may stand anywhere: it is masked, and positions are
         counted without it.
       attention_mask: [B, S], non-zero for tokens; a row without any only fills the
@@ -73,7 +73,7 @@ class Generator:
 
     Attributes:
       model: see `generate`.
-      params: its parameters.
+      params: the parameters of the model.
       weights: the weights of its decoder, in the layout of `decoder_step`.
 
     Raises:
@@ -274,7 +274,7 @@ def check_generative(model: Any) -> None:
     """Checks that a model can generate.
 
     Raises:
-      ConfigError: it is an encoder, or no model of this package.
+      ConfigError: the model is an encoder, or not a model of this package.
     """
     if not isinstance(model, GenerativeModel):
         raise ConfigError(

@@ -48,7 +48,7 @@ def score(
     Args:
       model: an encoder-decoder, a prefix language model, or a decoder alone, of which
         the targets continue the input.
-      params: its parameters.
+      params: the parameters of the model.
       input_ids: i32[B, S] sources; padding may stand anywhere.
       attention_mask: [B, S], non-zero for tokens; None: all are tokens.
       labels: i32[B, T] targets without the start token, EOS included; -100 after the

@@ -51,7 +51,7 @@ class Pipeline:
 
     Attributes:
       generator: the model, with its weights converted for decoding.
-      tokenizers: of sources and of targets.
+      tokenizers: the tokenizers of sources and targets.
       generation_config: the settings of the directory.
     """
 
@@ -180,7 +180,7 @@ class Pipeline:
             yield text[len(streamed) :]
 
     def config(self, settings: Mapping[str, Any]) -> GenerationConfig:
-        """Returns the directory's settings with those of a call in their place.
+        """Returns the directory's settings, overridden by the settings of a call.
 
         Raises:
           ConfigError: an unknown or invalid setting.
@@ -208,7 +208,7 @@ class Pipeline:
           settings: as in a call.
 
         Returns:
-          "the token ... with the id ...", with what is expected; None if the model has
+          "the token ... with the id ... . Expected ..."; None if the model has
           embeddings for all tokens.
         """
         limit = self._longest_text(self._resolve(self.config(settings)))
@@ -344,7 +344,7 @@ def pipeline(
     Args:
       task: one of `TASKS`.
       model: the directory.
-      dtype: of the computation; bfloat16 is for GPU and TPU.
+      dtype: the compute dtype; bfloat16 is for GPU and TPU.
 
     Raises:
       ConfigError: an unknown task.

@@ -61,7 +61,7 @@ def prefill(
 
     Args:
       model: the module.
-      params: its parameters.
+      params: the parameters of the module.
       prefix_ids: i32[B, P]; P may be 0.
       prefix_mask: bool[B, P] keep-mask of the prefixes.
       source: ids i32[B, S], no longer than the model has positions. Of a decoder alone,

@@ -19,10 +19,10 @@ class TextResult:
     """The hypotheses for one text, or the error that it failed with.
 
     Attributes:
-      number: of the text, from 1.
+      number: the number of the text, from 1.
       hypotheses: {"generated_text": ..., "score": ...}, best first; none if it failed.
       error: why it failed; None if it did not.
-      id: of the text; None where it has no id.
+      id: the id of the text; None if it has no id.
     """
 
     number: int
@@ -77,7 +77,7 @@ class ResultWriter:
     """Writes results to an open file, in the order of their texts.
 
     Attributes:
-      name: of the file, for messages.
+      name: the name of the file, for messages.
       count: number of results that the file has already.
       failed: number of these that are errors; known for JSON files only.
     """
@@ -165,7 +165,7 @@ def check(name: str, input_name: str | None = None) -> None:
       input_name: path of the file of texts; None if they come from standard input.
 
     Raises:
-      ConfigError: the suffix is unknown, or the name is that of the file of texts.
+      ConfigError: the suffix is unknown, or the file is also the file of texts.
     """
     path = pathlib.Path(name).expanduser()
     if _is_device(path):

@@ -1,7 +1,7 @@
 """Defines `BertGenerationEncoder`, a stack of layers, and `BertGenerationDecoder`.
 
 As in Hugging Face, the encoder class is also the stack of the decoder: `is_decoder` in
-its config makes it causal. The letters of shapes are those of docs/architecture.md.
+its config makes it causal. The letters of shapes are defined in docs/architecture.md.
 """
 
 import jax
@@ -20,9 +20,9 @@ from bertgen_jax.models.layers import (
 from bertgen_jax.models.outputs import DecoderOutput, StackOutput
 from bertgen_jax.models.stack_config import BertGenerationConfig
 
-# What the backward pass recomputes instead of keeping. "dots" keeps the products with
-# weights, which are the most expensive to recompute; "full" keeps only each layer's
-# input.
+# Policies for recomputing values in the backward pass instead of keeping them. "dots"
+# keeps the products with weights, which are the most expensive to recompute; "full"
+# keeps only each layer's input.
 REMAT_POLICIES = {
     "none": None,
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
@@ -53,7 +53,7 @@ class BertGenerationEncoder(nn.Module):
     """A stack of Transformer layers over embeddings.
 
     Attributes:
-      config: its architecture.
+      config: the architecture of the stack.
       dtype: compute dtype; parameters, LayerNorm and softmax stay f32.
       scan_layers: compile one layer and loop over it, in calls without a cache that
         return only the last hidden state. Each layer keeps its own parameters.
@@ -167,8 +167,8 @@ class BertGenerationEncoder(nn.Module):
     ) -> StackOutput:
         """Runs the layers over the result of `embed`, [B, T, D].
 
-        With `causal=False` a shared stack runs as encoder. The other arguments are
-        those of `__call__`.
+        With `causal=False` a shared stack runs as encoder. For the other arguments,
+        see `__call__`.
         """
         cache, source = past_key_values, encoder_hidden_states
         self._check(causal, cache, source, encoder_attention_mask)
@@ -357,7 +357,7 @@ class BertGenerationDecoder(nn.Module):
     """A causal stack with a language-model head.
 
     Attributes:
-      config: its architecture; `is_decoder` must be set.
+      config: the architecture; `is_decoder` must be set.
       dtype, scan_layers, remat: as in `BertGenerationEncoder`.
       allow_bidirectional: accept `is_decoder=False`, as Hugging Face does with a
         warning, because some published configs lack the flag. Every position then sees

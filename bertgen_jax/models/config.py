@@ -28,7 +28,7 @@ _EMBEDDING_FIELDS = ("vocab_size", "hidden_size", "max_position_embeddings")
 
 @dataclasses.dataclass(frozen=True)
 class EncoderDecoderConfig:
-    """An encoder and a decoder, what they share, and the special ids of the pair.
+    """An encoder and a decoder, their sharing, and the special ids of the pair.
 
     Attributes:
       encoder: bidirectional stack.
@@ -118,7 +118,7 @@ class EncoderDecoderConfig:
 
         Args:
           side: "encoder" or "decoder".
-          path: of the parameter in its stack, such as `WORD_TABLE`.
+          path: the path of the parameter in its stack, such as `WORD_TABLE`.
         """
         if side == "encoder" and not self.shares(path):
             return f"encoder/{path}"

@@ -222,7 +222,7 @@ def first_position(values: Mapping[str, Any]) -> int:
     RoBERTa uses the rows up to that of the pad id for padding.
 
     Args:
-      values: of a config.json, or of Google's bert_config.json.
+      values: a config.json, or Google's bert_config.json.
 
     Raises:
       ConfigError: the pad id is invalid.

@@ -31,10 +31,10 @@ def create_model(
     config: BertGenerationConfig, **fields: Any
 ) -> BertGenerationDecoder | BertGenerationEncoder: ...
 def create_model(config: Config, **fields: Any) -> Model:
-    """Returns the module that computes what a configuration describes.
+    """Returns the module that a configuration describes.
 
     Args:
-      config: of one stack, an encoder-decoder or a prefix language model.
+      config: the config of one stack, an encoder-decoder or a prefix language model.
       **fields: other fields of the module: dtype, scan_layers, remat.
     """
     match config:

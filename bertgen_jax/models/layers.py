@@ -26,9 +26,9 @@ class Projection(nn.Module):
     """A linear map with bias: `einsum(equation, inputs, kernel) + bias`.
 
     Attributes:
-      equation: of the product. Letters of the kernel that are also in the result are
-        outputs, and the bias has one value for each of them.
-      shape: of the kernel, inputs first.
+      equation: the einsum equation of the product. Letters of the kernel that are
+        also in the result are outputs; the bias has one value for each output.
+      shape: the shape of the kernel, inputs first.
       stddev: standard deviation of new kernels (truncated normal).
       dtype: compute dtype; the parameters are f32.
     """
@@ -60,7 +60,7 @@ class Projection(nn.Module):
         return product + jnp.expand_dims(bias.astype(self.dtype), axes)
 
     def _letters(self) -> tuple[str, str]:
-        """The letters of the kernel and those of the result."""
+        """Returns the letters of the kernel, and the letters of the result."""
         operands, result = self.equation.split("->")
         return operands.split(",")[1], result
 
@@ -79,10 +79,10 @@ def fused_projection(
 
     Args:
       inputs: [B, T, D], cast to the compute dtype.
-      projections: of the same shape and equation `_TO_HEADS`.
+      projections: projections of one shape, with the equation `_TO_HEADS`.
 
     Returns:
-      What each projection would return, dtype[B, H, T, K].
+      The result of each projection, dtype[B, H, T, K].
     """
     first = projections[0]
     kernel = jnp.concatenate([p.kernel for p in projections], axis=1)  # [D, n H, K]
@@ -108,8 +108,8 @@ class Embeddings(nn.Module):
     There are no token types.
 
     Attributes:
-      config: of the stack.
-      dtype: of the result.
+      config: the architecture of the stack.
+      dtype: the dtype of the result.
       tables: the block whose word and position tables are used; None for its own.
     """
 
@@ -331,7 +331,7 @@ class TransformerLayer(nn.Module):
         return self.crossattention.keys_values(source)
 
     def _input(self, hidden: jax.Array, norm: nn.LayerNorm) -> jax.Array:
-        """Returns what a sublayer reads: the residual, normalised in GPT-2's order."""
+        """Returns a sublayer's input: the residual, normalised in GPT-2's order."""
         if self.config.pre_layer_norm:
             return norm(hidden).astype(self.dtype)
         return hidden

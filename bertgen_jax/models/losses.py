@@ -82,7 +82,7 @@ def teacher_forced_logits(
 
     Args:
       model: an encoder-decoder or a prefix language model.
-      params: of the model.
+      params: the parameters of the model.
       batch: as `data.batching.collate` makes it.
       dropout_key: None for no dropout.
     """

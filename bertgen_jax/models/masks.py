@@ -2,7 +2,7 @@
 
 Masks stay boolean until the softmax applies them once, because adding large negative
 numbers twice overflows to -inf and turns a fully masked row into NaN. Token positions
-are counted from masks too.
+are counted from masks as well.
 """
 
 import jax
@@ -40,7 +40,7 @@ def attention_mask(
       start: slot of the first query.
       least_keys: the shortest C' of a [B, C'] mask, which hides the keys that it does
         not cover; C by default.
-      name: of the mask, for messages.
+      name: the name of the mask in messages.
 
     Returns:
       bool[B or 1, 1 or H, T, C], or None when everything is visible.

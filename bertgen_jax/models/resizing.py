@@ -44,11 +44,11 @@ def resize_embeddings(
 
     Args:
       model: a module of this package.
-      params: its parameters.
+      params: the parameters of the model.
       vocab_size: number of rows. Rows that are kept stay the same, bit for bit; new
         ones are drawn as in a new model, with a bias of 0.
       side: "encoder", "decoder" or "both"; one side only if each has its own table.
-      seed: of the new rows.
+      seed: the seed of the new rows.
 
     Returns:
       The model with this `vocab_size` in its config, and params for it.

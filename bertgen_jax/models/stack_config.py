@@ -149,7 +149,7 @@ class BertGenerationConfig:
 
         Args:
           side: "encoder" or "decoder"; a single stack serves as either.
-          path: of the parameter in its stack, such as `WORD_TABLE`.
+          path: the path of the parameter in its stack, such as `WORD_TABLE`.
         """
         return f"bert/{path}" if self.is_decoder else path
 
@@ -216,7 +216,7 @@ class BertGenerationConfig:
         """Reads a mapping of config.json; unknown keys are ignored.
 
         Args:
-          values: of a model of one of `STACK_TYPES`, or OpenAI's hparams.json.
+          values: config.json of one of `STACK_TYPES`, or OpenAI's hparams.json.
 
         Raises:
           ConfigError: a value is invalid, or asks for something that is not computed

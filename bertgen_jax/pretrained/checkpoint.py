@@ -62,7 +62,7 @@ class Unused:
     """A tensor of a checkpoint, or some of its rows, that is not used.
 
     Attributes:
-      tensor: its name in the file.
+      tensor: the name of the tensor in the file.
       shape: the shape of the tensor.
       reason: a few words.
       rows: how many of its rows are not used; 0 for the whole tensor.
@@ -84,7 +84,7 @@ class Checkpoint:
 
     Attributes:
       opened: the files that it was read from.
-      config: the architecture. It differs from that of the files after
+      config: the architecture. It differs from the files' architecture after
         `as_architecture`.
       arrays: the parameters by their paths.
       reasons: why a tensor is not among the arrays, by its name in the file.

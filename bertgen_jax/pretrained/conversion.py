@@ -35,7 +35,7 @@ class Conversion:
       read: path, format and architecture of the checkpoint.
       written: path and format of the result.
       parameters: the number of values of the model; shared ones count once.
-      unused: what was left out of the checkpoint, and why.
+      unused: the tensors that were left out, and why.
       tokenizer: the class of its tokenizer; "" without one.
     """
 

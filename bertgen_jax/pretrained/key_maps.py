@@ -50,7 +50,7 @@ _FAIRSEQ_STATE = re.compile(r"^(?!model\.)|(^|\.)(version|_float_tensor)$")
 
 @dataclasses.dataclass(frozen=True)
 class KeyMap:
-    """How a kind of file names its tensors and stores its linear maps.
+    """The tensor names and the layout of linear maps in one kind of file.
 
     Attributes:
       rename: name in the file -> Hugging Face's name, without the prefix that it has in
@@ -171,7 +171,7 @@ def hugging_face_decoder(kind: str, prefix: str) -> KeyMap:
     ```
 
     Args:
-      kind: of the language model. RoBERTa's names become those of BERT.
+      kind: the kind of the language model. RoBERTa's names become BERT's names.
       prefix: "decoder." for the decoder of a pair, else "".
     """
 

@@ -33,7 +33,7 @@ def from_pretrained(
     Args:
       source: a checkpoint in a format of `detection.TABLE`, or a .zip or .tar.gz of it.
       architecture: "encoder", "decoder" or "encoder-decoder", if it should differ from
-        that of the files: an encoder becomes a causal decoder, a pair gives one side.
+        the files: an encoder becomes a causal decoder, a pair gives one side.
       mlm_bias: whether such a decoder keeps the output bias of the encoder's masked-LM
         head.
       dtype: the type of the computation. Parameters are f32.
@@ -60,7 +60,7 @@ def opened(
 ) -> Iterator[Checkpoint]:
     """Loads a checkpoint as views of its files, which exist as long as the context.
 
-    Arguments and errors are those of `from_pretrained`.
+    For the arguments and errors, see `from_pretrained`.
     """
     try:
         archive = paths.find(os.fspath(path), "checkpoint")

@@ -230,7 +230,7 @@ def bert_decoder(config: BertGenerationConfig) -> list[Weight]:
     """Returns the map of `BertLMHeadModel`: a stack with segments, a masked-LM head.
 
     Args:
-      config: has `is_decoder` and `lm_head_transform`.
+      config: an architecture with `is_decoder` and `lm_head_transform`.
     """
     width = (config.hidden_size,)
     head, transform = "cls.predictions", "lm_head/transform"
@@ -256,8 +256,8 @@ def encoder_decoder(
     ignores its sharing flag and needs both tensors; version 4 writes the decoder's.
 
     Args:
-      config: of the pair.
-      decoder: the map of the decoder; that of `BertGenerationDecoder` by default.
+      config: the architecture of the pair.
+      decoder: the map of the decoder; by default, `bert_generation_decoder`.
     """
     weights = []
     for weight in bert_generation_stack(config.encoder, cross_attention=False):
@@ -320,7 +320,7 @@ def gpt2(config: BertGenerationConfig) -> list[Weight]:
     """Returns the map of `GPT2LMHeadModel`, with or without cross-attention.
 
     Args:
-      config: has `is_decoder`, `pre_layer_norm` and no output bias.
+      config: an architecture with `is_decoder`, `pre_layer_norm` and no output bias.
     """
     width, inner = config.hidden_size, config.intermediate_size
     positions = config.max_position_embeddings

@@ -21,7 +21,7 @@ _ALLOWED_LAYERS = 1000  # a name map of this many layers costs little memory
 
 @dataclasses.dataclass(frozen=True)
 class PositionTable:
-    """How the position table of a stack is computed from the tables of a checkpoint.
+    """Describes how to compute a stack's position table from a checkpoint's tables.
 
     Attributes:
       path: the parameter.

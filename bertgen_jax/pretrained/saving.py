@@ -43,7 +43,7 @@ def save_pretrained(
     Args:
       directory: created if missing; files in it are overwritten.
       model: the module, whose config is written.
-      params: its parameters, written as f32 safetensors.
+      params: the parameters of the module, written as f32 safetensors.
       tokenizer: written beside the weights.
       generation: written as generation_config.json.
 

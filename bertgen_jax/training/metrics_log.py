@@ -134,7 +134,7 @@ class MetricsLog:
 
     Args:
       workdir: holds metrics.jsonl and tensorboard/.
-      tensorboard: whether to write TensorBoard events too.
+      tensorboard: whether to write TensorBoard events as well.
       step: the step that the run resumes from. Lines of later steps, which an earlier
         process logged but did not save, are dropped because these steps run again.
     """

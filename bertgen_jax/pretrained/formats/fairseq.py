@@ -13,7 +13,7 @@ from bertgen_jax.pretrained.formats.location import Location
 from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint
 
 _FORMAT = "fairseq RoBERTa"
-_FIRST_POSITION = 2  # the row after that of fairseq's pad id, which is 1
+_FIRST_POSITION = 2  # the row after the row of fairseq's pad id, 1
 
 
 def recognise(location: Location) -> OpenedCheckpoint | None:
