@@ -10,7 +10,7 @@ from bertgen_jax import trees
 from bertgen_jax.models import presets
 from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.models.stack_config import BertGenerationConfig
-from bertgen_jax.pretrained.ctranslate2 import name_map
+from bertgen_jax.pretrained.ctranslate2 import parameter_map
 
 WORDS = 30_522  # BERT's vocabulary
 PAD, EOS, START = 0, 102, 101  # [PAD], [SEP] and [CLS] in it
@@ -35,7 +35,7 @@ def create_config(size: str) -> EncoderDecoderConfig:
 def draw_params(config: EncoderDecoderConfig, seed: int = 0) -> dict[str, Any]:
     """Draws normal weights, with LayerNorms at 1 and biases at 0."""
     rng, params = np.random.default_rng(seed), {}
-    for path, shape in name_map.parameter_shapes(config).items():
+    for path, shape in parameter_map.parameter_shapes(config).items():
         if path.endswith(("kernel", "embedding")):
             weights = rng.standard_normal(shape, np.float32)
             params[path] = np.float32(_stddev(path, config)) * weights

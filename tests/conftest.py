@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bertgen_jax import trees
-from bertgen_jax.pretrained import name_maps
+from bertgen_jax.pretrained import parameter_maps
 
 # Eight devices in one process, so that sharded code runs sharded on every machine.
 jax.config.update("jax_num_cpu_devices", 8)
@@ -55,7 +55,7 @@ def draw_params():
 
     def draw(config, seed=0, stddev=0.3):
         rng, params = np.random.default_rng(seed), {}
-        for weight in name_maps.weights_of(config):
+        for weight in parameter_maps.weights_of(config):
             if weight.path:
                 is_matrix = weight.path.endswith(("kernel", "embedding"))
                 noise = rng.normal(0, stddev if is_matrix else 0.1, weight.shape)

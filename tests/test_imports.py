@@ -30,7 +30,7 @@ INNER = {
     "data.demo": ("data.demo", "data.columns"),
     "data.formats": ("data.formats", "data.columns", "data.cache"),
     "pretrained.containers": ("pretrained.containers",),
-    "pretrained.ctranslate2": ("pretrained.ctranslate2", "pretrained.name_maps"),
+    "pretrained.ctranslate2": ("pretrained.ctranslate2", "pretrained.parameter_maps"),
 }
 PRINTERS = ("commands", "experiment.flags")
 

@@ -11,7 +11,7 @@ from bertgen_jax import errors, trees
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.config import Config
 from bertgen_jax.models.stack_config import BertGenerationConfig
-from bertgen_jax.pretrained import key_maps, name_maps
+from bertgen_jax.pretrained import key_maps, parameter_maps
 from bertgen_jax.pretrained.containers.tensor_file import Arrays, listed
 from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint, PositionTable
 from bertgen_jax.tokenizers.interface import Tokenizer
@@ -216,7 +216,7 @@ def from_tensors(
 
     Args:
       config: the architecture.
-      tensors: the tensors of Hugging Face's class that `name_maps.weights_of` maps.
+      tensors: those of Hugging Face's class, as `parameter_maps.weights_of` maps them.
       where: the name of the tensors in messages.
 
     Raises:
@@ -229,7 +229,7 @@ def from_tensors(
         kind="bert-generation",
         config=config,
         tensors=Arrays(path, tensors),
-        weights=tuple(name_maps.weights_of(config)),
+        weights=tuple(parameter_maps.weights_of(config)),
         names={name: name for name in tensors},
         unused_reason=key_maps.unused_reason_generation,
     )

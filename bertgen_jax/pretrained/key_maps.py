@@ -2,7 +2,7 @@
 
 The layers of BERT are the same in every file, but each program names their tensors and
 stores their linear maps in its own way. Each kind of file has one checkpoint key map
-(`KeyMap`), so that the name maps of `name_maps` serve all kinds.
+(`KeyMap`), so that the parameter maps of `parameter_maps` serve all kinds.
 
     Hugging Face      encoder.layer.0.attention.self.query.weight      [out, in]
     google-research   bert/encoder/layer_0/attention/self/query/kernel [in, out]
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 
 from bertgen_jax.errors import CheckpointError
 from bertgen_jax.pretrained.containers.tensor_file import TensorFile, shown
-from bertgen_jax.pretrained.name_maps import LinearLayout, Weight
+from bertgen_jax.pretrained.parameter_maps import LinearLayout, Weight
 
 WORDS = "embeddings.word_embeddings.weight"
 TOKEN_TYPES = "embeddings.token_type_embeddings.weight"  # [types, D]
@@ -85,7 +85,7 @@ class KeyMap:
         return names, tuple(non_weights)
 
     def apply(self, weights: Iterable[Weight], names: Iterable[str]) -> list[Weight]:
-        """Fits a name map to a file of this kind.
+        """Fits a parameter map to a file of this kind.
 
         Args:
           weights: the map, with the names and memory layout of Hugging Face.

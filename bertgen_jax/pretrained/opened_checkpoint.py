@@ -12,11 +12,11 @@ from bertgen_jax.models.config import Config
 from bertgen_jax.models.stack_config import WORD_TABLE
 from bertgen_jax.pretrained import key_maps
 from bertgen_jax.pretrained.containers.tensor_file import TensorFile, listed, shown
-from bertgen_jax.pretrained.name_maps import Weight
+from bertgen_jax.pretrained.parameter_maps import Weight
 from bertgen_jax.tokenizers.auto import AutoTokenizer
 from bertgen_jax.tokenizers.interface import Tokenizer
 
-_ALLOWED_LAYERS = 1000  # a name map of this many layers costs little memory
+_ALLOWED_LAYERS = 1000  # a parameter map of this many layers costs little memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +47,12 @@ class OpenedCheckpoint:
       kind: "bert", "roberta", "gpt2", "bert-generation" or "encoder-decoder".
       config: the architecture. It counts only the positions of tokens.
       tensors: the file with the weights.
-      weights: the name map: Hugging Face's names, in the memory layout of the file.
+      weights: the parameter map: Hugging Face's names, the memory layout of the file.
       names: Hugging Face's name of each weight in the file -> its name in the file.
       non_weights: names in the file that are not weights, such as optimizer moments.
       position_tables: the position tables that are computed from several tensors.
-      unused_reason: says why a tensor that is not in the name map may be left out; None
-        for a tensor that should not be in the file.
+      unused_reason: says why a tensor that is not in the parameter map may be left
+        out; None for a tensor that should not be in the file.
       mlm_bias: Hugging Face's name of the output bias of a masked-LM head; "" without
         one.
     """
@@ -83,7 +83,7 @@ class OpenedCheckpoint:
         return self.tensors.tensors[self.names[name]].shape
 
     def check(self) -> None:
-        """Compares the file's names, shapes and types with the name map.
+        """Compares the file's names, shapes and types with the parameter map.
 
         No tensor is read.
 
@@ -152,8 +152,8 @@ def _is_floating(dtype: np.dtype) -> bool:
 def check_layers(config: Config, tensors: TensorFile) -> None:
     """Refuses a config with far more layers than the file has tensors.
 
-    Called before the name map is built, because a map of billions of layers would fill
-    the memory.
+    Called before the parameter map is built, because a map of billions of layers would
+    fill the memory.
 
     Raises:
       CheckpointError: the config claims more layers than the file holds tensors.

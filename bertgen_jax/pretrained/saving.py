@@ -1,7 +1,7 @@
 """Writes model directories that Hugging Face loads unchanged.
 
-The tensors have the names and memory layouts of Hugging Face (`name_maps`). The reader
-of such directories is `formats.huggingface`.
+The tensors have the names and memory layouts of Hugging Face (`parameter_maps`). The
+reader of such directories is `formats.huggingface`.
 """
 
 import os
@@ -17,7 +17,7 @@ from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.files import json_files
 from bertgen_jax.models.config import Config
 from bertgen_jax.models.create import Model
-from bertgen_jax.pretrained import name_maps
+from bertgen_jax.pretrained import parameter_maps
 from bertgen_jax.pretrained.containers import safetensors_file
 from bertgen_jax.pretrained.containers.tensor_file import TensorInfo
 from bertgen_jax.tokenizers.interface import Tokenizer
@@ -108,19 +108,19 @@ def to_tensors(config: Config, params: Mapping[str, Any]) -> dict[str, np.ndarra
 
 def _parts(
     config: Config, params: Mapping[str, Any]
-) -> dict[str, tuple[list[name_maps.Weight], list[Any]]]:
+) -> dict[str, tuple[list[parameter_maps.Weight], list[Any]]]:
     """Returns the weights and the parameters that each tensor consists of."""
-    weights = name_maps.weights_of(config)
-    name_maps.check_params({w.path: w.shape for w in weights if w.path}, params)
+    weights = parameter_maps.weights_of(config)
+    parameter_maps.check_params({w.path: w.shape for w in weights if w.path}, params)
     arrays = trees.named(params)
-    written = name_maps.by_name(weight for weight in weights if weight.written)
+    written = parameter_maps.by_name(weight for weight in weights if weight.written)
     return {
         name: (parts, [arrays.get(weight.path) for weight in parts])
         for name, parts in written.items()
     }
 
 
-def _join(weights: list[name_maps.Weight], parameters: list[Any]) -> np.ndarray:
+def _join(weights: list[parameter_maps.Weight], parameters: list[Any]) -> np.ndarray:
     """Makes a tensor of its parameters; a parameter that is None is zeros."""
     arrays = [
         np.zeros(weight.shape, np.float32)
@@ -128,7 +128,7 @@ def _join(weights: list[name_maps.Weight], parameters: list[Any]) -> np.ndarray:
         else np.asarray(parameter, np.float32)
         for weight, parameter in zip(weights, parameters, strict=True)
     ]
-    return name_maps.to_foreign(weights, arrays)
+    return parameter_maps.to_foreign(weights, arrays)
 
 
 def _class_name(config: Config) -> str:

@@ -11,7 +11,7 @@ from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.generation import generator
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
 from bertgen_jax.models.stack_config import BertGenerationConfig
-from bertgen_jax.pretrained import name_maps
+from bertgen_jax.pretrained import parameter_maps
 
 
 @pytest.fixture
@@ -25,10 +25,10 @@ def golden(data_dir):
             weight.path: weight.from_foreign(
                 tensors[weight.name.removeprefix("transformer.")]
             )
-            for weight in name_maps.gpt2(config)
+            for weight in parameter_maps.gpt2(config)
             if weight.name != "lm_head.weight"
         }
-        taken = {w.name for w in name_maps.gpt2(config)} - {"lm_head.weight"}
+        taken = {w.name for w in parameter_maps.gpt2(config)} - {"lm_head.weight"}
         assert {f"transformer.{name}" for name in tensors} == taken
     return directory, BertGenerationDecoder(config), trees.nested(params)
 

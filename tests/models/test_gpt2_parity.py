@@ -16,7 +16,7 @@ from bertgen_jax.models.config import EncoderDecoderConfig, PrefixLanguageModelC
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
 from bertgen_jax.models.stack_config import BertGenerationConfig
-from bertgen_jax.pretrained import loading, name_maps, saving
+from bertgen_jax.pretrained import loading, parameter_maps, saving
 
 pytestmark = pytest.mark.parity
 torch = pytest.importorskip("torch")
@@ -58,7 +58,7 @@ def gpt2(size, seed, **more):
 
 def params_of(peer, config):
     tensors = {name: tensor.numpy() for name, tensor in peer.state_dict().items()}
-    weights = name_maps.weights_of(config)
+    weights = parameter_maps.weights_of(config)
     assert {weight.name for weight in weights} == tensors.keys()
     return trees.nested({w.path: w.from_foreign(tensors[w.name]) for w in weights})
 

@@ -17,7 +17,7 @@ from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
 from bertgen_jax.models.presets import SIZES
 from bertgen_jax.models.stack_config import BertGenerationConfig
-from bertgen_jax.pretrained import name_maps
+from bertgen_jax.pretrained import parameter_maps
 
 CASED, UNCASED, SENTENCEPIECE, WMT = 28_996, 30_522, 50_358, 31_950
 
@@ -30,8 +30,8 @@ def pair(size, vocab_size, *, lm_head_bias, **fields):
 
 
 def count(*size, **fields):
-    """Parameters of an encoder-decoder, by the name map: it takes no time to read."""
-    weights = name_maps.weights_of(pair(*size, **fields))
+    """Parameters of an encoder-decoder, by its parameter map, which takes no time."""
+    weights = parameter_maps.weights_of(pair(*size, **fields))
     shapes = {weight.path: weight.shape for weight in weights if weight.path}
     return sum(map(math.prod, shapes.values()))
 

@@ -7,9 +7,9 @@ import pytest
 
 from bertgen_jax import trees
 from bertgen_jax.errors import CheckpointError
-from bertgen_jax.pretrained import key_maps, name_maps
+from bertgen_jax.pretrained import key_maps, parameter_maps
 from bertgen_jax.pretrained.containers.tensor_file import Arrays
-from bertgen_jax.pretrained.name_maps import by_name, to_foreign
+from bertgen_jax.pretrained.parameter_maps import by_name, to_foreign
 from tests.fixtures.models import stack_config
 
 GPT2 = stack_config(
@@ -109,7 +109,7 @@ def test_the_names_and_shapes_of_openai():
         "model/ln_f/b": (6,),
     }
     key_map = key_maps.OPENAI
-    weights = by_name(key_map.apply(name_maps.gpt2(GPT2), ()))
+    weights = by_name(key_map.apply(parameter_maps.gpt2(GPT2), ()))
     shapes = {name: parts[0].foreign_shape for name, parts in weights.items()}
     assert shapes.pop("lm_head.weight") == (11, 6)  # tied: not a variable of its own
     assert {key_map.rename(name): s for name, s in variables.items()} == shapes
@@ -117,7 +117,7 @@ def test_the_names_and_shapes_of_openai():
 
 def test_the_linear_maps_of_openai_have_one_more_axis(draw_params):
     params = trees.named(draw_params(GPT2))
-    weights = name_maps.gpt2(GPT2)
+    weights = parameter_maps.gpt2(GPT2)
     hugging_face, openai = (
         to_foreign(parts, [params[weight.path] for weight in parts])
         for parts in (

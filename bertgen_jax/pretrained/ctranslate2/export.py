@@ -32,8 +32,8 @@ from bertgen_jax.models.config import (
     PrefixLanguageModelConfig,
 )
 from bertgen_jax.models.stack_config import BertGenerationConfig
-from bertgen_jax.pretrained import name_maps
-from bertgen_jax.pretrained.ctranslate2 import name_map
+from bertgen_jax.pretrained import parameter_maps
+from bertgen_jax.pretrained.ctranslate2 import parameter_map
 
 
 def save(
@@ -72,7 +72,7 @@ def save(
     if isinstance(config, PrefixLanguageModelConfig):
         config, params = config.decoder, params.get("decoder", {})
     _check_expressible(config, quantization)
-    name_maps.check_params(name_map.parameter_shapes(config), params)
+    parameter_maps.check_params(parameter_map.parameter_shapes(config), params)
     source, target = _vocabularies(config, vocabulary, target_vocabulary)
     special_pieces = _special_pieces(config, source, target, unk_token_id)
 

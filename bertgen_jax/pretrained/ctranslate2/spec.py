@@ -16,8 +16,8 @@ from bertgen_jax import trees
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.models.stack_config import BertGenerationConfig
-from bertgen_jax.pretrained import name_maps
-from bertgen_jax.pretrained.ctranslate2 import name_map
+from bertgen_jax.pretrained import parameter_maps
+from bertgen_jax.pretrained.ctranslate2 import parameter_map
 
 QUANTIZATIONS = model_spec.ACCEPTED_MODEL_TYPES
 
@@ -57,7 +57,7 @@ def build(
         spec: Any = transformer_spec.TransformerDecoderModelSpec(stack)
         spec.register_vocabulary(target)
         spec.config.layer_norm_epsilon = config.layer_norm_eps
-        return _filled(spec, name_map.decoder(config), params)
+        return _filled(spec, parameter_map.decoder(config), params)
 
     spec = transformer_spec.TransformerSpec(
         _stack(transformer_spec.TransformerEncoderSpec, config.encoder),
@@ -72,8 +72,8 @@ def build(
     scale = math.sqrt(config.encoder.layer_norm_eps / config.decoder.layer_norm_eps)
     if scale != 1:
         spec.decoder.scale_embeddings = np.float32(scale)
-    params = name_map.without_bridge(config, params)
-    return _filled(spec, name_map.encoder_decoder(config), params, scale)
+    params = parameter_map.without_bridge(config, params)
+    return _filled(spec, parameter_map.encoder_decoder(config), params, scale)
 
 
 def _stack(kind: type, config: BertGenerationConfig, **fields: Any) -> Any:
@@ -96,14 +96,14 @@ def _stack(kind: type, config: BertGenerationConfig, **fields: Any) -> Any:
 
 def _filled(
     spec: Any,
-    weights: Sequence[name_maps.Weight],
+    weights: Sequence[parameter_maps.Weight],
     params: Any,
     decoder_scale: float = 1.0,
 ) -> Any:
-    """Sets the variables of a specification to the tensors of a name map."""
+    """Sets the variables of a specification to the tensors of a parameter map."""
     parameters = trees.named(params)
-    for name, parts in name_maps.by_name(weights).items():
-        scaled = name.startswith("decoder/") and name_map.RESIDUAL.match(name)
+    for name, parts in parameter_maps.by_name(weights).items():
+        scaled = name.startswith("decoder/") and parameter_map.RESIDUAL.match(name)
         tensor = _Tensor(
             parts,
             [parameters[part.path] for part in parts],
@@ -124,7 +124,7 @@ class _Tensor(model_spec.Variable):
 
     def __init__(
         self,
-        weights: Sequence[name_maps.Weight],
+        weights: Sequence[parameter_maps.Weight],
         parameters: Sequence[Any],
         scale: float,
         dtype: str = "float32",
@@ -163,7 +163,7 @@ class _Tensor(model_spec.Variable):
 
     def _laid_out(self) -> np.ndarray:
         parameters = [np.asarray(array, np.float32) for array in self._parameters]
-        tensor = name_maps.to_foreign(self._weights, parameters)
+        tensor = parameter_maps.to_foreign(self._weights, parameters)
         if self._scale != 1:
             tensor = tensor * np.float32(self._scale)
         return tensor.astype(jnp.dtype(self._dtype), copy=False)

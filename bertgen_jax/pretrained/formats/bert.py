@@ -10,15 +10,15 @@ import numpy as np
 
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.stack_config import SIZE_FIELDS, BertGenerationConfig
-from bertgen_jax.pretrained import key_maps, name_maps
+from bertgen_jax.pretrained import key_maps, parameter_maps
 from bertgen_jax.pretrained.containers.tensor_file import TensorFile, shown
 from bertgen_jax.pretrained.key_maps import KeyMap
-from bertgen_jax.pretrained.name_maps import Weight
 from bertgen_jax.pretrained.opened_checkpoint import (
     OpenedCheckpoint,
     PositionTable,
     check_layers,
 )
+from bertgen_jax.pretrained.parameter_maps import Weight
 
 KINDS = ("bert", "roberta")
 
@@ -76,7 +76,7 @@ def open_encoder(
     """
     check_layers(config, tensors)
     names, non_weights = key_map.translate(tensors)
-    weights = name_maps.bert_generation_stack(config, cross_attention=False)
+    weights = parameter_maps.bert_generation_stack(config, cross_attention=False)
     weights, tables = with_foreign_tables(weights, names, "", first)
     return OpenedCheckpoint(
         path=directory,
@@ -100,10 +100,10 @@ def mlm_bias(names: Iterable[str]) -> str:
 def with_foreign_tables(
     weights: Iterable[Weight], names: Mapping[str, str], prefix: str, first: int
 ) -> tuple[list[Weight], tuple[PositionTable, ...]]:
-    """Fits a name map to a stack of BERT or RoBERTa.
+    """Fits a parameter map to a stack of BERT or RoBERTa.
 
     Args:
-      weights: the name map of one of our models that contains the stack.
+      weights: the parameter map of one of our models that contains the stack.
       names: Hugging Face's names of the tensors in the file.
       prefix: the prefix of the stack's names.
       first: the row of its position table that the first token takes.

@@ -10,7 +10,7 @@ from bertgen_jax.errors import CheckpointError
 from bertgen_jax.models.config import EncoderDecoderConfig, read_config
 from bertgen_jax.models.config_json import first_position
 from bertgen_jax.models.stack_config import POSITION_TABLE, BertGenerationConfig
-from bertgen_jax.pretrained import key_maps, name_maps
+from bertgen_jax.pretrained import key_maps, parameter_maps
 from bertgen_jax.pretrained.containers import safetensors_file, tf_bundle, torch_file
 from bertgen_jax.pretrained.containers.tensor_file import TensorFile
 from bertgen_jax.pretrained.formats import bert, foreign_config
@@ -107,7 +107,7 @@ def _open_bert_decoder(
     config = read_config(directory)
     check_layers(config, tensors)
     weights, tables = bert.with_foreign_tables(
-        name_maps.weights_of(config), names, _STACK, first_position(values)
+        parameter_maps.weights_of(config), names, _STACK, first_position(values)
     )
     return OpenedCheckpoint(
         path=directory,
@@ -151,7 +151,7 @@ def _open_bert_generation(
         kind="bert-generation",
         config=config,
         tensors=tensors,
-        weights=tuple(name_maps.weights_of(config)),
+        weights=tuple(parameter_maps.weights_of(config)),
         names=names,
         non_weights=non_weights,
         unused_reason=key_maps.unused_reason_generation,
@@ -171,7 +171,7 @@ def _open_gpt2(
         kind="gpt2",
         config=config,
         tensors=tensors,
-        weights=tuple(name_maps.weights_of(config)),
+        weights=tuple(parameter_maps.weights_of(config)),
         names=names,
         non_weights=non_weights,
         unused_reason=key_maps.unused_reason_gpt2,
@@ -194,7 +194,7 @@ def _open_pair(
     prefixes = {s: prefix for s, prefix in prefixes.items() if kinds[s] in bert.KINDS}
     if config.shares(POSITION_TABLE):
         names = bert.without_repeated_segments(names, [*prefixes.values()], tensors)
-    weights = name_maps.weights_of(config)
+    weights = parameter_maps.weights_of(config)
     tables: dict[str, PositionTable] = {}
     for side, prefix in prefixes.items():
         weights, fitted = bert.with_foreign_tables(

@@ -9,8 +9,8 @@ from bertgen_jax.files import json_files
 from bertgen_jax.models.config import read_config
 from bertgen_jax.pretrained.containers.tensor_file import Arrays
 from bertgen_jax.pretrained.formats.location import MODEL_CONFIG, Location
-from bertgen_jax.pretrained.name_maps import LinearLayout, Weight, weights_of
 from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint
+from bertgen_jax.pretrained.parameter_maps import LinearLayout, Weight, weights_of
 
 _CHECKPOINTS = "checkpoints"
 

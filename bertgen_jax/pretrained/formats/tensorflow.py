@@ -7,7 +7,7 @@ from bertgen_jax import errors
 from bertgen_jax.errors import CheckpointError
 from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.models.stack_config import BertGenerationConfig
-from bertgen_jax.pretrained import key_maps, name_maps
+from bertgen_jax.pretrained import key_maps, parameter_maps
 from bertgen_jax.pretrained.containers import tf_bundle
 from bertgen_jax.pretrained.containers.tensor_file import TensorFile
 from bertgen_jax.pretrained.formats import bert, foreign_config
@@ -87,7 +87,7 @@ def recognise_openai(location: Location) -> OpenedCheckpoint | None:
     bundle = tf_bundle.open_bundle(prefix)
     check_layers(config, bundle)
     names, non_weights = key_maps.OPENAI.translate(bundle)
-    weights = key_maps.OPENAI.apply(name_maps.gpt2(config), names)
+    weights = key_maps.OPENAI.apply(parameter_maps.gpt2(config), names)
     return OpenedCheckpoint(
         path=directory,
         format="TensorFlow checkpoint of openai/gpt-2",
@@ -131,7 +131,7 @@ def recognise_hub_module(location: Location) -> OpenedCheckpoint | None:
         kind="encoder-decoder",
         config=config,
         tensors=bundle,
-        weights=tuple(key_map.apply(name_maps.encoder_decoder(config), names)),
+        weights=tuple(key_map.apply(parameter_maps.encoder_decoder(config), names)),
         names=names,
         non_weights=non_weights,
         unused_reason=lambda name: None,

@@ -12,8 +12,8 @@ import pytest
 from bertgen_jax import checkpoints, trees
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.models.config import EncoderDecoderConfig, PrefixLanguageModelConfig
-from bertgen_jax.pretrained import name_maps
-from bertgen_jax.pretrained.ctranslate2 import export, name_map
+from bertgen_jax.pretrained import parameter_maps
+from bertgen_jax.pretrained.ctranslate2 import export, parameter_map
 from tests.fixtures.models import stack_config
 
 STACK = stack_config(vocab_size=11, num_hidden_layers=2)
@@ -75,25 +75,27 @@ def save(directory, config, params, vocabulary=VOCABULARY, **options):
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_the_map_has_every_parameter(config):
-    shapes = name_map.parameter_shapes(config)
-    assert shapes == {w.path: w.shape for w in name_maps.weights_of(config) if w.path}
+    shapes = parameter_map.parameter_shapes(config)
+    assert shapes == {
+        w.path: w.shape for w in parameter_maps.weights_of(config) if w.path
+    }
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_each_variable_has_all_its_parts(config, draw_params):
     params = draw_params(config)
     if isinstance(config, EncoderDecoderConfig):
-        weights = name_map.encoder_decoder(config)
-        params = name_map.without_bridge(config, params)
+        weights = parameter_map.encoder_decoder(config)
+        params = parameter_map.without_bridge(config, params)
     else:
-        weights = name_map.decoder(config)
+        weights = parameter_map.decoder(config)
     params = trees.named(params)
     assert {weight.path for weight in weights} == params.keys()
-    for name, parts in name_maps.by_name(weights).items():
+    for name, parts in parameter_maps.by_name(weights).items():
         assert [part.part for part in parts] == [
             (i, len(parts)) for i in range(len(parts))
         ]
-        tensor = name_maps.to_foreign(parts, [params[part.path] for part in parts])
+        tensor = parameter_maps.to_foreign(parts, [params[part.path] for part in parts])
         assert tensor.shape == parts[0].foreign_shape, name
 
 
@@ -102,7 +104,7 @@ def test_the_projection_is_folded_into_keys_and_values(draw_params):
     params = draw_params(config)
     flat = trees.named(params)
     before = {path: leaf.copy() for path, leaf in flat.items()}
-    actual = trees.named(name_map.without_bridge(config, params))
+    actual = trees.named(parameter_map.without_bridge(config, params))
     for path, leaf in before.items():  # what was given stays
         np.testing.assert_array_equal(flat[path], leaf)
     states = np.random.default_rng(0).normal(size=(4, config.encoder.hidden_size))
@@ -119,7 +121,7 @@ def test_the_projection_is_folded_into_keys_and_values(draw_params):
 
 def test_equal_widths_need_no_projection(draw_params):
     params = draw_params(CONFIGS["pair"])
-    assert name_map.without_bridge(CONFIGS["pair"], params) is params
+    assert parameter_map.without_bridge(CONFIGS["pair"], params) is params
 
 
 def test_pieces_are_in_the_order_of_their_ids(library, draw_params, tmp_path):

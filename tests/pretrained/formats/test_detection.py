@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from bertgen_jax.errors import CheckpointError
-from bertgen_jax.pretrained import name_maps
+from bertgen_jax.pretrained import parameter_maps
 from tests.fixtures import checkpoints, opening
 
 ARCHITECTURES = {
@@ -28,7 +28,9 @@ def test_a_directory_is_recognised(kind, tmp_path):
     assert loaded.path == directory
     assert loaded.file.is_file()
     assert loaded.architecture == ARCHITECTURES.get(kind, "encoder")
-    shapes = {w.path: w.shape for w in name_maps.weights_of(loaded.config) if w.path}
+    shapes = {
+        w.path: w.shape for w in parameter_maps.weights_of(loaded.config) if w.path
+    }
     assert {p: a.values.shape for p, a in loaded.arrays.items()} == shapes
 
 

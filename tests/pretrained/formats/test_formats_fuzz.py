@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from bertgen_jax.errors import BertgenError, ConfigError
 from bertgen_jax.models.create import create_model
-from bertgen_jax.pretrained import checkpoint, name_maps
+from bertgen_jax.pretrained import checkpoint, parameter_maps
 from bertgen_jax.pretrained.formats import detection
 from tests.fixtures import checkpoints
 
@@ -165,7 +165,7 @@ def is_read_or_an_error(kind, directory, changes, edits):
 
 def check(loaded):
     """Its arrays are those of a model."""
-    weights = name_maps.weights_of(loaded.config)
+    weights = parameter_maps.weights_of(loaded.config)
     fits = {w.path: w.shape for w in weights if w.path}
     assert {path: a.values.shape for path, a in loaded.arrays.items()} == fits
     hash(create_model(loaded.config))

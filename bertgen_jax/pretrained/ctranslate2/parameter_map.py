@@ -1,4 +1,4 @@
-"""The name map of CTranslate2: which of its variables is which parameter.
+"""The parameter map of CTranslate2: which of its variables is which parameter.
 
 CTranslate2 stores linear maps as [out, in], fuses those with the same input, and has no
 projection between stacks of unequal widths.
@@ -17,7 +17,7 @@ from bertgen_jax.models.stack_config import (
     WORD_TABLE,
     BertGenerationConfig,
 )
-from bertgen_jax.pretrained.name_maps import Weight
+from bertgen_jax.pretrained.parameter_maps import Weight
 
 # The projections that are fused in linear_0, linear_1, ...
 _SELF_ATTENTION = (("query", "key", "value"), ("output",))

@@ -11,8 +11,13 @@ from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.config import EncoderDecoderConfig, PrefixLanguageModelConfig
 from bertgen_jax.models.create import create_model
 from bertgen_jax.models.stack_config import BertGenerationConfig
-from bertgen_jax.pretrained import name_maps
-from bertgen_jax.pretrained.name_maps import LinearLayout, Weight, by_name, to_foreign
+from bertgen_jax.pretrained import parameter_maps
+from bertgen_jax.pretrained.parameter_maps import (
+    LinearLayout,
+    Weight,
+    by_name,
+    to_foreign,
+)
 from tests.fixtures.models import stack_config
 
 SIZES = {
@@ -83,7 +88,7 @@ def model_shapes(config):
 
 @configs
 def test_a_map_lists_the_parameters_of_the_model(config):
-    weights = name_maps.weights_of(config)
+    weights = parameter_maps.weights_of(config)
     mapped = {weight.path: weight.shape for weight in weights if weight.path}
     assert mapped == model_shapes(config)
     for path in mapped:
@@ -96,7 +101,7 @@ def test_a_map_lists_the_parameters_of_the_model(config):
 @configs
 def test_from_foreign_inverts_to_foreign(config, draw_params):
     params = trees.named(draw_params(config))
-    weights = [weight for weight in name_maps.weights_of(config) if weight.path]
+    weights = [weight for weight in parameter_maps.weights_of(config) if weight.path]
     for parts in by_name(weights).values():
         foreign = to_foreign(parts, [params[weight.path] for weight in parts])
         assert foreign.flags.c_contiguous
@@ -148,7 +153,7 @@ def test_parts_are_side_by_side_along_the_outputs(layout, shape):
 
 def test_gpt2_fuses_query_key_and_value(draw_params):
     params = trees.named(draw_params(GPT2))
-    parts = by_name(name_maps.gpt2(GPT2))["transformer.h.1.attn.c_attn.weight"]
+    parts = by_name(parameter_maps.gpt2(GPT2))["transformer.h.1.attn.c_attn.weight"]
     foreign = to_foreign(parts, [params[weight.path] for weight in parts])
     query, key, value = (
         params[f"bert/layer_1/attention/{name}/kernel"].reshape(6, 6)
@@ -180,7 +185,7 @@ def test_the_names_and_shapes_of_gpt2():
         "mlp.c_proj.weight": (5, 6),
         "mlp.c_proj.bias": (6,),
     }
-    weights = name_maps.gpt2(CONFIGS["gpt2, cross-attention"])
+    weights = parameter_maps.gpt2(CONFIGS["gpt2, cross-attention"])
     shapes = {name: parts[0].foreign_shape for name, parts in by_name(weights).items()}
     assert shapes == {
         "transformer.wte.weight": (11, 6),
@@ -200,4 +205,4 @@ def test_a_model_that_hugging_face_does_not_have_has_no_map():
         dataclasses.replace(GPT2, lm_head_bias=True),
     ):
         with pytest.raises(ConfigError, match="the only such stack of Hugging Face is"):
-            name_maps.weights_of(config)
+            parameter_maps.weights_of(config)

@@ -1,6 +1,6 @@
 """Maps the tensors of published models to the parameters of our models.
 
-A name map is data: a list of `Weight`s, one for each tensor or part of a tensor.
+A parameter map is data: a list of `Weight`s, one for each tensor or part of a tensor.
 Loading and saving read the same list in opposite directions, so they cannot disagree.
 The maps here have Hugging Face's names; `key_maps` translates the names of other files
 to them.
@@ -177,7 +177,7 @@ def check_params(
 
 
 def weights_of(config: Config) -> list[Weight]:
-    """Returns the name map of a model: Hugging Face's class that computes the same.
+    """Returns the parameter map of a model, with the names of Hugging Face's class.
 
     Raises:
       ConfigError: Hugging Face has no such class.
