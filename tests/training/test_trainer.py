@@ -13,7 +13,7 @@ from bertgen_jax.checkpoints.store import CheckpointStore
 from bertgen_jax.errors import CheckpointError, DataError, TrainingError
 from bertgen_jax.evaluation import evaluator
 from bertgen_jax.generation.pipeline import pipeline
-from bertgen_jax.training import metrics_log, trainer
+from bertgen_jax.training import metrics_log, steps, trainer
 from bertgen_jax.training.finite_watch import FiniteWatch
 from configs import common
 
@@ -216,6 +216,26 @@ def test_an_implicit_transfer_in_the_loop_is_an_error(data, tmp_path, monkeypatc
     interrupt(monkeypatch, 2, lambda: jax.numpy.negative(np.ones(3)))
     with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device"):
         trainer.train(small_config(data), tmp_path)
+
+
+def test_the_train_step_is_compiled_once_for_each_bucket(data, tmp_path, monkeypatch):
+    programs, jit = [], jax.jit
+
+    def recording_jit(*args, **options):
+        program = jit(*args, **options)
+        if args and getattr(args[0], "func", None) is steps.train_step:
+            programs.append(program)
+        return program
+
+    monkeypatch.setattr(jax, "jit", recording_jit)
+    config = small_config(data)
+    config.data.buckets = ((12, 8), (32, 8))
+    config.eval.every_steps = config.checkpoint.every_steps = config.total_steps
+    interrupt(monkeypatch, 6, kill)  # after three epochs; before it evaluates or saves
+    with pytest.raises(Killed):
+        trainer.train(config, tmp_path)
+    (train_step,) = programs
+    assert train_step._cache_size() == 2
 
 
 def test_a_finished_run_does_not_change(finished, data, tmp_path):
