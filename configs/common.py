@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
     model.layer_norm_eps = 0.0  # 0: the checkpoint's, else BERT's 1e-12
     model.lm_head_bias = False  # the parameter counts of Table 1 leave no room for one
     model.dtype = "float32"  # of the computation; "bfloat16" on TPUs and recent GPUs
-    model.scan_layers = True  # compile one layer instead of all; saves minutes
+    model.scan_layers = True  # compile one layer instead of all, which saves minutes
     model.remat = "none"  # "dots" or "full": recompute activations to save memory
 
     config.init = init = ConfigDict()
@@ -106,7 +106,7 @@ def get_config() -> ConfigDict:
     checkpoint.every_steps = 5_000  # updates; also after each new best
     checkpoint.keep_latest = 2  # newest steps; two, in case the newest is damaged
     checkpoint.keep_best = 1  # best steps, by eval.metric
-    checkpoint.keep_every_steps = 0  # keep each multiple of it for good; 0: none
+    checkpoint.keep_every_steps = 0  # keep every multiple for good; 0: none
 
     config.log = log = ConfigDict()
     log.every_steps = 100  # updates

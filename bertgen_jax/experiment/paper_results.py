@@ -55,8 +55,8 @@ def find(dataset: str, setup: str, layers: int) -> Row | None:
     return Row(table, setup, size, dict(zip(names, scores, strict=True)))
 
 
-# Table 2, balanced Wikipedia part. Exact match with all of the training data; SARI with
-# all, a tenth and a hundredth of it.
+# Table 2, balanced Wikipedia part. Columns: exact match with all training data; SARI
+# with all training data, with a tenth and with a hundredth.
 _DISCOFUSE = {
     "roberta2gpt": (65.6, 89.9, 87.1, 80.3),
     "robertashare": (65.3, 89.7, 86.9, 81.2),

@@ -75,7 +75,7 @@ def encode(
     Args:
       config: the experiment's config.
       name: one of `SPLITS`, for the log.
-      examples: the texts, or some of them.
+      examples: all texts of the split, or a subset.
       tokenizers: the tokenizers of source and target texts.
 
     Raises:

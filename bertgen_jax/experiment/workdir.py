@@ -59,9 +59,9 @@ def check(workdir: pathlib.Path, config: ConfigDict) -> None:
     if lines:
         raise CheckpointError(
             f"{workdir} belongs to a run with another configuration. These fields "
-            "differ (there, here):\n  "
+            "differ (saved, now):\n  "
             + "\n  ".join(lines)
-            + "\nSet them to the values there, or choose another --workdir."
+            + "\nSet them to the saved values, or choose another --workdir."
         )
 
 
@@ -91,7 +91,7 @@ def check_model(workdir: pathlib.Path, config: ConfigDict) -> None:
     if lines:
         raise CheckpointError(
             f"{workdir} holds another model than the config describes. These fields "
-            "differ (there, here):\n  "
+            "differ (saved, now):\n  "
             + "\n  ".join(lines)
             + "\nPass the flags that train.py was run with."
         )

@@ -145,7 +145,7 @@ def _results(
       pipe, settings: see `generate`.
       generate_texts: generates for the texts that can be read.
       window: the texts.
-      first: number of the first of them, from 0.
+      first: the number of the first text, from 0.
     """
     texts: dict[int, str] = {}
     errors: dict[int, str] = {}

@@ -255,8 +255,8 @@ class Pipeline:
         num_truncated = sum(len(ids) > limit for ids in encoded)
         if num_truncated:
             _log.warning(
-                "%d of %d texts have more than %d tokens, which is all that the model "
-                "reads; the rest of them was cut off.",
+                "%d of %d texts have more than %d tokens, the limit of the model; the "
+                "rest of these texts was cut off.",
                 num_truncated,
                 len(texts),
                 limit,

@@ -35,7 +35,7 @@ def with_start_token(
     Args:
       start: the start token.
       ids: i32[B, P] first tokens of the targets.
-      mask: bool[B, P] keep-mask of them.
+      mask: bool[B, P] keep-mask of the ids.
       source_mask: see `start_tokens`.
 
     Returns:
@@ -64,7 +64,7 @@ def continuing(start: int | None, ids: Array, mask: Array) -> tuple[Array, Array
     Args:
       start: a token to continue from; None continues from the last token of the input.
       ids: i32[B, S] input.
-      mask: bool[B, S] keep-mask of it.
+      mask: bool[B, S] keep-mask of the input.
 
     Returns:
       Ids i32[B, S], or i32[B, S + 1] with the start token at the end, and their mask.

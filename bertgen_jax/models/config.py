@@ -374,12 +374,12 @@ def read_config(
     """Reads the configuration of a model directory, of any kind.
 
     Args:
-      directory: the model's.
-      file: the name of the file in it.
+      directory: the model directory.
+      file: the name of the file in the directory.
 
     Raises:
-      CheckpointError: there is no such file, it describes another kind of model, or a
-        value in it is invalid.
+      CheckpointError: there is no such file, it describes another kind of model, or
+        has an invalid value.
     """
     readers: dict[str, Callable[[Mapping[str, Any]], Config]] = {
         **dict.fromkeys(config_json.STACK_TYPES, _read_one_stack),

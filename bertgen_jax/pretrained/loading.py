@@ -31,7 +31,7 @@ def from_pretrained(
     """Loads a checkpoint of any format, which is recognised by its files.
 
     Args:
-      source: a checkpoint in a format of `detection.TABLE`, or a .zip or .tar.gz of it.
+      source: a checkpoint in a format of `detection.TABLE`, or its .zip or .tar.gz.
       architecture: "encoder", "decoder" or "encoder-decoder", if it should differ from
         the files: an encoder becomes a causal decoder, a pair gives one side.
       mlm_bias: whether such a decoder keeps the output bias of the encoder's masked-LM

@@ -74,7 +74,7 @@ class OpenedCheckpoint:
         """The tokenizer beside the weights, which is parsed once.
 
         Raises:
-          TokenizerError: there is none, or it is corrupt.
+          TokenizerError: the tokenizer is missing or corrupt.
         """
         return AutoTokenizer.from_pretrained(self.path)
 

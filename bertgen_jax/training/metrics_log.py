@@ -1,6 +1,6 @@
 """Computes the values that a run logs, and writes them for people and programs.
 
-metrics.jsonl holds all of them, one JSON object a line; TensorBoard shows the same.
+metrics.jsonl holds all values, one JSON object a line; TensorBoard shows the same.
 """
 
 import contextlib
@@ -64,7 +64,7 @@ class Clock:
         """Ends a lap after `step` steps and starts the next.
 
         Returns:
-          The seconds of the lap, and the seconds per step in it.
+          The seconds of the lap, and the seconds per step.
         """
         seconds, first = self._own_s, self._lap[1]
         lap_s = seconds - self._lap[0]

@@ -130,8 +130,8 @@ def _open_bert_generation(
     """Opens BertGeneration: an encoder, or a decoder with its head.
 
     The names of the tensors tell which one it is; `is_decoder` does not, because
-    published encoders have it set. A decoder with a start token in its config, as ours
-    have, is a prefix language model.
+    published encoders have it set. A decoder with a start token in its config, as this
+    project writes it, is a prefix language model.
     """
     names, non_weights = key_maps.hugging_face("").translate(tensors)
     if any(name.startswith(_STACK) for name in names):
