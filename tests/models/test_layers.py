@@ -169,7 +169,10 @@ def test_dropout_is_at_its_three_sites_and_nowhere_else(params, inputs):
         spread = np.sqrt(rate * (1 - rate) / visible.sum())
         assert abs(dropped.sum() / visible.sum() - rate) < 5 * spread, path
         kept = visible & ~dropped
-        np.testing.assert_allclose(after[kept], before[kept] / (1 - rate), rtol=1e-6)
+        # XLA may compute the two in different fusions: sums near 0 round differently.
+        np.testing.assert_allclose(
+            after[kept], before[kept] / (1 - rate), rtol=1e-6, atol=2e-8
+        )
 
     weights = dropouts[f"{layer}/attention/attention_dropout"][0]
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
