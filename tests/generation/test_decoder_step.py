@@ -12,7 +12,7 @@ from bertgen_jax.generation import decoder_step
 from bertgen_jax.generation.decoder_step import KVCache
 from bertgen_jax.generation.prefill import prefill_decoder
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
-from tests.fixtures.models import stack_config
+from tests.fixtures.models import computes_in_bfloat16, stack_config
 
 # Sizes that all differ, so that no axis can be taken for another.
 STACK = stack_config(
@@ -118,6 +118,7 @@ def test_steps_compute_what_one_pass_computes(config, draw_params, has_prefix):
         np.testing.assert_allclose(logits[:, row], expected, rtol=1e-4, atol=1e-4)
 
 
+@computes_in_bfloat16
 def test_bfloat16_steps_round_as_one_bfloat16_pass_does(draw_params):
     decoder, params = drawn(CROSS, draw_params, jnp.bfloat16)
     arrays = inputs(CROSS, has_prefix=False)

@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
 from bertgen_jax.models.layers import TransformerLayer, layer_norm, softmax
-from tests.fixtures.models import stack_config
+from tests.fixtures.models import computes_in_bfloat16, stack_config
 
 CONFIG = stack_config(
     hidden_dropout_prob=0.25,
@@ -198,6 +198,7 @@ def test_a_key_decides_what_is_dropped(params, inputs):
     assert (np.abs(one - other) > 1e-3).mean() > 0.9
 
 
+@computes_in_bfloat16
 def test_bfloat16_keeps_norms_softmax_and_logits_in_float32(params, inputs):
     narrow = BertGenerationDecoder(CONFIG, dtype=jnp.bfloat16)
     output, dropouts, norms = run_recorded(narrow, params, inputs)

@@ -15,7 +15,7 @@ from bertgen_jax.models.config import EncoderDecoderConfig, PrefixLanguageModelC
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.layers import LanguageModelHead
 from bertgen_jax.models.prefix_lm import PrefixLanguageModel
-from tests.fixtures.models import stack_config
+from tests.fixtures.models import computes_in_bfloat16, stack_config
 
 PLAIN = stack_config(
     hidden_act="relu",
@@ -55,6 +55,7 @@ def test_the_softmax_sees_the_transformed_states(head):
     np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
+@computes_in_bfloat16
 def test_a_narrow_head_returns_logits_in_float32(head):
     states, model = STATES.astype(jnp.bfloat16), LanguageModelHead(MASKED, jnp.bfloat16)
     found = model.apply({"params": head}, states, TABLE)
