@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from bertgen_jax import normalization
 from bertgen_jax.data.examples import Examples, Subset
-from bertgen_jax.errors import CheckpointError
+from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.experiment import settings
 from bertgen_jax.files import atomic, json_files, paths
 from bertgen_jax.models.config import Seq2SeqConfig, read_config
@@ -50,7 +50,26 @@ def open_checkpoints(config: ConfigDict) -> dict[str, OpenedCheckpoint]:
     """
     init = config.init
     recipe = recipes.get(init.recipe)
-    return opening.open_checkpoints(recipe, encoder=init.encoder, decoder=init.decoder)
+    return opening.open_checkpoints(
+        recipe,
+        encoder=init.encoder,
+        decoder=init.decoder,
+        random_flags=_random_flags(config),
+    )
+
+
+def _random_flags(config: ConfigDict) -> str:
+    """Returns the flags with which this config starts from random weights."""
+    values = ["init.recipe=rnd2rnd"]
+    values += [f"init.{side}=" for side in ("encoder", "decoder") if config.init[side]]
+    for field in ("path", "decoder_path"):
+        name = config.tokenizer[field]
+        if name and name != LEARN:
+            try:
+                paths.find(name, f"tokenizer.{field}")
+            except ConfigError:
+                values.append(f"tokenizer.{field}=")
+    return " ".join(f"--config.{value}" for value in values)
 
 
 def write_tokenizers(

@@ -1,6 +1,7 @@
 """Opens the checkpoints that a recipe starts from, and chooses their tokenizers."""
 
 import os
+import re
 from collections.abc import Mapping
 
 from bertgen_jax.errors import CheckpointError, ConfigError
@@ -19,10 +20,20 @@ _EXAMPLES = {  # published checkpoints, for messages
     "roberta": "FacebookAI/roberta-base",
     "gpt2": "openai-community/gpt2",
 }
+# Names of the checkpoints that the same owners have published.
+_PUBLISHED = {
+    "bert": r"bert-(base|large)-(un)?cased",
+    "roberta": r"roberta-(base|large)",
+    "gpt2": r"gpt2(-medium|-large|-xl)?",
+}
 
 
 def open_checkpoints(
-    recipe: Recipe, *, encoder: StrPath | None, decoder: StrPath | None
+    recipe: Recipe,
+    *,
+    encoder: StrPath | None,
+    decoder: StrPath | None,
+    random_flags: str = "",
 ) -> dict[str, OpenedCheckpoint]:
     """Opens the checkpoints that a recipe starts from.
 
@@ -32,6 +43,8 @@ def open_checkpoints(
     Args:
       recipe: says which side starts from which kind of checkpoint.
       encoder, decoder: see `warm_start`.
+      random_flags: for messages to users of the command line, the flags that start
+        from random weights instead; "" for users of Python.
 
     Returns:
       The checkpoint of each side that starts from one, by "encoder" and "decoder". Two
@@ -58,7 +71,7 @@ def open_checkpoints(
                 )
             continue
         if name not in by_name:
-            by_name[name] = _open(side, kind, name)
+            by_name[name] = _open(side, kind, name, random_flags)
         checkpoints[side] = by_name[name]
     if recipe.share_stacks:
         _check_one_stack(checkpoints)
@@ -92,25 +105,37 @@ def _check_one_stack(checkpoints: Mapping[str, OpenedCheckpoint]) -> None:
             )
 
 
-def _open(side: str, kind: str, name: str) -> OpenedCheckpoint:
+def _published(kind: str, name: str) -> str:
+    """Returns the published checkpoint that a name means, else an example."""
+    example = _EXAMPLES[kind]
+    last = name.rstrip("/").rpartition("/")[2]
+    if not re.fullmatch(_PUBLISHED[kind], last):
+        return example
+    return f"{example.partition('/')[0]}/{last}"
+
+
+def _open(side: str, kind: str, name: str, random_flags: str) -> OpenedCheckpoint:
     """Opens the checkpoint of one side and checks its kind.
 
     Raises:
       CheckpointError: it is missing, damaged or of another kind.
     """
-    example = _EXAMPLES[kind]
+    example = _published(kind, name)
+    field = f"init.{side}" if random_flags else side
+    named = f"--config.{field}=DIR" if random_flags else f"{field}=DIR"
+    random = random_flags or 'recipe "rnd2rnd" with a tokenizer and no checkpoints'
     advice = (
         f"Expected a {kind} checkpoint. There are three ways to continue: download one "
         f"(`hf download {example} --local-dir {example.rpartition('/')[2]}`); name one "
-        f"that you have, --config.init.{side}=DIR, absolute or relative to "
-        "BERTGEN_DATA_DIR; or start from random weights, --config.init.recipe=rnd2rnd."
+        f"that you have, {named}, absolute or relative to BERTGEN_DATA_DIR; or start "
+        f"from random weights, {random}."
     )
     if not name:
         raise CheckpointError(
-            f"init.{side} is empty, but the {side} of the recipe starts from a {kind} "
+            f"{field} is empty, but the {side} of the recipe starts from a {kind} "
             f"checkpoint. {advice}"
         )
-    opened = detection.open_checkpoint(name, f"init.{side}", if_missing=advice)
+    opened = detection.open_checkpoint(name, field, if_missing=advice)
     # Stacks of BertGeneration models, single or in pairs, are BERT's or RoBERTa's.
     pre_layer_norm = stack_config(opened, side).pre_layer_norm
     fits = opened.kind == kind or (
@@ -121,7 +146,7 @@ def _open(side: str, kind: str, name: str) -> OpenedCheckpoint:
         actual = "gpt2" if pre_layer_norm else opened.kind
         fitting = [n for n, r in recipes.RECIPES.items() if getattr(r, side) == actual]
         raise CheckpointError(
-            f"init.{side}: {opened.path} is of the kind {actual} ({opened.format}), "
+            f"{field}: {opened.path} is of the kind {actual} ({opened.format}), "
             f"but the recipe starts from {kind}. Recipes whose {side} starts from "
             f"{actual}: {', '.join(fitting) or 'none'}."
         )

@@ -6,9 +6,11 @@ from bertgen_jax.errors import CheckpointError, ConfigError, TokenizerError
 from bertgen_jax.warm_start import opening, recipes
 
 
-def open_checkpoints(recipe, encoder=None, decoder=None):
+def open_checkpoints(recipe, encoder=None, decoder=None, random_flags=""):
     recipe = recipes.get(recipe)
-    return opening.open_checkpoints(recipe, encoder=encoder, decoder=decoder)
+    return opening.open_checkpoints(
+        recipe, encoder=encoder, decoder=decoder, random_flags=random_flags
+    )
 
 
 def test_names_are_looked_up_in_the_data_directory(write_checkpoint, monkeypatch):
@@ -21,17 +23,28 @@ def test_names_are_looked_up_in_the_data_directory(write_checkpoint, monkeypatch
 
 @pytest.mark.parametrize(
     ("name", "problem"),
-    [("roberta-base", "'roberta-base'"), ("", "init.encoder is empty")],
+    [("roberta-base", "'roberta-base'"), ("", "encoder is empty")],
 )
 def test_a_missing_checkpoint_is_an_error_with_three_ways_to_continue(name, problem):
     with pytest.raises(CheckpointError) as error:
-        open_checkpoints("robertashare", name)
+        open_checkpoints(
+            "robertashare", name, random_flags="--config.init.recipe=rnd2rnd"
+        )
     message = str(error.value)
     assert problem in message
     assert "hf download FacebookAI/roberta-base" in message
     assert "--config.init.encoder=DIR" in message
     assert "--config.init.recipe=rnd2rnd" in message
     assert "\n" not in message
+
+
+def test_users_of_python_read_nothing_of_flags():
+    with pytest.raises(CheckpointError) as error:
+        open_checkpoints("bertshare", "bert-base-uncased")
+    message = str(error.value)
+    assert "--config" not in message
+    assert "init." not in message
+    assert "hf download google-bert/bert-base-uncased" in message
 
 
 @pytest.mark.parametrize(
