@@ -24,7 +24,7 @@ def define_flags(
     """
     config_flags.DEFINE_config_file(
         "config",
-        help_string="experiment card, such as configs/bbc_summarize.py:demo",
+        help_string="config, such as configs/bbc_summarize.py:demo",
         flag_values=values,
         sys_argv=arguments,
     )
@@ -110,12 +110,20 @@ def _parse(
     except flags.Error as error:
         # absl quotes the traceback of a config file; its last line is the message.
         line = f"{error}".strip().split("\n")[-1]
+        number = re.match(
+            r"flag --config\.([\w.]+)=(.*): (invalid lit|could not)", line
+        )
+        if number is not None:
+            kind = "whole number" if number[3] == "invalid lit" else "number"
+            line = f"{number[1]} is {number[2]!r}; expected a {kind}."
         raise ConfigError(re.sub(r"^\w+Error: ", "", line)) from error
     except (AttributeError, KeyError) as error:
         # The message of ml_collections names the nearest field. It may be quoted twice
         # and contain a line break.
-        message = re.sub(r"[\\']*(\\n|\n)", ". ", str(error.args[0])).strip("'\\")
-        raise ConfigError(f"no such field in the config: {message}") from error
+        message = re.sub(r"[\\']*(\\n|\n)", ". ", str(error.args[0])).strip("\"'\\")
+        raise ConfigError(
+            f"no such field in the config: {message}.{_full_name(message, selected)}"
+        ) from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"a value does not fit the config: {error}") from error
     if name:
@@ -128,6 +136,23 @@ def _parse(
     return ConfigDict(workdir_lib.read(workdir)).lock(), workdir
 
 
+def _config_match(arguments: Sequence[str]) -> re.Match[str] | None:
+    joined = " ".join(arguments).replace("--config ", "--config=")
+    return re.search(r"--?config=(\S+)", joined)
+
+
+def _full_name(field: str, arguments: Sequence[str]) -> str:
+    """Returns a sentence that suggests the field of any section with this name."""
+    match = _config_match(arguments)
+    path = pathlib.Path(match[1] if match else "").parent / "common.py"
+    if "." in field or " " in field or not path.is_file():
+        return ""
+    text = path.read_text(encoding="utf-8")
+    names = re.findall(r"^    (\w+\.\w+) = ", text, re.MULTILINE)
+    same = [name for name in names if name.rpartition(".")[2] == field]
+    return f" Did you mean {same[0]!r}?" if same else nearest(field, names)
+
+
 def _config_name(arguments: Sequence[str]) -> str:
     """["--config=configs/bbc_summarize.py:demo"] -> "bbc_summarize-demo".
 
@@ -136,18 +161,17 @@ def _config_name(arguments: Sequence[str]) -> str:
     """
     files = pathlib.Path("configs").glob("*.py")
     cards = sorted(str(path) for path in files if path.name != "common.py")
-    joined = " ".join(arguments).replace("--config ", "--config=")
-    match = re.search(r"--?config=(\S+)", joined)
+    match = _config_match(arguments)
     if match is None:
         raise ConfigError(
-            "--config is missing; expected an experiment card, such as "
-            "--config=configs/bbc_summarize.py:demo. The cards here are "
+            "--config is missing; expected a config, such as "
+            "--config=configs/bbc_summarize.py:demo. The configs here are "
             f"{', '.join(cards)}."
         )
     file, _, variant = match[1].partition(":")
     if not pathlib.Path(file).is_file():
         raise ConfigError(
             f"--config names {file}, which is not a file.{nearest(file, cards)} "
-            f"The cards here are {', '.join(cards)}."
+            f"The configs here are {', '.join(cards)}."
         )
     return "-".join(filter(None, (pathlib.Path(file).stem, variant)))

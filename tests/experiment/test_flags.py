@@ -63,6 +63,12 @@ DEMO = "--config=configs/bbc_summarize.py:demo"
     [
         ([DEMO, "--config.optim.learning_rat=1"], "learning_rate"),
         ([DEMO, "--config.optim.learning_rate=fast"], "fast"),
+        ([DEMO, "--config.learning_rate=1"], "Did you mean 'optim.learning_rate'?"),
+        ([DEMO, "--config.learning_rate=1"], "config: learning_rate."),
+        (
+            [DEMO, "--config.batch_size=abc"],
+            "batch_size is 'abc'; expected a whole number",
+        ),
         ([DEMO, "--wrkdir=x"], "workdir"),
         ([DEMO, "surplus"], "'surplus' is not a flag"),
         (["--config=configs/bbc_summarise.py"], "configs/bbc_summarize.py"),
@@ -86,6 +92,25 @@ def test_a_full_config_without_its_data_says_how_to_get_some(tmp_path):
     assert "xsum/train" in message
     for way in ("BERTGEN_DATA_DIR", "hf:", ":demo"):
         assert way in message
+
+
+def test_the_flags_that_a_missing_checkpoint_suggests_are_complete(tmp_path):
+    config = "--config=configs/bbc_summarize.py"
+    data = [
+        f"--config.data.{split}=demo:news/{split}"
+        for split in ("train", "validation", "test")
+    ]
+    message = refused_by(
+        "train.py",
+        config,
+        *data,
+        "--config.init.encoder=bert-base-uncased",
+        f"--workdir={tmp_path / 'run'}",
+    )
+    assert (
+        "--config.init.recipe=rnd2rnd --config.init.encoder= --config.tokenizer.path="
+        in message
+    )
 
 
 def test_evaluating_an_empty_directory_is_refused(tmp_path):
