@@ -83,6 +83,22 @@ class Columns:
         names = [name for column in columns for name in split_joined(column)]
         return tuple(dict.fromkeys([*names, *([self.id] if self.id else [])]))
 
+    def flags(self) -> str:
+        """Returns the advice for a file without one of the columns."""
+        id_ = (
+            ""
+            if self.id is None
+            else (
+                f", id from {self.id!r} (--config.data.columns.id= takes ids from file "
+                "and row)"
+            )
+        )
+        return (
+            f"The config reads source from {self.source!r}, target from "
+            f"{','.join(self.target)!r}{id_}; name the columns of the file with "
+            "--config.data.columns.source= and --config.data.columns.target=."
+        )
+
     def to_example(self, values: Mapping[str, object], default_id: str) -> Example:
         """Makes the example of one row.
 

@@ -116,6 +116,8 @@ def _scan(table: Table, columns: Columns, on_bad_row: str) -> RecordIndex:
         except BadRow as bad:
             message = f"{table.name}, {table.unit} {record.number}: {bad.detail}"
             if on_bad_row == "raise":
+                if number == 1 and bad.reason == "missing column":
+                    raise errors.DataError(f"{message} {columns.flags()}") from None
                 raise errors.DataError(
                     f"{message} Correct the row, or leave such rows out and count them "
                     "with on_bad_row='skip'."

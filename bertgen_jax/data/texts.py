@@ -7,6 +7,7 @@ order. Here a file is opened once and read in one pass, so a pipe will do.
 import contextlib
 import dataclasses
 import functools
+import itertools
 import json
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -70,7 +71,19 @@ def stream(
         _check_no_column(name, column, "--format jsonl, csv or tsv")
         return (SourceText(line.number, _line_text(line)) for line in content)
     if format == "jsonl":
-        return _source_texts(json_lines.records(content), column)
+        rows = json_lines.records(content)
+        first = next(rows, None)
+        if first is None:
+            return iter(())
+        if not isinstance(first.values, table.BadRow) and _ERROR not in first.values:
+            for part in columns.split_joined(column or _default_column(first.values)):
+                if part not in first.values:
+                    raise errors.DataError(
+                        f"{name}, line {first.number}: "
+                        f"{columns.no_such_column(part, first.values)} "
+                        "--column names another."
+                    )
+        return _source_texts(itertools.chain([first], rows), column)
     column, rows = delimited.select(
         delimited.records(content, name, quoted=format == "csv"),
         name,

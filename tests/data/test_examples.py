@@ -395,3 +395,12 @@ def test_whatever_the_standard_writers_write_is_read_back(name, rows, tmp_path_f
     path = tmp_path_factory.mktemp("rows") / name
     path.write_bytes(WRITERS[name](rows))
     assert [(row.source, *row.references) for row in read(path)] == rows
+
+
+def test_a_first_row_without_a_column_names_the_flags(tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_text('{"abstract": "a", "title": "b"}\n')
+    columns = {"source": "abstract", "target": "title", "id": "id"}
+    with pytest.raises(ValueError, match=r"--config\.data\.columns\.id= ") as error:
+        open_examples(str(path), columns)
+    assert "on_bad_row" not in str(error.value)

@@ -326,3 +326,10 @@ def test_a_missing_file_and_a_folder_are_errors(table, tmp_path):
 def test_a_file_of_lines_has_no_columns(table):
     with pytest.raises(ConfigError, match=r"each line of .* is a text"):
         table("outputs.txt", "a\n").texts(NAMES, "text")
+
+
+def test_a_first_row_without_the_column_is_an_error_at_once(tmp_path):
+    path = tmp_path / "texts.jsonl"
+    path.write_text('{"abstract": "a"}\n{"abstract": "b"}\n')
+    with pytest.raises(DataError, match=r"'abstract'.*--column names another"):
+        texts.stream(str(path))
