@@ -9,6 +9,8 @@ from bertgen_jax.pretrained.checkpoint import ARCHITECTURES
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
     parser.description = "Writes a checkpoint of any format as a model directory."
+    parser.epilog = _EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "checkpoint", help="the checkpoint: a directory, a file or an archive"
     )
@@ -31,8 +33,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep the masked-LM bias when an encoder becomes a decoder",
     )
     parser.add_argument(
-        "--quantization", help="int8, float16, ...; only with --to=ctranslate2"
+        "--quantization",
+        metavar="TYPE",
+        help="type of the weights, only with --to=ctranslate2: int8, int8_float32, "
+        "int8_float16, int8_bfloat16, int16, float16, bfloat16 or float32",
     )
+
+
+_EXAMPLES = """\
+examples:
+  bertgen convert cased_L-12_H-768_A-12.zip bert
+  bertgen convert bert-base-uncased decoder --architecture=decoder
+  bertgen convert runs/papers papers-int8 --to=ctranslate2 --quantization=int8
+"""
 
 
 def run(options: argparse.Namespace) -> int:

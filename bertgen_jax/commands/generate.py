@@ -183,8 +183,9 @@ _SETTINGS: Mapping[str, Mapping[str, tuple[Any, str, str]]] = {
         "early_stopping": (
             _early_stopping,
             "WHEN",
-            "true: as soon as there are enough hypotheses; false: when better ones are "
-            "unlikely; never: when better ones are impossible",
+            "when a search ends. true: as soon as N texts are complete, for N "
+            "beams; false: when a better one is unlikely; never: when a better one is "
+            "impossible",
         ),
         "num_beam_groups": (
             int,
@@ -199,7 +200,7 @@ _SETTINGS: Mapping[str, Mapping[str, tuple[Any, str, str]]] = {
         "do_sample": (
             bool,
             "",
-            "sample tokens; with --num-beams=1 texts differ most",
+            "draw tokens at random; texts vary most with --num-beams=1",
         ),
         "temperature": (
             float,

@@ -22,7 +22,7 @@ ARCHITECTURES = ("encoder", "decoder", "encoder-decoder")
 _STACK_PREFIXES = ("encoder/", "decoder/bert/", "bert/")  # where a model has its stacks
 _CHUNK = 1 << 24  # values checked at once, so that the check needs no copy of a tensor
 # Reasons to leave a tensor out that do not follow from its name.
-_NON_WEIGHT = "no weights of a model, such as an optimizer's"
+_NON_WEIGHT = "not weights of the model, such as the state of an optimizer"
 _REPEATS = "repeats another tensor"
 _ABSENT = "zeros, for a parameter that the model does not have"
 _ORPHAN = "ignored, because its tied twin is used"

@@ -48,10 +48,10 @@ class Conversion:
     def __str__(self) -> str:
         return "\n".join(
             [
-                f"read     {self.read}",
-                f"wrote    {self.written}, {self.parameters:,} parameters",
-                f"unused   {summary(self.unused)}",
-                f"texts    {self.tokenizer or 'no tokenizer beside the weights'}",
+                f"read       {self.read}",
+                f"wrote      {self.written}, {self.parameters:,} parameters",
+                f"left out   {summary(self.unused)}",
+                f"tokenizer  {self.tokenizer or 'none beside the weights'}",
             ]
         )
 

@@ -82,21 +82,21 @@ def test_the_result_is_always_f32(dtype, tmp_path):
 def test_the_conversion_is_summarised(bert, tmp_path):
     done = conversion.convert(bert, tmp_path / "result")
     assert str(done).splitlines() == [
-        f"read     {bert} (TensorFlow 1 checkpoint of google-research/bert, encoder)",
-        f"wrote    {tmp_path / 'result'} (for huggingface), 1,400 parameters",
-        "unused   no weights of a model, such as an optimizer's (3); pooler, for "
-        "classification (2); masked-LM head (5); next-sentence head (2); rows from 1 "
-        "on, segments that the model does not have (1 row)",
-        "texts    WordPieceTokenizer",
+        f"read       {bert} (TensorFlow 1 checkpoint of google-research/bert, encoder)",
+        f"wrote      {tmp_path / 'result'} (for huggingface), 1,400 parameters",
+        "left out   not weights of the model, such as the state of an optimizer (3); "
+        "pooler, for classification (2); masked-LM head (5); next-sentence head (2); "
+        "rows from 1 on, segments that the model does not have (1 row)",
+        "tokenizer  WordPieceTokenizer",
     ]
     leaves = jax.tree.leaves(loading.from_pretrained(tmp_path / "result")[1])
     assert done.parameters == sum(leaf.size for leaf in leaves) == 1400
     (bert / "vocab.txt").unlink()
     done = conversion.convert(bert, tmp_path / "other")
-    assert str(done).endswith("\ntexts    no tokenizer beside the weights")
+    assert str(done).endswith("\ntokenizer  none beside the weights")
     shared, _ = checkpoints.write("shared pair", tmp_path / "shared")
     done = conversion.convert(shared, tmp_path / "again")
-    assert "unused   repeats another tensor (36)" in str(done)
+    assert "left out   repeats another tensor (36)" in str(done)
 
 
 def test_the_tokenizer_is_copied(bert, tmp_path):
@@ -151,7 +151,7 @@ def test_one_side_of_a_pair_is_converted(side, tmp_path):
         "an encoder does not have (20); head of a decoder (1)",
         "decoder": "of the other side, or between the two (36)",
     }
-    assert f"unused   {left[side]}\n" in str(done)
+    assert f"left out   {left[side]}\n" in str(done)
     model, params = loading.from_pretrained(tmp_path / "result")
     assert model.config.is_decoder == (side == "decoder")
     trunk = params["bert"] if side == "decoder" else params
