@@ -40,8 +40,12 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> int:
     print(
         f"""Next:
   python eval.py --workdir={workdir} --split=validation
-  echo "Your own text." | python -m bertgen_jax generate {workdir / "model"}"""
+  echo "Your own text." | bertgen generate {workdir / "model"}"""
     )
+    if config.data.train.startswith("demo:"):
+        print(
+            "The model of a demo knows only the invented texts that it was trained on."
+        )
     return 0
 
 
