@@ -24,9 +24,13 @@ def create_mesh(data: int, fsdp: int) -> Mesh:
       ConfigError: the product is not the number of devices.
     """
     devices = jax.device_count()
-    if data == -1 and fsdp > 0 and devices % fsdp == 0:
+    if fsdp < 1:
+        raise ConfigError(f"mesh.fsdp is {fsdp}; expected at least 1.")
+    if data < 1 and data != -1:
+        raise ConfigError(f"mesh.data is {data}; expected at least 1, or -1.")
+    if data == -1 and devices % fsdp == 0:
         data = devices // fsdp
-    if min(data, fsdp) < 1 or data * fsdp != devices:
+    if data * fsdp != devices:
         raise ConfigError(
             f"mesh.data {data} x mesh.fsdp {fsdp} does not cover the {devices} "
             "devices; expected a product of that number. With -1, mesh.data takes all "
@@ -54,7 +58,9 @@ def check_batch(batch_size: int, mesh: Mesh, micro_batches: int, field: str) -> 
       ConfigError: it cannot; the message names the nearest valid sizes.
     """
     unit = mesh.size * micro_batches
-    if batch_size < 1 or batch_size % unit:
+    if batch_size < 1:
+        raise ConfigError(f"{field} is {batch_size}; expected at least {unit}.")
+    if batch_size % unit:
         below = batch_size // unit * unit
         near = f"{below} or {below + unit}" if below else f"{unit}"
         raise ConfigError(

@@ -68,9 +68,21 @@ def test_the_data_axis_takes_the_remaining_devices():
     assert dict(sharding.create_mesh(-1, 2).shape) == {"data": 4, "fsdp": 2}
 
 
-@pytest.mark.parametrize(("data", "fsdp"), [(3, 1), (-1, 3), (8, 2), (0, 8), (-1, 0)])
+@pytest.mark.parametrize(("data", "fsdp"), [(3, 1), (-1, 3), (8, 2)])
 def test_a_mesh_that_does_not_cover_the_devices_is_refused(data, fsdp):
     with pytest.raises(ConfigError, match="does not cover the 8 devices"):
+        sharding.create_mesh(data, fsdp)
+
+
+@pytest.mark.parametrize(
+    ("data", "fsdp", "message"),
+    [
+        (-1, 0, r"mesh\.fsdp is 0; expected at least 1\."),
+        (0, 8, r"mesh\.data is 0; expected at least 1, or -1\."),
+    ],
+)
+def test_an_axis_has_at_least_one_device(data, fsdp, message):
+    with pytest.raises(ConfigError, match=message):
         sharding.create_mesh(data, fsdp)
 
 
@@ -79,5 +91,7 @@ def test_a_batch_that_the_mesh_does_not_divide_names_the_nearest_sizes():
     sharding.check_batch(48, mesh, 2, "batch_size")
     with pytest.raises(ConfigError, match=r"multiple of 16 .* such as 32 or 48"):
         sharding.check_batch(40, mesh, 2, "batch_size")
+    with pytest.raises(ConfigError, match=r"batch_size is -1; expected at least 16\."):
+        sharding.check_batch(-1, mesh, 2, "batch_size")
     with pytest.raises(ConfigError, match=r"eval\.batch_size is 4; .* such as 8"):
         sharding.check_batch(4, mesh, 1, "eval.batch_size")

@@ -123,12 +123,12 @@ def _check_model(config: ConfigDict) -> None:
         "data.max_target_tokens",
         "decode.max_new_tokens",
     ):
-        value = _value(config, field)
-        stack.check_positions(
-            value,
-            f"{field}={value}",
-            "Lower it, or raise model.max_position_embeddings.",
-        )
+        value, positions = _value(config, field), stack.max_position_embeddings
+        if value > positions:
+            raise ConfigError(
+                f"{field} is {value}; model.max_position_embeddings is {positions}. "
+                "Lower the first, or raise the second."
+            )
 
 
 @contextlib.contextmanager

@@ -247,8 +247,9 @@ def make_architecture(
     architecture.check_lengths(
         config.data.max_source_tokens,
         settings.longest_target(config),
-        "Lower data.max_source_tokens, data.max_target_tokens or "
-        "decode.max_new_tokens, or set model.max_position_embeddings.",
+        "Lower data.max_source_tokens, or set model.max_position_embeddings.",
+        "Lower data.max_target_tokens or decode.max_new_tokens, or set "
+        "model.max_position_embeddings.",
     )
     return architecture
 

@@ -49,7 +49,7 @@ def check(workdir: pathlib.Path, config: ConfigDict) -> None:
     may_change = _EXECUTION
     if config.optim.schedule in _ENDLESS:
         may_change += ("total_steps",)
-    if _dropout_masks(saved["model"]) == _dropout_masks(config.model):
+    if _dropout_masks(saved.get("model", {})) == _dropout_masks(config.model):
         may_change += _LAYERS
     lines = [
         line
@@ -71,9 +71,12 @@ def _dropout_masks(model: Mapping[str, Any] | ConfigDict) -> str:
     Layers that run in a loop fold their names into the key of a step ("folded"); layers
     that are scanned or recomputed split the key ("split").
     """
-    if not (model["hidden_dropout_prob"] or model["attention_probs_dropout_prob"]):
+    if not (
+        model.get("hidden_dropout_prob") or model.get("attention_probs_dropout_prob")
+    ):
         return "none"
-    return "split" if model["scan_layers"] or model["remat"] != "none" else "folded"
+    is_split = model.get("scan_layers") or model.get("remat", "none") != "none"
+    return "split" if is_split else "folded"
 
 
 def check_model(workdir: pathlib.Path, config: ConfigDict) -> None:

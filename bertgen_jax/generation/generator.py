@@ -208,10 +208,15 @@ class Generator:
         self.model.config.check_lengths(
             source_length,
             target_length,
-            f"{config.num_new_tokens} new tokens are asked for{after}; lower "
-            "max_new_tokens, or truncate the source when tokenizing.",
+            target_advice=f"{config.num_new_tokens} new tokens are asked for{after}; "
+            "lower max_new_tokens.",
         )
         return config
+
+    @property
+    def decoder(self) -> BertGenerationConfig:
+        """The architecture of the stack that generates."""
+        return self.model.config.target_config
 
     def longest_source(self, config: GenerationConfig) -> int:
         """Returns how many tokens a source may have.

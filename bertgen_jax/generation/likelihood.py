@@ -77,7 +77,7 @@ def score(
     config.check_lengths(
         input_ids.shape[1],
         targets.shape[1] - (start is None),  # nothing is predicted from the last label
-        "Truncate the texts when tokenizing.",
+        target_advice="Truncate the target when tokenizing.",
     )
     return _score(model, start, params, input_ids, mask, targets, weights)
 

@@ -13,8 +13,9 @@ from typing import Any, Self
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.models import config_json
 from bertgen_jax.models.stack_config import (
-    LENGTH_ADVICE,
     SIZE_FIELDS,
+    SOURCE_ADVICE,
+    TARGET_ADVICE,
     BertGenerationConfig,
 )
 
@@ -125,18 +126,23 @@ class EncoderDecoderConfig:
         return f"{DECODER_STACK}/{path}"
 
     def check_lengths(
-        self, source: int, target: int, advice: str = LENGTH_ADVICE
+        self,
+        source: int,
+        target: int,
+        source_advice: str = SOURCE_ADVICE,
+        target_advice: str = TARGET_ADVICE,
     ) -> None:
         """Checks that a source fits into the encoder and a target into the decoder.
 
         Args:
-          source, target, advice: see `BertGenerationConfig.check_lengths`.
+          source, target, source_advice, target_advice: see
+            `BertGenerationConfig.check_lengths`.
 
         Raises:
           ConfigError: a stack has not enough positions.
         """
-        self.encoder.check_positions(source, "the source", advice)
-        self.decoder.check_positions(target, "the target", advice)
+        self.encoder.check_positions(source, "the source", source_advice)
+        self.decoder.check_positions(target, "the target", target_advice)
 
     @property
     def tie_word_embeddings(self) -> bool:
@@ -267,17 +273,22 @@ class PrefixLanguageModelConfig:
         return f"{DECODER_STACK}/{path}"
 
     def check_lengths(
-        self, source: int, target: int, advice: str = LENGTH_ADVICE
+        self,
+        source: int,
+        target: int,
+        source_advice: str = SOURCE_ADVICE,
+        target_advice: str = TARGET_ADVICE,
     ) -> None:
         """Checks that a source and a target fit into one sequence.
 
         Args:
-          source, target, advice: see `BertGenerationConfig.check_lengths`.
+          source, target, source_advice, target_advice: see
+            `BertGenerationConfig.check_lengths`.
 
         Raises:
           ConfigError: the stack has not enough positions.
         """
-        self.decoder.check_lengths(source, target, advice)
+        self.decoder.check_lengths(source, target, source_advice, target_advice)
 
     @property
     def pad_token_id(self) -> int | None:

@@ -28,7 +28,8 @@ SIZE_FIELDS = (
 )
 
 # Default advice about texts that are too long; callers may give better advice.
-LENGTH_ADVICE = "Truncate the source when tokenizing, or lower max_new_tokens."
+SOURCE_ADVICE = "Truncate the source when tokenizing."
+TARGET_ADVICE = "Lower max_new_tokens."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +177,11 @@ class BertGenerationConfig:
             )
 
     def check_lengths(
-        self, source: int, target: int, advice: str = LENGTH_ADVICE
+        self,
+        source: int,
+        target: int,
+        source_advice: str = SOURCE_ADVICE,
+        target_advice: str = TARGET_ADVICE,
     ) -> None:
         """Checks that a source and a target fit into one sequence.
 
@@ -184,13 +189,15 @@ class BertGenerationConfig:
           source: tokens of the longest source.
           target: tokens that the model reads after it: the start token counts, the last
             token of the target does not, because nothing is predicted from it.
-          advice: the end of the message, which says what to do.
+          source_advice, target_advice: sentences that say what to do.
 
         Raises:
           ConfigError: there are not enough positions.
         """
         subject = f"a source of {source} tokens with a target of {target} tokens"
-        self.check_positions(source + target, subject, advice)
+        self.check_positions(
+            source + target, subject, f"{source_advice} {target_advice}"
+        )
 
     @property
     def model_type(self) -> str:

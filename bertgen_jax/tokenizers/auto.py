@@ -28,11 +28,11 @@ class AutoTokenizer:
     """Picks the kind of tokenizer by its files."""
 
     @staticmethod
-    def from_pretrained(path: StrPath, **overrides: Any) -> AnyTokenizer:
+    def from_pretrained(source: StrPath, **overrides: Any) -> AnyTokenizer:
         """Loads a tokenizer with the options that were saved beside it.
 
         Args:
-          path: a directory of Hugging Face's, of the original TF or fairseq
+          source: a directory of Hugging Face's, of the original TF or fairseq
             checkpoints, a TF Hub module, or one that `save_pretrained` wrote; or a
             vocabulary file alone. `vocabulary_files.FILE_NAMES` lists the names.
           **overrides: arguments of the constructor that replace those in the files.
@@ -42,7 +42,7 @@ class AutoTokenizer:
             or of another kind.
           ConfigError: an override is invalid for this kind.
         """
-        candidates = vocabulary_files.find(path)
+        candidates = vocabulary_files.find(source)
         files = candidates[0] if len(candidates) == 1 else _choose(candidates)
         return CLASSES[files.kind].from_files(files, **overrides)
 

@@ -127,9 +127,9 @@ class ByteLevelBPETokenizer(PretrainedTokenizer):
         )
 
     @classmethod
-    def from_pretrained(cls, path: StrPath, **overrides: Any) -> Self:
+    def from_pretrained(cls, source: StrPath, **overrides: Any) -> Self:
         """Loads a vocabulary and its options; see `AutoTokenizer.from_pretrained`."""
-        (files,) = vocabulary_files.find(path, (cls.kind,))
+        (files,) = vocabulary_files.find(source, (cls.kind,))
         return cls.from_files(files, **overrides)
 
     @classmethod

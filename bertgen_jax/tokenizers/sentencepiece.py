@@ -108,9 +108,9 @@ class BertGenerationTokenizer(PretrainedTokenizer):
         self.special_ids = dataclasses.replace(self.special_ids, mask=mask)
 
     @classmethod
-    def from_pretrained(cls, path: StrPath, **overrides: Any) -> Self:
+    def from_pretrained(cls, source: StrPath, **overrides: Any) -> Self:
         """Loads a model and its options; see `AutoTokenizer.from_pretrained`."""
-        (files,) = vocabulary_files.find(path, (cls.kind,))
+        (files,) = vocabulary_files.find(source, (cls.kind,))
         return cls.from_files(files, **overrides)
 
     @classmethod

@@ -273,6 +273,11 @@ def test_an_object_with_an_error_is_an_empty_text(table):
     assert rows.texts(NAMES) == [("",), ("b",)]
 
 
+def test_a_column_of_csv_may_be_called_error(table):
+    rows = table("a.csv", "prediction,error\na b,a b\nc,\n")
+    assert rows.texts(NAMES) == [("a b",), ("c",)]
+
+
 def test_two_columns_are_joined(table):
     rows = table("a.csv", "a,b\none,two\n")
     assert rows.texts(NAMES, "a+b") == [("one two",)]

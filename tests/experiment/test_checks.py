@@ -35,8 +35,16 @@ def test_the_shipped_configs_are_valid(variant):
         ("model.remat", "dot", "Did you mean 'dots'"),
         ("eval.metric", "rougel", "Did you mean 'rougeL'"),
         ("init.recipe", "bertshared", "Did you mean 'bertshare'"),
-        ("data.max_source_tokens", 513, r"data\.max_source_tokens=513 .* has 512"),
-        ("decode.max_new_tokens", 600, r"decode\.max_new_tokens=600 .* has 512"),
+        (
+            "data.max_source_tokens",
+            513,
+            r"data\.max_source_tokens is 513; model\.max_.* is 512",
+        ),
+        (
+            "decode.max_new_tokens",
+            600,
+            r"decode\.max_new_tokens is 600; model\.max_.* is 512",
+        ),
         ("data.buckets", ((64, 0),), "64"),
         ("data.validation", "same.jsonl", "are both 'same.jsonl'"),
         ("eval.metric", "repetition", r"eval\.metric is 'repetition'; expected one of"),

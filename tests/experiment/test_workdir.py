@@ -54,6 +54,12 @@ def test_with_dropout_layers_must_draw_the_same_masks(tmp_path):
     workdir.check_model(tmp_path, config)  # an evaluation has no dropout
 
 
+def test_a_config_that_lost_its_model_is_a_difference(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"model: None, \{"):
+        workdir.check(tmp_path, common.get_config())
+
+
 def test_the_end_may_not_move_under_a_schedule_that_depends_on_it(tmp_path):
     config = common.get_config()
     config.optim.schedule = "cosine"

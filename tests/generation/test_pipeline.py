@@ -145,7 +145,10 @@ def test_a_progress_bar_is_shown_on_request(pipe, capsys):
             "num_beam is not a generation setting.*Did you mean 'num_beams'",
         ),
         ({"num_beams": 0}, "num_beams is 0"),
-        ({"max_new_tokens": 41}, "the decoder has 40 .* 41 new tokens are asked for"),
+        (
+            {"max_new_tokens": 41},
+            "the decoder has 40 .* 41 new tokens are asked for; lower max_new_tokens",
+        ),
         ({"batch_size": 0}, "batch_size is 0; expected at least 1"),
         ({"num_return_sequences": 2}, "num_return_sequences is 2 and num_beams is 1"),
         ({"min_new_tokens": 7}, "min_new_tokens is 7 and at most 6"),

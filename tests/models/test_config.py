@@ -238,7 +238,7 @@ def test_lengths_are_checked_against_the_stacks_that_read_them():
     with pytest.raises(ConfigError, match=r"source needs 33 .* encoder has 32"):
         pair_config().check_lengths(33, 32)
     with pytest.raises(ConfigError, match=r"target needs 33 .* has 32 .* my advice"):
-        pair_config().check_lengths(32, 33, "Do follow my advice.")
+        pair_config().check_lengths(32, 33, target_advice="Do follow my advice.")
     for config in (prefix_config(), stack_config(is_decoder=True)):
         with pytest.raises(
             ConfigError, match=r"source of 20 .* target of 13 .*needs 33"
