@@ -3,6 +3,7 @@
 import logging
 import pathlib
 import re
+import runpy
 import sys
 from collections.abc import Callable, Sequence
 
@@ -147,10 +148,21 @@ def _full_name(field: str, arguments: Sequence[str]) -> str:
     path = pathlib.Path(match[1] if match else "").parent / "common.py"
     if "." in field or " " in field or not path.is_file():
         return ""
-    text = path.read_text(encoding="utf-8")
-    names = re.findall(r"^    (\w+\.\w+) = ", text, re.MULTILINE)
+    defaults = runpy.run_path(str(path))["get_config"]()
+    names = _fields(defaults)
     same = [name for name in names if name.rpartition(".")[2] == field]
     return f" Did you mean {same[0]!r}?" if same else nearest(field, names)
+
+
+def _fields(config: ConfigDict, prefix: str = "") -> list[str]:
+    """Returns the full names of the fields of a config."""
+    names = []
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            names += _fields(value, f"{prefix}{name}.")
+        else:
+            names.append(f"{prefix}{name}")
+    return names
 
 
 def _config_name(arguments: Sequence[str]) -> str:

@@ -25,8 +25,8 @@ def test_a_checkpoint_becomes_a_model_directory(published, tmp_path, capsys):
     assert [line.split()[0] for line in printed.out.splitlines()] == [
         "read",
         "wrote",
-        "unused",
-        "texts",
+        "left",
+        "tokenizer",
     ]
     assert printed.err == ""
     model, _ = loading.from_pretrained(result)
@@ -37,7 +37,7 @@ def test_a_file_or_an_archive_is_converted(published, tmp_path, capsys):
     archive = shutil.make_archive(tmp_path / "it", "gztar", published.parent)
     for number, source in enumerate((archive, published / "bert_model.ckpt")):
         assert main.main(["convert", str(source), str(tmp_path / str(number))]) == 0
-    assert f"read         {archive} (TensorFlow 1" in capsys.readouterr().out
+    assert f"read       {archive} (TensorFlow 1" in capsys.readouterr().out
 
 
 def test_architecture_and_bias_are_chosen(published, tmp_path):
