@@ -59,14 +59,25 @@ def test_a_config_builds_at_full_size(name, size, column, data_dir, tmp_path):
     params = variables["params"]
     total = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
     assert total == EXPECTED[name][column]
+    weights = jax.ShapeDtypeStruct(target.shape, np.float32)
     batch = {
         "input_ids": source,
         "attention_mask": jax.ShapeDtypeStruct(source.shape, bool),
         "decoder_input_ids": target,
+        "labels": target,
+        "label_weights": weights,
     }
-    logits = jax.eval_shape(
-        lambda params, batch: losses.teacher_forced_logits(model, params, batch, None),
+    sums = jax.eval_shape(
+        lambda params, batch: losses.teacher_forced_loss(model, params, batch, None),
         params,
         batch,
+    )
+    assert sums.loss.shape == ()
+    logits = jax.eval_shape(
+        lambda params, *ids: model.apply({"params": params}, *ids).logits,
+        params,
+        source,
+        batch["attention_mask"],
+        target,
     )
     assert logits.shape == (*target.shape, tokenizers.target.vocab_size)

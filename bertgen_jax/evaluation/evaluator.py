@@ -155,7 +155,12 @@ class Evaluator:
         sums = Sums.zeros()
         for _, batch in loading.to_device(host_batches, by_rows):
             sums = _add_losses(
-                self.run.model, self.run.config.label_smoothing, params, batch, sums
+                self.run.model,
+                self.run.config.label_smoothing,
+                self.run.mesh.size,
+                params,
+                batch,
+                sums,
             )
         sums = jax.device_get(sums)
         nll = float(sums.nll) / float(sums.tokens)
@@ -167,17 +172,18 @@ class Evaluator:
         }
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _add_losses(
     model: Seq2SeqModel,
     label_smoothing: float,
+    groups: int,
     params: Params,
     batch: Batch,
     sums: Sums,
 ) -> Sums:
-    logits = losses.teacher_forced_logits(model, params, batch, None)
-    labels, weights = batch["labels"], batch["label_weights"]
-    return sums + losses.cross_entropy(logits, labels, weights, label_smoothing)
+    return sums + losses.teacher_forced_loss(
+        model, params, batch, None, label_smoothing=label_smoothing, groups=groups
+    )
 
 
 def evaluate_run(

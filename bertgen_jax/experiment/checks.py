@@ -13,7 +13,7 @@ from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.errors import ConfigError, check_choice
 from bertgen_jax.experiment import settings, tasks
 from bertgen_jax.metrics import catalogue, rouge
-from bertgen_jax.models.bert_generation import REMAT_POLICIES
+from bertgen_jax.models import rematerialization
 from bertgen_jax.models.presets import SIZES
 from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.warm_start import recipes
@@ -81,7 +81,7 @@ def check(config: ConfigDict) -> None:
     for field, names in (
         ("model.size", SIZES),
         ("model.dtype", DTYPES),
-        ("model.remat", REMAT_POLICIES),
+        ("model.remat", rematerialization.POLICIES),
         ("eval.metric", (*_FORWARD_VALUES, *_metric_values(config))),
         ("eval.sentence_ends", rouge.SENTENCE_ENDS),
     ):

@@ -16,6 +16,7 @@ from bertgen_jax.files import json_files
 
 CONFIG = "config.json"
 
+_LAYERS = ("model.scan_layers", "model.remat")
 # Fields that say how a run is executed and watched, not what it computes. They may
 # change from one call to the next.
 _EXECUTION = (
@@ -27,9 +28,8 @@ _EXECUTION = (
     "eval.batch_size",
     "eval.patience",
     "multihost",
+    *_LAYERS,
 )
-# The same, but with dropout these fields also decide which masks are drawn.
-_LAYERS = ("model.scan_layers", "model.remat")
 # Fields that decide the parameters of the model and their meaning.
 _MODEL = ("model.", "tokenizer.", "init.recipe", "ema_decay")
 # Schedules that do not depend on where the run ends, so that the end may be moved.
@@ -49,8 +49,6 @@ def check(workdir: pathlib.Path, config: ConfigDict) -> None:
     may_change = _EXECUTION
     if config.optim.schedule in _ENDLESS:
         may_change += ("total_steps",)
-    if _dropout_masks(saved.get("model", {})) == _dropout_masks(config.model):
-        may_change += _LAYERS
     lines = [
         line
         for line in differences(saved, resolved(config))
@@ -63,20 +61,6 @@ def check(workdir: pathlib.Path, config: ConfigDict) -> None:
             + "\n  ".join(lines)
             + "\nSet them to the saved values, or choose another --workdir."
         )
-
-
-def _dropout_masks(model: Mapping[str, Any] | ConfigDict) -> str:
-    """Returns how a model draws its dropout masks: "none", "folded" or "split".
-
-    Layers that run in a loop fold their names into the key of a step ("folded"); layers
-    that are scanned or recomputed split the key ("split").
-    """
-    if not (
-        model.get("hidden_dropout_prob") or model.get("attention_probs_dropout_prob")
-    ):
-        return "none"
-    is_split = model.get("scan_layers") or model.get("remat", "none") != "none"
-    return "split" if is_split else "folded"
 
 
 def check_model(workdir: pathlib.Path, config: ConfigDict) -> None:

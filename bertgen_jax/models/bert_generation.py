@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from bertgen_jax.errors import ConfigError, check_choice
-from bertgen_jax.models import masks
+from bertgen_jax.models import masks, rematerialization
 from bertgen_jax.models.cache import Cache, LayerCache
 from bertgen_jax.models.layers import (
     Embeddings,
@@ -17,17 +17,9 @@ from bertgen_jax.models.layers import (
     TransformerLayer,
     layer_norm,
 )
-from bertgen_jax.models.outputs import DecoderOutput, StackOutput
+from bertgen_jax.models.outputs import DecoderOutput, LogitFactors, StackOutput
 from bertgen_jax.models.stack_config import BertGenerationConfig
-
-# Policies for recomputing values in the backward pass instead of keeping them. "dots"
-# keeps the products with weights, which are the most expensive to recompute; "full"
-# keeps only each layer's input.
-REMAT_POLICIES = {
-    "none": None,
-    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
-    "full": jax.checkpoint_policies.nothing_saveable,
-}
+from bertgen_jax.trees import Params
 
 
 def check_one_input(
@@ -57,7 +49,8 @@ class BertGenerationEncoder(nn.Module):
       dtype: compute dtype; parameters, LayerNorm and softmax stay f32.
       scan_layers: compile one layer and loop over it, in calls without a cache that
         return only the last hidden state. Each layer keeps its own parameters.
-      remat: a name in `REMAT_POLICIES`; applies to the same calls as `scan_layers`.
+      remat: a name in `rematerialization.POLICIES`; applies to the same calls as
+        `scan_layers`.
       shared_embeddings: the embedding block of another stack, of which this one uses
         the tables, and the LayerNorm if both blocks have one.
     """
@@ -70,7 +63,7 @@ class BertGenerationEncoder(nn.Module):
 
     def setup(self):
         """Declares the embeddings, L layers, and GPT-2's LayerNorm after the last."""
-        check_choice("remat", self.remat, REMAT_POLICIES)
+        check_choice("remat", self.remat, rematerialization.POLICIES)
         shared = self.shared_embeddings
         if shared is None or self.config.pre_layer_norm or shared.config.pre_layer_norm:
             self.embeddings = Embeddings(self.config, self.dtype, shared)
@@ -150,7 +143,7 @@ class BertGenerationEncoder(nn.Module):
                 last = past_key_values.known_index + length
             self.config.check_positions(last)
             position_ids = (start + jnp.arange(length))[None, :]
-        return self.embeddings(inputs, position_ids, deterministic)
+        return self.embeddings(inputs, position_ids, self._dropout_key(deterministic))
 
     def transform(
         self,
@@ -202,11 +195,16 @@ class BertGenerationEncoder(nn.Module):
                 name="encoder_attention_mask",
             )
 
+        dropout_key = self._dropout_key(deterministic)
+        keys = [
+            None if dropout_key is None else jax.random.fold_in(dropout_key, i)
+            for i in range(len(self.layer))
+        ]
         needs_loop = cache is not None or output_attentions or output_hidden_states
         if (self.scan_layers or self.remat != "none") and not (
             needs_loop or self.is_initializing()
         ):
-            hidden = self._run_layers(hidden, mask, source, source_mask, deterministic)
+            hidden = self._run_layers(hidden, mask, source, source_mask, keys)
             return StackOutput(self._finish(hidden))
 
         states, attentions, cross_attentions, layers = [], [], [], []
@@ -219,7 +217,8 @@ class BertGenerationEncoder(nn.Module):
                 source_mask=source_mask,
                 cache=None if cache is None else cache.layers[i],
                 index=0 if cache is None else cache.index,
-                deterministic=deterministic,
+                dropout_key=keys[i],
+                output_weights=output_attentions,
             )
             layers.append(layer_cache)
             attentions.append(weights)
@@ -280,7 +279,7 @@ class BertGenerationEncoder(nn.Module):
         mask: jax.Array | None,
         source: jax.Array | None,
         source_mask: jax.Array | None,
-        deterministic: bool,
+        keys: list[jax.Array | None],
     ) -> jax.Array:
         """Scans over the layers, or recomputes them in the backward pass.
 
@@ -290,15 +289,12 @@ class BertGenerationEncoder(nn.Module):
         temporary arrays for the gradient of a base encoder with 340 MB of layers and
         [8, 64] tokens, because the stack and its gradient exist beside the parameters.
         On two CPU cores it also takes 1.13 times the processor time.
-
-        Each layer has a dropout key of its own and draws relative to it, so the masks
-        differ from those of unrolled layers under the same key.
         """
         parameters = self.variables["params"]
-        stack = [parameters[f"layer_{i}"] for i in range(len(self.layer))]
-        keys = None
-        if not deterministic:
-            keys = jax.random.split(self.make_rng("dropout"), len(stack))
+        stack = [
+            _computed(parameters[f"layer_{i}"], self.dtype)
+            for i in range(len(self.layer))
+        ]
         layer = TransformerLayer(self.config, self.dtype, parent=None)
 
         def run(hidden, layer_parameters, key):
@@ -308,23 +304,26 @@ class BertGenerationEncoder(nn.Module):
                 mask,
                 source=source,
                 source_mask=source_mask,
-                deterministic=deterministic,
-                rngs=None if key is None else {"dropout": key},
+                dropout_key=key,
             )[0]
 
         if self.remat != "none":
-            run = jax.checkpoint(run, policy=REMAT_POLICIES[self.remat])
+            run = jax.checkpoint(run, policy=rematerialization.POLICIES[self.remat])
         if not self.scan_layers:
             for i, layer_parameters in enumerate(stack):
-                hidden = run(
-                    hidden, layer_parameters, None if keys is None else keys[i]
-                )
+                hidden = run(hidden, layer_parameters, keys[i])
             return hidden
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *stack)
+        stacked = jax.tree.map(
+            lambda *leaves: jnp.stack(leaves), *zip(stack, keys, strict=True)
+        )
         hidden, _ = jax.lax.scan(
-            lambda hidden, xs: (run(hidden, *xs), None), hidden, (stacked, keys)
+            lambda hidden, layer: (run(hidden, *layer), None), hidden, stacked
         )
         return hidden
+
+    def _dropout_key(self, deterministic: bool) -> jax.Array | None:
+        """Returns a new key of the "dropout" stream; None for no dropout."""
+        return None if deterministic else self.make_rng("dropout")
 
     def _check(
         self,
@@ -351,6 +350,20 @@ class BertGenerationEncoder(nn.Module):
                 "encoder_attention_mask was given without encoder_hidden_states; "
                 "expected the states that it masks."
             )
+
+
+def _computed(parameters: Params, dtype: jnp.dtype) -> Params:
+    """Casts the parameters of a layer to the compute dtype, but for its LayerNorms.
+
+    A layer casts them too; before a loop it is done once for both passes, and the loop
+    reads half the bytes.
+    """
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: (
+            leaf if "LayerNorm" in jax.tree_util.keystr(path) else leaf.astype(dtype)
+        ),
+        parameters,
+    )
 
 
 class BertGenerationDecoder(nn.Module):
@@ -424,7 +437,11 @@ class BertGenerationDecoder(nn.Module):
 
     def logits(self, hidden: jax.Array) -> jax.Array:
         """Computes logits f32[B, T, V] of states [B, T, D] of the stack."""
-        return self.lm_head(hidden, self.bert.embeddings.word_table())
+        return self.logit_factors(hidden).logits()
+
+    def logit_factors(self, hidden: jax.Array) -> LogitFactors:
+        """Returns the factors of the logits of states [B, T, D] of the stack."""
+        return self.lm_head.factors(hidden, self.bert.embeddings.word_table())
 
     def init_cache(
         self,

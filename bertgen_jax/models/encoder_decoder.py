@@ -12,7 +12,12 @@ from bertgen_jax.models.bert_generation import (
 )
 from bertgen_jax.models.cache import Cache
 from bertgen_jax.models.config import EncoderDecoderConfig
-from bertgen_jax.models.outputs import DecoderOutput, EncoderDecoderOutput, StackOutput
+from bertgen_jax.models.outputs import (
+    DecoderOutput,
+    EncoderDecoderOutput,
+    LogitFactors,
+    StackOutput,
+)
 
 
 class EncoderDecoder(nn.Module):
@@ -113,6 +118,26 @@ class EncoderDecoder(nn.Module):
             encoder_hidden_states=encoder_outputs.hidden_states,
             encoder_attentions=encoder_outputs.attentions,
         )
+
+    def logit_factors(
+        self,
+        input_ids: jax.Array,
+        attention_mask: jax.Array | None,
+        decoder_input_ids: jax.Array,
+        *,
+        deterministic: bool = True,
+    ) -> LogitFactors:
+        """Runs `__call__` without multiplying the logits, for the loss."""
+        source = self.encode(
+            input_ids, attention_mask, deterministic=deterministic
+        ).last_hidden_state
+        decoded = self.decoder.bert(
+            decoder_input_ids,
+            encoder_hidden_states=self.bridge(source),
+            encoder_attention_mask=attention_mask,
+            deterministic=deterministic,
+        )
+        return self.decoder.logit_factors(decoded.last_hidden_state)
 
     def encode(
         self,

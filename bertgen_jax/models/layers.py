@@ -6,14 +6,17 @@ in f32 whatever the compute dtype.
 """
 
 import dataclasses
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from bertgen_jax.models.activations import ACTIVATIONS
+from bertgen_jax.models.attention import attend, attention_weights
 from bertgen_jax.models.cache import LayerCache
+from bertgen_jax.models.dropout import dropout
+from bertgen_jax.models.outputs import LogitFactors
+from bertgen_jax.models.rematerialization import kept
 from bertgen_jax.models.stack_config import BertGenerationConfig
 
 # Einsum letters, as everywhere: B batch, T positions, D width, F filter width, H heads,
@@ -48,48 +51,15 @@ class Projection(nn.Module):
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Applies the map to dtype[B, ..., inputs]."""
-        return self.apply_with(inputs, self.kernel, self.bias)
-
-    def apply_with(
-        self, inputs: jax.Array, kernel: jax.Array, bias: jax.Array
-    ) -> jax.Array:
-        """Applies the map with other parameters, which may have more outputs."""
         kernel_letters, outputs = self._letters()
-        product = jnp.einsum(self.equation, inputs, kernel.astype(self.dtype))
+        product = jnp.einsum(self.equation, inputs, self.kernel.astype(self.dtype))
         axes = [i for i, x in enumerate(outputs) if x not in kernel_letters]
-        return product + jnp.expand_dims(bias.astype(self.dtype), axes)
+        return product + jnp.expand_dims(self.bias.astype(self.dtype), axes)
 
     def _letters(self) -> tuple[str, str]:
         """Returns the letters of the kernel, and the letters of the result."""
         operands, result = self.equation.split("->")
         return operands.split(",")[1], result
-
-
-def fused_projection(
-    inputs: jax.Array, projections: Sequence[Projection]
-) -> tuple[jax.Array, ...]:
-    """Applies several projections to the same inputs in one product.
-
-    The parameters stay apart, as checkpoints name them; their kernels are concatenated
-    in each call. On two CPU cores that does not pay: two layers of base width take
-    1.03 to 1.04 times as long in a training step as with three products, and 1.09 to
-    1.17 times as long in a forward pass ([8, 64] and [2, 32] tokens, medians of 14
-    interleaved runs). The one product is kept because three would sum the gradient of
-    `inputs` in another order, and runs on disk must resume with the same bits.
-
-    Args:
-      inputs: [B, T, D], cast to the compute dtype.
-      projections: projections of one shape, with the equation `_TO_HEADS`.
-
-    Returns:
-      The result of each projection, dtype[B, H, T, K].
-    """
-    first = projections[0]
-    kernel = jnp.concatenate([p.kernel for p in projections], axis=1)  # [D, n H, K]
-    bias = jnp.concatenate([p.bias for p in projections], axis=0)  # [n H, K]
-    projected = first.apply_with(inputs.astype(first.dtype), kernel, bias)
-    # [B, n H, T, K] -> n arrays [B, H, T, K]
-    return tuple(jnp.split(projected, len(projections), axis=1))
 
 
 def layer_norm(config: BertGenerationConfig) -> nn.LayerNorm:
@@ -131,13 +101,12 @@ class Embeddings(nn.Module):
             )
         if not self.config.pre_layer_norm:
             self.LayerNorm = layer_norm(self.config)
-        self.dropout = nn.Dropout(self.config.hidden_dropout_prob)
 
     def __call__(
         self,
         inputs: jax.Array,
         position_ids: jax.Array,
-        deterministic: bool,
+        dropout_key: jax.Array | None,
     ) -> jax.Array:
         """Embeds ids i32[B, T], or word vectors [B, T, D] in their place."""
         tables = self if self.tables is None else self.tables
@@ -147,30 +116,12 @@ class Embeddings(nn.Module):
         hidden = inputs + tables.position_embeddings(position_ids)
         if not self.config.pre_layer_norm:
             hidden = self.LayerNorm(hidden)
-        hidden = self.dropout(hidden, deterministic=deterministic)
+        hidden = dropout(hidden, dropout_key, self.config.hidden_dropout_prob)
         return hidden.astype(self.dtype)
 
     def word_table(self) -> jax.Array:
         """Returns the word embedding table f32[V, D], which the softmax may share."""
         return self.word_embeddings.embedding
-
-
-def softmax(scores: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """Computes the softmax over the last axis; a fully masked row gives zeros, not NaN.
-
-    Args:
-      scores: f32[B, H, T, C].
-      mask: bool, broadcastable to it, or None.
-
-    Returns:
-      f32[B, H, T, C].
-    """
-    if mask is None:
-        return jax.nn.softmax(scores, axis=-1)
-    weights = jax.nn.softmax(
-        jnp.where(mask, scores, jnp.finfo(scores.dtype).min), axis=-1
-    )
-    return jnp.where(mask, weights, 0.0)
 
 
 class Attention(nn.Module):
@@ -194,8 +145,6 @@ class Attention(nn.Module):
         self.value = Projection(_TO_HEADS, (width, *inner), **options)
         self.output = Projection(_FROM_HEADS, (*inner, width), **options)
         self.LayerNorm = layer_norm(self.config)
-        self.attention_dropout = nn.Dropout(self.config.attention_probs_dropout_prob)
-        self.output_dropout = nn.Dropout(self.config.hidden_dropout_prob)
 
     def __call__(
         self,
@@ -203,28 +152,33 @@ class Attention(nn.Module):
         key: jax.Array,
         value: jax.Array,
         mask: jax.Array | None,
-        deterministic: bool,
-    ) -> tuple[jax.Array, jax.Array]:
+        dropout_key: jax.Array | None,
+        *,
+        output_weights: bool = False,
+    ) -> tuple[jax.Array, jax.Array | None]:
         """Attends to the keys, and projects the weighted sums of the values.
 
         Args:
           query: dtype[B, H, T, K].
           key, value: dtype[B, H, C, K].
           mask: bool, broadcastable to [B, H, T, C], or None.
-          deterministic: no dropout.
+          dropout_key: the key of this block's dropout, or None for no dropout.
+          output_weights: compute the weights too, without dropout.
 
         Returns:
-          The term to add to the residual, dtype[B, T, D]; weights f32[B, H, T, C].
+          The term to add to the residual, dtype[B, T, D]; weights f32[B, H, T, C], or
+          None.
         """
-        scale = self.config.head_dim**-0.5
-        scores = jnp.einsum(
-            "BHTK,BHCK->BHTC", query * scale, key, preferred_element_type=jnp.float32
+        weights_key, output_key = _split(dropout_key, 2)
+        query = query * self.config.head_dim**-0.5
+        rate = self.config.attention_probs_dropout_prob
+        context = attend(query, key, value, mask, weights_key, rate)
+        projected = dropout(
+            self.output(context), output_key, self.config.hidden_dropout_prob
         )
-        weights = softmax(scores, mask)
-        dropped = self.attention_dropout(weights, deterministic=deterministic)
-        context = jnp.einsum("BHTC,BHCK->BHTK", dropped.astype(self.dtype), value)
-        projected = self.output(context)
-        return self.output_dropout(projected, deterministic=deterministic), weights
+        if not output_weights:
+            return projected, None
+        return projected, attention_weights(query, key, mask)
 
     def queries(self, hidden: jax.Array) -> jax.Array:
         """[B, T, D] -> queries [B, H, T, K]."""
@@ -232,12 +186,8 @@ class Attention(nn.Module):
 
     def keys_values(self, states: jax.Array) -> tuple[jax.Array, jax.Array]:
         """[B, S, D] -> keys and values, each [B, H, S, K]."""
-        key, value = fused_projection(states, [self.key, self.value])
-        return key, value
-
-    def queries_keys_values(self, hidden: jax.Array) -> tuple[jax.Array, ...]:
-        """[B, T, D] -> queries, keys and values, each [B, H, T, K]."""
-        return fused_projection(hidden, [self.query, self.key, self.value])
+        states = states.astype(self.dtype)
+        return self.key(states), self.value(states)
 
 
 class TransformerLayer(nn.Module):
@@ -268,7 +218,6 @@ class TransformerLayer(nn.Module):
         self.intermediate = Projection("BTD,DF->BTF", (width, inner), **options)
         self.output = Projection("BTF,FD->BTD", (inner, width), **options)
         self.LayerNorm = layer_norm(self.config)
-        self.dropout = nn.Dropout(self.config.hidden_dropout_prob)
 
     def __call__(
         self,
@@ -279,8 +228,9 @@ class TransformerLayer(nn.Module):
         source_mask: jax.Array | None = None,
         cache: LayerCache | None = None,
         index: jax.Array | int = 0,
-        deterministic: bool = True,
-    ) -> tuple[jax.Array, LayerCache | None, jax.Array, jax.Array | None]:
+        dropout_key: jax.Array | None = None,
+        output_weights: bool = False,
+    ) -> tuple[jax.Array, LayerCache | None, jax.Array | None, jax.Array | None]:
         """Runs the layer.
 
         Args:
@@ -291,23 +241,28 @@ class TransformerLayer(nn.Module):
           source_mask: bool, broadcastable to [B, H, T, S], or None.
           cache: this layer's cache, or None.
           index: i32[], slot of the first of the T tokens; with a cache only.
-          deterministic: no dropout.
+          dropout_key: the key of this layer's dropout, or None for no dropout.
+          output_weights: compute the attention weights too, without dropout.
 
         Returns:
           Hidden states, the written cache, attention weights f32[B, H, T, C] and
-          cross-attention weights f32[B, H, T, S] (None without a source).
+          cross-attention weights f32[B, H, T, S] (None if not asked for, or without a
+          source).
         """
+        self_key, cross_key, feed_forward_key = _split(dropout_key, 3)
         norm = self.attention.LayerNorm
-        query, key, value = self.attention.queries_keys_values(
-            self._input(hidden, norm)
-        )
+        inputs = self._input(hidden, norm)
+        query = kept(self.attention.queries(inputs))
+        key, value = map(kept, self.attention.keys_values(inputs))
         if cache is not None:
             key = jax.lax.dynamic_update_slice_in_dim(cache.key, key, index, axis=2)
             value = jax.lax.dynamic_update_slice_in_dim(
                 cache.value, value, index, axis=2
             )
             cache = dataclasses.replace(cache, key=key, value=value)
-        attended, weights = self.attention(query, key, value, mask, deterministic)
+        attended, weights = self.attention(
+            query, key, value, mask, self_key, output_weights=output_weights
+        )
         hidden = self._add(hidden, attended, norm)
 
         cross_weights = None
@@ -316,13 +271,18 @@ class TransformerLayer(nn.Module):
             keys_values = self.crossattention.keys_values(source)
         if keys_values is not None:
             norm = self.crossattention.LayerNorm
-            query = self.crossattention.queries(self._input(hidden, norm))
+            query = kept(self.crossattention.queries(self._input(hidden, norm)))
             attended, cross_weights = self.crossattention(
-                query, *keys_values, source_mask, deterministic
+                query,
+                *keys_values,
+                source_mask,
+                cross_key,
+                output_weights=output_weights,
             )
             hidden = self._add(hidden, attended, norm)
 
-        fed = self._feed_forward(self._input(hidden, self.LayerNorm), deterministic)
+        fed = self._feed_forward(self._input(hidden, self.LayerNorm))
+        fed = dropout(fed, feed_forward_key, self.config.hidden_dropout_prob)
         hidden = self._add(hidden, fed, self.LayerNorm)
         return hidden, cache, weights, cross_weights
 
@@ -340,14 +300,22 @@ class TransformerLayer(nn.Module):
         self, hidden: jax.Array, added: jax.Array, norm: nn.LayerNorm
     ) -> jax.Array:
         """Adds a sublayer's output to the residual; normalises it in BERT's order."""
+        hidden = kept(hidden + added)
         if self.config.pre_layer_norm:
-            return hidden + added
-        return norm(hidden + added).astype(self.dtype)
+            return hidden
+        return norm(hidden).astype(self.dtype)
 
-    def _feed_forward(self, hidden: jax.Array, deterministic: bool) -> jax.Array:
-        """Returns drop(W2 act(W1 h)), dtype[B, T, D]."""
-        inner = ACTIVATIONS[self.config.hidden_act](self.intermediate(hidden))
-        return self.dropout(self.output(inner), deterministic=deterministic)
+    def _feed_forward(self, hidden: jax.Array) -> jax.Array:
+        """Returns W2 act(W1 h), dtype[B, T, D]."""
+        inner = kept(self.intermediate(hidden))
+        return self.output(ACTIVATIONS[self.config.hidden_act](inner))
+
+
+def _split(key: jax.Array | None, count: int) -> tuple[jax.Array | None, ...]:
+    """Derives `count` keys; None for each if there is none."""
+    if key is None:
+        return (None,) * count
+    return tuple(jax.random.fold_in(key, i) for i in range(count))
 
 
 class HeadTransform(nn.Module):
@@ -378,25 +346,28 @@ class LanguageModelHead(nn.Module):
     config: BertGenerationConfig
     dtype: jnp.dtype = jnp.float32
 
-    @nn.compact
-    def __call__(self, hidden: jax.Array, word_table: jax.Array) -> jax.Array:
-        """Maps [B, T, D] states to f32[B, T, V] logits, with the table f32[V, D]."""
+    def setup(self):
+        """Declares the transform, the kernel f32[D, V] and the bias f32[V], if any."""
         config = self.config
         if config.lm_head_transform:
-            hidden = HeadTransform(config, self.dtype, name="transform")(hidden)
-        table, equation = word_table, "BTD,VD->BTV"
+            self.transform = HeadTransform(config, self.dtype)
         if not config.tie_word_embeddings:
             init = nn.initializers.truncated_normal(config.initializer_range)
             shape = (config.hidden_size, config.vocab_size)
-            table, equation = self.param("kernel", init, shape), "BTD,DV->BTV"
-        logits = jnp.einsum(
-            equation,
-            hidden,
-            table.astype(self.dtype),
-            preferred_element_type=jnp.float32,  # sums of D products, then softmax
-        )
+            self.kernel = self.param("kernel", init, shape)
         if config.lm_head_bias:
             zeros = nn.initializers.zeros_init()
-            bias = self.param("bias", zeros, (config.vocab_size,))
-            logits = logits + bias[None, None, :]
-        return logits
+            self.bias = self.param("bias", zeros, (config.vocab_size,))
+
+    def __call__(self, hidden: jax.Array, word_table: jax.Array) -> jax.Array:
+        """Maps [B, T, D] states to f32[B, T, V] logits, with the table f32[V, D]."""
+        return self.factors(hidden, word_table).logits()
+
+    def factors(self, hidden: jax.Array, word_table: jax.Array) -> LogitFactors:
+        """Returns what the logits are a product of, without multiplying it."""
+        config = self.config
+        if config.lm_head_transform:
+            hidden = self.transform(hidden)
+        table = word_table if config.tie_word_embeddings else self.kernel.T
+        bias = self.bias if config.lm_head_bias else None
+        return LogitFactors(hidden.astype(self.dtype), table, bias)

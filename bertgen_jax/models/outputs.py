@@ -1,6 +1,7 @@
 """Defines the outputs of the models, with the field names of Hugging Face."""
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 
 from bertgen_jax.models.cache import Cache
@@ -48,3 +49,30 @@ class EncoderDecoderOutput:
     encoder_last_hidden_state: jax.Array | None = None
     encoder_hidden_states: tuple[jax.Array, ...] | None = None
     encoder_attentions: tuple[jax.Array, ...] | None = None
+
+
+@struct.dataclass
+class LogitFactors:
+    """Logits that are not multiplied out: states @ table^T + bias.
+
+    The logits of a training batch are gigabytes, so the loss multiplies them in parts.
+
+    Attributes:
+      states: dtype[B, T, D]; the product is computed in their dtype and summed in f32.
+      table: f32[V, D].
+      bias: f32[V], or None.
+    """
+
+    states: jax.Array
+    table: jax.Array
+    bias: jax.Array | None
+
+    def logits(self) -> jax.Array:
+        """Multiplies: f32[B, T, V]."""
+        logits = jnp.einsum(
+            "BTD,VD->BTV",
+            self.states,
+            self.table.astype(self.states.dtype),
+            preferred_element_type=jnp.float32,  # sums of D products, then softmax
+        )
+        return logits if self.bias is None else logits + self.bias[None, None, :]

@@ -13,7 +13,7 @@ from flax import linen as nn
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
 from bertgen_jax.models.config import PrefixLanguageModelConfig
 from bertgen_jax.models.masks import token_positions
-from bertgen_jax.models.outputs import EncoderDecoderOutput
+from bertgen_jax.models.outputs import EncoderDecoderOutput, LogitFactors
 
 
 class PrefixLanguageModel(nn.Module):
@@ -58,6 +58,20 @@ class PrefixLanguageModel(nn.Module):
         Raises:
           ConfigError: source and target are longer than the position table.
         """
+        factors = self.logit_factors(
+            input_ids, attention_mask, decoder_input_ids, deterministic=deterministic
+        )
+        return EncoderDecoderOutput(factors.logits())
+
+    def logit_factors(
+        self,
+        input_ids: jax.Array,
+        attention_mask: jax.Array | None,
+        decoder_input_ids: jax.Array,
+        *,
+        deterministic: bool = True,
+    ) -> LogitFactors:
+        """Runs `__call__` without multiplying the logits, for the loss."""
         (batch, length), steps = input_ids.shape, decoder_input_ids.shape[1]
         self.config.check_lengths(length, steps)
         if attention_mask is None:
@@ -70,6 +84,4 @@ class PrefixLanguageModel(nn.Module):
             token_positions(keep),
             deterministic=deterministic,
         )
-        return EncoderDecoderOutput(
-            self.decoder.logits(out.last_hidden_state[:, length:])
-        )
+        return self.decoder.logit_factors(out.last_hidden_state[:, length:])

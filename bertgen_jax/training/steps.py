@@ -10,12 +10,11 @@ import optax
 from flax import struct
 
 from bertgen_jax import rng
-from bertgen_jax.models import losses
 from bertgen_jax.models.losses import Batch, Sums
 from bertgen_jax.trees import Params
 
-# params, batch, dropout key -> logits f32[B, T, V]
-Forward = Callable[[Params, Batch, jax.Array], jax.Array]
+# params, batch, dropout key -> sums of losses over the batch
+Loss = Callable[[Params, Batch, jax.Array], Sums]
 
 
 @struct.dataclass
@@ -107,7 +106,6 @@ class StepSettings:
 
     Attributes:
       seed: seed of the run; dropout keys derive from it and the step.
-      label_smoothing: see `losses.cross_entropy`.
       micro_batches: number of parts of the batch that run one after the other to save
         memory. Their sums are added and divided once, so the update equals that of the
         whole batch.
@@ -115,7 +113,6 @@ class StepSettings:
     """
 
     seed: int
-    label_smoothing: float = 0.0
     micro_batches: int = 1
     ema_decay: float = 0.0
 
@@ -137,7 +134,7 @@ def train_step(
     state: TrainState,
     batch: Batch,
     *,
-    forward: Forward,
+    loss: Loss,
     optimizer: optax.GradientTransformation,
     settings: StepSettings,
 ) -> tuple[TrainState, StepChecks]:
@@ -153,13 +150,7 @@ def train_step(
         params: Params, micro_batch: Batch, number: int | jax.Array
     ) -> tuple[jax.Array, Sums]:
         key = rng.key(settings.seed, "dropout", state.step, number)
-        logits = forward(params, micro_batch, key)
-        sums = losses.cross_entropy(
-            logits,
-            micro_batch["labels"],
-            micro_batch["label_weights"],
-            settings.label_smoothing,
-        )
+        sums = loss(params, micro_batch, key)
         return sums.loss, sums
 
     grad_of = jax.grad(loss_of, has_aux=True)

@@ -19,7 +19,7 @@ from bertgen_jax import sharding
 from bertgen_jax.data import batching, loading
 from bertgen_jax.evaluation.evaluator import Evaluator
 from bertgen_jax.experiment.run import Run
-from bertgen_jax.models.losses import teacher_forced_logits
+from bertgen_jax.models.losses import teacher_forced_loss
 from bertgen_jax.pretrained import saving
 from bertgen_jax.training import metrics_log, optimizers, steps
 from bertgen_jax.training.finite_watch import FiniteWatch
@@ -103,11 +103,15 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         train_step = jax.jit(
             functools.partial(
                 steps.train_step,
-                forward=functools.partial(teacher_forced_logits, model),
+                loss=functools.partial(
+                    teacher_forced_loss,
+                    model,
+                    label_smoothing=config.label_smoothing,
+                    groups=mesh.size,
+                ),
                 optimizer=optimizer,
                 settings=steps.StepSettings(
                     seed=config.seed,
-                    label_smoothing=config.label_smoothing,
                     micro_batches=config.micro_batches,
                     ema_decay=config.ema_decay,
                 ),

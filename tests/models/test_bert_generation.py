@@ -254,7 +254,7 @@ def differentiate(draw_params, batch):
 
 
 def assert_equal_steps(one, other):
-    np.testing.assert_allclose(one[0], other[0], rtol=1e-5)
+    np.testing.assert_allclose(one[0], other[0], rtol=1e-5, atol=1e-5)
     jax.tree.map(
         lambda x, y: np.testing.assert_allclose(x, y, **CLOSE), one[1], other[1]
     )
@@ -269,9 +269,10 @@ def test_scanned_and_recomputed_layers_are_the_plain_loop(differentiate, way):
         assert (primitive in other[2]) == (field in way)
 
 
-def test_dropout_is_the_same_scanned_recomputed_and_again(differentiate):
+def test_dropout_is_the_same_plain_scanned_recomputed_and_again(differentiate):
     first = differentiate(SCAN, new_key(3))
-    assert_equal_steps(differentiate(REMAT, new_key(3)), first)
+    for way in (PLAIN, REMAT):
+        assert_equal_steps(differentiate(way, new_key(3)), first)
     again = differentiate(SCAN, new_key(3))
     jax.tree.map(np.testing.assert_array_equal, again[:2], first[:2])
     assert differentiate(SCAN, new_key(4))[0] != first[0]

@@ -11,7 +11,7 @@ from jax.tree_util import keystr
 
 from bertgen_jax import sharding
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
-from bertgen_jax.models.losses import teacher_forced_logits
+from bertgen_jax.models.losses import Sums, teacher_forced_loss
 from bertgen_jax.training import steps
 from bertgen_jax.training.steps import TrainState
 from tests.fixtures.models import START, VOCAB_SIZE, pair_config, stack_config
@@ -49,10 +49,10 @@ def initial(model):
     return TrainState.create(params, DESCENT, ema=False)
 
 
-def step_of(model, **settings):
+def step_of(model, groups=1, **settings):
     return functools.partial(
         steps.train_step,
-        forward=functools.partial(teacher_forced_logits, model),
+        loss=functools.partial(teacher_forced_loss, model, groups=groups),
         optimizer=DESCENT,
         settings=steps.StepSettings(seed=0, **settings),
     )
@@ -110,7 +110,7 @@ def test_every_mesh_gives_the_gradient_of_one_device(
     places = sharding.state_shardings(jax.eval_shape(lambda: state), mesh)
     by_rows = sharding.batch_sharding(mesh)
     step = jax.jit(
-        step_of(model, micro_batches=micro_batches),
+        step_of(model, groups=mesh.size, micro_batches=micro_batches),
         in_shardings=(places, by_rows),
         out_shardings=(places, sharding.replicated(mesh)),
     )
@@ -118,10 +118,16 @@ def test_every_mesh_gives_the_gradient_of_one_device(
     assert_same(gradients(jax.device_get(state), jax.device_get(new)), expected)
 
 
-def toy_forward(params, batch, key):
-    """Logits from one table with dropout, where the test is not about the model."""
+def toy_loss(params, batch, key):
+    """A loss from one table with dropout, where the test is not about the model."""
     keep = jax.random.bernoulli(key, 0.5, (*batch["labels"].shape, VOCAB_SIZE))
-    return jnp.where(keep, params["table"][batch["decoder_input_ids"]], 0.0)
+    logits = jnp.where(keep, params["table"][batch["decoder_input_ids"]], 0.0)
+    log_probs = jax.nn.log_softmax(logits, axis=-1)
+    labels, weights = batch["labels"][..., None], batch["label_weights"]
+    nll = -jnp.take_along_axis(log_probs, labels, axis=-1)[..., 0]
+    nll = jnp.where(weights > 0, nll, 0.0)
+    loss = jnp.sum(nll * weights)
+    return Sums(loss, loss, jnp.zeros(()), jnp.sum(weights))
 
 
 def toy_state(**options):
@@ -133,7 +139,7 @@ def toy_step(state, batch, **settings):
     return steps.train_step(
         state,
         batch,
-        forward=toy_forward,
+        loss=toy_loss,
         optimizer=DESCENT,
         settings=steps.StepSettings(seed=0, **settings),
     )
