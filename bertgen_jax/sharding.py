@@ -2,9 +2,15 @@
 
 The default mesh is pure data parallelism. With fsdp > 1 parameters and optimizer state
 are split over that axis. The batch is split over both axes.
+
+XLA's partitioner, left alone, would rather move activations than weights when
+parameters are split. `by_rows` and `whole` tell it what a layer computes with: its own
+rows of the batch and whole weights, so that only weights and their gradients travel.
 """
 
+import functools
 import math
+from typing import Any, TypeGuard
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -75,15 +81,8 @@ def state_shardings(abstract_state: PyTree, mesh: Mesh) -> PyTree:
     The rule depends only on a leaf's path and shape. So a moment has the sharding of
     its parameter, and a factored statistic of another rank gets a valid one too.
     """
-    fsdp = mesh.shape["fsdp"]
     return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: NamedSharding(
-            mesh,
-            _partition(
-                jax.tree_util.keystr(path, simple=True, separator="/"), leaf.shape, fsdp
-            ),
-        ),
-        abstract_state,
+        lambda path, leaf: _split(path, leaf, mesh), abstract_state
     )
 
 
@@ -96,6 +95,75 @@ def with_shardings(abstract: PyTree, shardings: PyTree) -> PyTree:
         abstract,
         shardings,
     )
+
+
+def splits_params(mesh: Mesh | None) -> TypeGuard[Mesh]:
+    """Whether parameters are split over the devices of a mesh."""
+    return mesh is not None and mesh.shape["fsdp"] > 1
+
+
+def by_rows(values: jax.Array, mesh: Mesh | None) -> jax.Array:
+    """Keeps the rows of a batch of activations [B, ...] on their devices.
+
+    Without a mesh that splits parameters, or with rows that cannot be divided evenly
+    (texts that are generated one at a time), nothing is changed.
+    """
+    if not splits_params(mesh) or values.shape[0] % mesh.size:
+        return values
+    return jax.lax.with_sharding_constraint(values, batch_sharding(mesh))
+
+
+def whole(params: PyTree, mesh: Mesh | None) -> PyTree:
+    """Gathers split parameters on every device, for one use.
+
+    Their gradients are summed over the devices and split again in the same way, so each
+    device receives only its part.
+    """
+    if not splits_params(mesh):
+        return params
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: _gathered(leaf, _split(path, leaf, mesh), replicated(mesh)),
+        params,
+    )
+
+
+def split(params: PyTree, mesh: Mesh | None, *, stacked: bool = False) -> PyTree:
+    """Splits values computed from parameters as the parameters are split.
+
+    Args:
+      params: a tree with the paths of the parameters.
+      mesh: the devices; without a mesh that splits parameters, nothing is changed.
+      stacked: whether the leaves are [L, ...], those of L layers.
+    """
+    if not splits_params(mesh):
+        return params
+
+    def constrain(path: Any, leaf: jax.Array) -> jax.Array:
+        place = _split(path, leaf[0] if stacked else leaf, mesh)
+        if stacked:
+            place = NamedSharding(mesh, PartitionSpec(None, *place.spec))
+        return jax.lax.with_sharding_constraint(leaf, place)
+
+    return jax.tree_util.tree_map_with_path(constrain, params)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _gathered(leaf, split, replicated) -> Any:
+    return jax.lax.with_sharding_constraint(leaf, replicated)
+
+
+_gathered.defvjp(
+    lambda leaf, split, replicated: (_gathered(leaf, split, replicated), None),
+    lambda split, replicated, _, gradient: (
+        jax.lax.with_sharding_constraint(gradient, split),
+    ),
+)
+
+
+def _split(path: Any, leaf: jax.Array, mesh: Mesh) -> NamedSharding:
+    """Returns how a parameter is split."""
+    name = jax.tree_util.keystr(path, simple=True, separator="/")
+    return NamedSharding(mesh, _partition(name, leaf.shape, mesh.shape["fsdp"]))
 
 
 # Splitting an array with fewer elements costs more communication than it saves memory.

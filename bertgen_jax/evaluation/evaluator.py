@@ -157,7 +157,7 @@ class Evaluator:
             sums = _add_losses(
                 self.run.model,
                 self.run.config.label_smoothing,
-                self.run.mesh.size,
+                self.run.mesh,
                 params,
                 batch,
                 sums,
@@ -176,13 +176,13 @@ class Evaluator:
 def _add_losses(
     model: Seq2SeqModel,
     label_smoothing: float,
-    groups: int,
+    mesh: jax.sharding.Mesh,
     params: Params,
     batch: Batch,
     sums: Sums,
 ) -> Sums:
     return sums + losses.teacher_forced_loss(
-        model, params, batch, None, label_smoothing=label_smoothing, groups=groups
+        model, params, batch, None, label_smoothing=label_smoothing, mesh=mesh
     )
 
 

@@ -90,7 +90,7 @@ class Run:
             mesh,
             examples,
             tokenizers,
-            create_model(config, architecture),
+            create_model(config, architecture, mesh),
             store,
             checkpoints,
             is_new=True,
@@ -119,7 +119,7 @@ class Run:
         """
         examples = _open_examples(config, split_names)
         tokenizers = TokenizerPair.from_pretrained(workdir / new_run.TOKENIZER)
-        model = create_model(config, new_run.read_architecture(workdir))
+        model = create_model(config, new_run.read_architecture(workdir), mesh)
         return cls(
             config,
             workdir,
@@ -296,13 +296,18 @@ def open_store(config: ConfigDict, workdir: pathlib.Path) -> CheckpointStore:
     )
 
 
-def create_model(config: ConfigDict, architecture: Seq2SeqConfig) -> Seq2SeqModel:
+def create_model(
+    config: ConfigDict,
+    architecture: Seq2SeqConfig,
+    mesh: jax.sharding.Mesh | None = None,
+) -> Seq2SeqModel:
     """Creates the model with the config's dtype, `scan_layers` and `remat`."""
     return create.create_model(
         architecture,
         dtype=jnp.dtype(config.model.dtype),
         scan_layers=config.model.scan_layers,
         remat=config.model.remat,
+        mesh=mesh,
     )
 
 

@@ -42,7 +42,6 @@ def attention_weights(
     return softmax(_scores(query, key), mask)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
 def attend(
     query: jax.Array,
     key: jax.Array,
@@ -64,6 +63,11 @@ def attend(
       dtype[B, H, T, K]. Softmax is computed in f32 and products in dtype, with sums in
       f32.
     """
+    return _attention(query, key, value, mask, dropout_key, rate)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
+def _attention(query, key, value, mask, dropout_key, rate) -> Any:
     return _attend(query, key, value, mask, dropout_key, rate)[0]
 
 
@@ -76,16 +80,16 @@ def _attend(
     rate: float,
 ) -> tuple[jax.Array, jax.Array]:
     """Returns the result of `attend`, and log-normalizers f32[B, H, T, 1]."""
-    query, keep, fill = _tied(query, mask)
+    query, mask, fill = _tied(query, mask)
     scores = _scores(query, key)
     if mask is not None:
-        scores = jnp.where(keep, scores, fill)
+        scores = jnp.where(mask, scores, fill)
     highest = jnp.max(scores, axis=-1, keepdims=True)
     powers = jnp.exp(scores - highest)
     total = jnp.sum(powers, axis=-1, keepdims=True)
     weights = powers / total
     if mask is not None:
-        weights *= keep
+        weights *= mask
     weights = _dropped(weights, dropout_key, rate).astype(value.dtype)
     context = jnp.einsum("BHTC,BHCK->BHTK", weights, value)
     normalizer = highest + jnp.log(total)
@@ -112,13 +116,13 @@ def _backward(rate: float, kept: tuple[Any, ...], gradient: jax.Array):
     derivative of a softmax is the product of gradient and result.
     """
     query, key, value, mask, dropout_key, context, normalizer = kept
-    query, keep, fill = _tied(query, mask)
+    query, mask, fill = _tied(query, mask)
     scores = _scores(query, key)
     if mask is not None:
-        scores = jnp.where(keep, scores, fill)
+        scores = jnp.where(mask, scores, fill)
     weights = jnp.exp(scores - normalizer)
     if mask is not None:
-        weights *= keep
+        weights *= mask
     dropped = _dropped(weights, dropout_key, rate).astype(value.dtype)
     value_gradient = jnp.einsum("BHTC,BHTK->BHCK", dropped, gradient)
 
@@ -131,7 +135,7 @@ def _backward(rate: float, kept: tuple[Any, ...], gradient: jax.Array):
     return query_gradient, key_gradient, value_gradient, None, None
 
 
-attend.defvjp(_forward, _backward)
+_attention.defvjp(_forward, _backward)
 
 
 def _scores(query: jax.Array, key: jax.Array) -> jax.Array:

@@ -4,10 +4,14 @@ As in Hugging Face, the encoder class is also the stack of the decoder: `is_deco
 its config makes it causal. The letters of shapes are defined in docs/architecture.md.
 """
 
+from typing import cast
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.sharding import Mesh
 
+from bertgen_jax import sharding
 from bertgen_jax.errors import ConfigError, check_choice
 from bertgen_jax.models import masks, rematerialization
 from bertgen_jax.models.cache import Cache, LayerCache
@@ -51,6 +55,8 @@ class BertGenerationEncoder(nn.Module):
         return only the last hidden state. Each layer keeps its own parameters.
       remat: a name in `rematerialization.POLICIES`; applies to the same calls as
         `scan_layers`.
+      mesh: the devices over which a train state is split; None for one device, or to
+        leave the distribution to XLA.
       shared_embeddings: the embedding block of another stack, of which this one uses
         the tables, and the LayerNorm if both blocks have one.
     """
@@ -59,6 +65,7 @@ class BertGenerationEncoder(nn.Module):
     dtype: jnp.dtype = jnp.float32
     scan_layers: bool = False
     remat: str = "none"
+    mesh: Mesh | None = None
     shared_embeddings: Embeddings | None = None
 
     def setup(self):
@@ -66,7 +73,7 @@ class BertGenerationEncoder(nn.Module):
         check_choice("remat", self.remat, rematerialization.POLICIES)
         shared = self.shared_embeddings
         if shared is None or self.config.pre_layer_norm or shared.config.pre_layer_norm:
-            self.embeddings = Embeddings(self.config, self.dtype, shared)
+            self.embeddings = Embeddings(self.config, self.dtype, self.mesh, shared)
         else:
             self.embeddings = shared
         self.layer = [
@@ -201,8 +208,11 @@ class BertGenerationEncoder(nn.Module):
             for i in range(len(self.layer))
         ]
         needs_loop = cache is not None or output_attentions or output_hidden_states
-        if (self.scan_layers or self.remat != "none") and not (
-            needs_loop or self.is_initializing()
+        alone = not (self.scan_layers or self.remat != "none")
+        if not (
+            needs_loop
+            or self.is_initializing()
+            or (alone and not sharding.splits_params(self.mesh))
         ):
             hidden = self._run_layers(hidden, mask, source, source_mask, keys)
             return StackOutput(self._finish(hidden))
@@ -299,8 +309,8 @@ class BertGenerationEncoder(nn.Module):
 
         def run(hidden, layer_parameters, key):
             return layer.apply(
-                {"params": layer_parameters},
-                hidden,
+                {"params": sharding.whole(layer_parameters, self.mesh)},
+                sharding.by_rows(hidden, self.mesh),
                 mask,
                 source=source,
                 source_mask=source_mask,
@@ -313,11 +323,15 @@ class BertGenerationEncoder(nn.Module):
             for i, layer_parameters in enumerate(stack):
                 hidden = run(hidden, layer_parameters, keys[i])
             return hidden
-        stacked = jax.tree.map(
-            lambda *leaves: jnp.stack(leaves), *zip(stack, keys, strict=True)
-        )
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *stack)
+        stacked = sharding.split(stacked, self.mesh, stacked=True)
+        stacked_keys = None
+        if keys[0] is not None:
+            stacked_keys = jnp.stack(cast(list[jax.Array], keys))
         hidden, _ = jax.lax.scan(
-            lambda hidden, layer: (run(hidden, *layer), None), hidden, stacked
+            lambda hidden, layer: (run(hidden, *layer), None),
+            hidden,
+            (stacked, stacked_keys),
         )
         return hidden
 
@@ -371,7 +385,7 @@ class BertGenerationDecoder(nn.Module):
 
     Attributes:
       config: the architecture; `is_decoder` must be set.
-      dtype, scan_layers, remat: as in `BertGenerationEncoder`.
+      dtype, scan_layers, remat, mesh: as in `BertGenerationEncoder`.
       allow_bidirectional: accept `is_decoder=False`, as Hugging Face does with a
         warning, because some published configs lack the flag. Every position then sees
         the tokens after it.
@@ -381,6 +395,7 @@ class BertGenerationDecoder(nn.Module):
     dtype: jnp.dtype = jnp.float32
     scan_layers: bool = False
     remat: str = "none"
+    mesh: Mesh | None = None
     allow_bidirectional: bool = False
 
     def setup(self):
@@ -393,7 +408,7 @@ class BertGenerationDecoder(nn.Module):
                 "is_decoder=True), or allow_bidirectional=True if you mean it."
             )
         self.bert = BertGenerationEncoder(
-            self.config, self.dtype, self.scan_layers, self.remat
+            self.config, self.dtype, self.scan_layers, self.remat, self.mesh
         )
         self.lm_head = LanguageModelHead(self.config, self.dtype)
 

@@ -35,7 +35,7 @@ def create_model(config: Config, **fields: Any) -> Model:
 
     Args:
       config: the config of one stack, an encoder-decoder or a prefix language model.
-      **fields: other fields of the module: dtype, scan_layers, remat.
+      **fields: other fields of the module: dtype, scan_layers, remat, mesh.
     """
     match config:
         case EncoderDecoderConfig():

@@ -12,6 +12,7 @@ rounds that threefry takes for each element.
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -79,7 +80,6 @@ def scales(key: jax.Array, shape: tuple[int, ...], rate: float) -> jax.Array:
     return keep * jnp.float32(1.0 / (1.0 - rate))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def dropout(values: jax.Array, key: jax.Array | None, rate: float) -> jax.Array:
     """Drops elements of [..., R, C] at random and scales the others by 1 / (1 - rate).
 
@@ -92,11 +92,16 @@ def dropout(values: jax.Array, key: jax.Array | None, rate: float) -> jax.Array:
     """
     if key is None or not rate:
         return values
+    return _scaled(values, key, rate)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _scaled(values, key, rate) -> Any:
     return values * scales(key, values.shape, rate).astype(values.dtype)
 
 
 # Dropout is linear, so its gradient is the dropout of the gradient.
-dropout.defvjp(
-    lambda values, key, rate: (dropout(values, key, rate), key),
-    lambda rate, key, gradient: (dropout(gradient, key, rate), None),
+_scaled.defvjp(
+    lambda values, key, rate: (_scaled(values, key, rate), key),
+    lambda rate, key, gradient: (_scaled(gradient, key, rate), None),
 )

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.sharding import Mesh
 
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.bert_generation import (
@@ -30,18 +31,19 @@ class EncoderDecoder(nn.Module):
 
     Attributes:
       config: the pair.
-      dtype, scan_layers, remat: as in `BertGenerationEncoder`.
+      dtype, scan_layers, remat, mesh: as in `BertGenerationEncoder`.
     """
 
     config: EncoderDecoderConfig
     dtype: jnp.dtype = jnp.float32
     scan_layers: bool = False
     remat: str = "none"
+    mesh: Mesh | None = None
 
     def setup(self):
         """Declares the stacks, and a bridge between unequal widths."""
         config = self.config
-        options = (self.dtype, self.scan_layers, self.remat)
+        options = (self.dtype, self.scan_layers, self.remat, self.mesh)
         self.decoder = BertGenerationDecoder(config.decoder, *options)
         if not config.share_encoder_decoder:
             shared = self.decoder.bert.embeddings if config.share_embeddings else None

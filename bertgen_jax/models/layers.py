@@ -10,7 +10,9 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.sharding import Mesh
 
+from bertgen_jax import sharding
 from bertgen_jax.models.activations import ACTIVATIONS
 from bertgen_jax.models.attention import attend, attention_weights
 from bertgen_jax.models.cache import LayerCache
@@ -80,11 +82,13 @@ class Embeddings(nn.Module):
     Attributes:
       config: the architecture of the stack.
       dtype: the dtype of the result.
+      mesh: as in `BertGenerationEncoder`.
       tables: the block whose word and position tables are used; None for its own.
     """
 
     config: BertGenerationConfig
     dtype: jnp.dtype = jnp.float32
+    mesh: Mesh | None = None
     tables: "Embeddings | None" = None
 
     def setup(self):
@@ -113,7 +117,8 @@ class Embeddings(nn.Module):
         words = tables.word_table()  # even when unused, so that `init` declares it
         if inputs.ndim == 2:
             inputs = jnp.take(words, inputs, axis=0)  # [B, T] -> [B, T, D]
-        hidden = inputs + tables.position_embeddings(position_ids)
+        positions = tables.position_table()
+        hidden = inputs + jnp.take(positions, position_ids, axis=0)
         if not self.config.pre_layer_norm:
             hidden = self.LayerNorm(hidden)
         hidden = dropout(hidden, dropout_key, self.config.hidden_dropout_prob)
@@ -121,7 +126,14 @@ class Embeddings(nn.Module):
 
     def word_table(self) -> jax.Array:
         """Returns the word embedding table f32[V, D], which the softmax may share."""
-        return self.word_embeddings.embedding
+        return self._whole(self.word_embeddings.embedding)
+
+    def position_table(self) -> jax.Array:
+        """Returns the position embedding table f32[P, D]."""
+        return self._whole(self.position_embeddings.embedding)
+
+    def _whole(self, table: jax.Array) -> jax.Array:
+        return sharding.whole({"embedding": table}, self.mesh)["embedding"]
 
 
 class Attention(nn.Module):

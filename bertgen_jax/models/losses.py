@@ -7,7 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax.sharding import Mesh
 
+from bertgen_jax import sharding
 from bertgen_jax.models.create import Seq2SeqModel
 from bertgen_jax.models.outputs import LogitFactors
 
@@ -45,7 +47,7 @@ def cross_entropy(
     weights: jax.Array,
     label_smoothing: float = 0.0,
     *,
-    groups: int = 1,
+    mesh: Mesh | None = None,
     chunk: int = 1024,
 ) -> Sums:
     """Computes the cross-entropy of unshifted logits: position t predicts label t.
@@ -63,14 +65,15 @@ def cross_entropy(
       labels: i32[B, T]; any value where the weight is 0.
       weights: f32[B, T]; 0 where there is no label.
       label_smoothing: eps in [0, 1).
-      groups: number of groups of rows that are computed side by side, a divisor of B.
-        If the batch is split over as many devices, no chunk moves between them.
-      chunk: tokens of a group whose logits exist at a time.
+      mesh: the devices over which the rows of the batch are split; None for one. Each
+        has chunks of its own rows.
+      chunk: tokens of a device whose logits exist at a time.
 
     Returns:
       Sums; only `loss` has a gradient.
     """
     states, table, bias = factors.states, factors.table, factors.bias
+    groups = 1 if mesh is None else mesh.size
     by_group = (groups, labels.size // groups)
     loss, other = _chunked(
         states.reshape(*by_group, states.shape[-1]),
@@ -80,31 +83,34 @@ def cross_entropy(
         weights.reshape(by_group),
         label_smoothing,
         min(chunk, by_group[1]),
+        mesh,
     )
     nll, correct = jax.lax.stop_gradient(other)
     return Sums(loss=loss, nll=nll, correct=correct, tokens=jnp.sum(weights))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6))
-def _chunked(states, table, bias, labels, weights, label_smoothing, chunk):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7))
+def _chunked(states, table, bias, labels, weights, label_smoothing, chunk, mesh) -> Any:
     """Returns the sum of the loss, and the sums of nll and correct tokens.
 
     Letters: G groups, N tokens of a group, C of a chunk. states dtype[G, N, D], table
     f32[V, D], bias f32[V] or None, labels i32[G, N], weights f32[G, N].
     """
     sums, _ = _over_chunks(
-        states, table, bias, labels, weights, label_smoothing, chunk, gradient=False
+        states, table, bias, labels, weights, label_smoothing, chunk, mesh, False
     )
     return sums
 
 
-def _chunked_forward(states, table, bias, labels, weights, label_smoothing, chunk):
+def _chunked_forward(
+    states, table, bias, labels, weights, label_smoothing, chunk, mesh
+):
     return _over_chunks(
-        states, table, bias, labels, weights, label_smoothing, chunk, gradient=True
+        states, table, bias, labels, weights, label_smoothing, chunk, mesh, True
     )
 
 
-def _chunked_backward(label_smoothing, chunk, gradients, cotangents):
+def _chunked_backward(label_smoothing, chunk, mesh, gradients, cotangents):
     scale, _ = cotangents
     scaled = jax.tree.map(lambda leaf: (leaf * scale).astype(leaf.dtype), gradients)
     return *scaled, None, None
@@ -114,9 +120,17 @@ _chunked.defvjp(_chunked_forward, _chunked_backward)
 
 
 def _over_chunks(
-    states, table, bias, labels, weights, label_smoothing, chunk, *, gradient
+    states, table, bias, labels, weights, label_smoothing, chunk, mesh, gradient
 ):
-    """Adds losses and gradients over chunks; see `_chunked`."""
+    """Adds losses and gradients over chunks; see `_chunked`.
+
+    A gradient of the table is added up on each device, and over the devices once, at
+    the end.
+    """
+
+    def own(values):
+        return sharding.by_rows(values, mesh)
+
     groups, count, _ = states.shape
     dtype = states.dtype
     kernel = table.astype(dtype)
@@ -128,9 +142,8 @@ def _over_chunks(
         ordered = jnp.take_along_axis(values, order, axis=1)
         return jnp.pad(ordered, padded)
 
-    sorted_states = jnp.pad(
-        jnp.take_along_axis(states, order[..., None], axis=1), (*padded, (0, 0))
-    )
+    sorted_states = jnp.take_along_axis(own(states), order[..., None], axis=1)
+    sorted_states = own(jnp.pad(sorted_states, (*padded, (0, 0))))
     sorted_labels, sorted_weights = sort(labels), sort(weights)
     used = jnp.max(jnp.sum(weights > 0, axis=1, dtype=jnp.int32))
 
@@ -193,8 +206,8 @@ def _over_chunks(
         if bias is not None:
             by_bias = jnp.zeros((groups, *bias.shape), jnp.float32)
         gradients = (
-            jnp.zeros_like(sorted_states),
-            jnp.zeros((groups, *table.shape), jnp.float32),
+            own(jnp.zeros_like(sorted_states)),
+            own(jnp.zeros((groups, *table.shape), jnp.float32)),
             by_bias,
         )
     chunks = (used + chunk - 1) // chunk
@@ -219,7 +232,7 @@ def teacher_forced_loss(
     dropout_key: jax.Array | None,
     *,
     label_smoothing: float = 0.0,
-    groups: int = 1,
+    mesh: Mesh | None = None,
 ) -> Sums:
     """Computes the loss of targets, each token given the true tokens before it.
 
@@ -228,7 +241,7 @@ def teacher_forced_loss(
       params: the parameters of the model.
       batch: as `data.batching.collate` makes it.
       dropout_key: None for no dropout.
-      label_smoothing, groups: see `cross_entropy`.
+      label_smoothing, mesh: see `cross_entropy`.
     """
     factors: Any = model.apply(
         {"params": params},
@@ -244,5 +257,5 @@ def teacher_forced_loss(
         batch["labels"],
         batch["label_weights"],
         label_smoothing,
-        groups=groups,
+        mesh=mesh,
     )

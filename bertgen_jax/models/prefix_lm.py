@@ -9,6 +9,7 @@ causal everywhere, and only the logits of the target are computed and trained.
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.sharding import Mesh
 
 from bertgen_jax.models.bert_generation import BertGenerationDecoder
 from bertgen_jax.models.config import PrefixLanguageModelConfig
@@ -24,18 +25,19 @@ class PrefixLanguageModel(nn.Module):
 
     Attributes:
       config: the decoder and its start token.
-      dtype, scan_layers, remat: as in `BertGenerationEncoder`.
+      dtype, scan_layers, remat, mesh: as in `BertGenerationEncoder`.
     """
 
     config: PrefixLanguageModelConfig
     dtype: jnp.dtype = jnp.float32
     scan_layers: bool = False
     remat: str = "none"
+    mesh: Mesh | None = None
 
     def setup(self):
         """Declares the decoder."""
         self.decoder = BertGenerationDecoder(
-            self.config.decoder, self.dtype, self.scan_layers, self.remat
+            self.config.decoder, self.dtype, self.scan_layers, self.remat, self.mesh
         )
 
     def __call__(

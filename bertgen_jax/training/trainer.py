@@ -107,7 +107,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                     teacher_forced_loss,
                     model,
                     label_smoothing=config.label_smoothing,
-                    groups=mesh.size,
+                    mesh=mesh,
                 ),
                 optimizer=optimizer,
                 settings=steps.StepSettings(

@@ -90,13 +90,16 @@ def whole_loss(factors, labels, weights, smoothing):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-@pytest.mark.parametrize(("groups", "chunk"), [(1, 1024), (1, 5), (2, 4), (4, 1)])
-def test_chunks_give_the_loss_and_the_gradients_of_the_whole(groups, chunk, smoothing):
+@pytest.mark.parametrize(("devices", "chunk"), [(1, 1024), (1, 5), (2, 4), (4, 1)])
+def test_chunks_give_the_loss_and_the_gradients_of_the_whole(devices, chunk, smoothing):
     factors, labels, weights = random_factors(4, 7)
+    mesh = jax.sharding.Mesh(
+        np.array(jax.devices()[:devices]).reshape(devices, 1), ("data", "fsdp")
+    )
 
     def in_chunks(factors):
         sums = losses.cross_entropy(
-            factors, labels, weights, smoothing, groups=groups, chunk=chunk
+            factors, labels, weights, smoothing, mesh=mesh, chunk=chunk
         )
         return 3.0 * sums.loss, sums
 
