@@ -13,6 +13,7 @@ import math
 from typing import Any, TypeGuard
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from bertgen_jax.errors import ConfigError
@@ -127,6 +128,42 @@ def whole(params: PyTree, mesh: Mesh | None) -> PyTree:
     )
 
 
+def copies(table: jax.Array, mesh: Mesh | None) -> jax.Array:
+    """Gives each device a whole copy of a table, so that its gradient travels once.
+
+    A table is used several times: to look up source and target ids, and by the softmax.
+    With an axis of devices, the gradients of all uses are added on each device, and
+    over the devices once.
+
+    Args:
+      table: f32[V, D].
+      mesh: the devices; None for one.
+
+    Returns:
+      f32[G, V, D], one for each of G devices.
+    """
+    if mesh is None or mesh.size == 1:
+        return table[None]
+    name = (jax.tree_util.DictKey("embedding"),)
+    return _copied(table, _split(name, table, mesh), replicated(mesh))
+
+
+def look_up(table: jax.Array, copied: jax.Array, ids: jax.Array) -> jax.Array:
+    """Returns rows of a table: ids i32[B, T] -> [B, T, D].
+
+    Args:
+      table: f32[V, D].
+      copied: f32[G, V, D] of `copies`; used if the rows of ids can be divided by G.
+      ids: i32[B, T].
+    """
+    groups = copied.shape[0]
+    if ids.shape[0] % groups:
+        return jnp.take(table, ids, axis=0)
+    by_group = ids.reshape(groups, ids.shape[0] // groups, ids.shape[1])
+    rows = jax.vmap(lambda copy, ids: jnp.take(copy, ids, axis=0))(copied, by_group)
+    return rows.reshape(*ids.shape, table.shape[1])
+
+
 def split(params: PyTree, mesh: Mesh | None, *, stacked: bool = False) -> PyTree:
     """Splits values computed from parameters as the parameters are split.
 
@@ -145,6 +182,22 @@ def split(params: PyTree, mesh: Mesh | None, *, stacked: bool = False) -> PyTree
         return jax.lax.with_sharding_constraint(leaf, place)
 
     return jax.tree_util.tree_map_with_path(constrain, params)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _copied(table, split, replicated) -> Any:
+    table = jax.lax.with_sharding_constraint(table, replicated)
+    mesh = replicated.mesh
+    table = jnp.broadcast_to(table[None], (mesh.size, *table.shape))
+    return jax.lax.with_sharding_constraint(table, batch_sharding(mesh))
+
+
+_copied.defvjp(
+    lambda table, split, replicated: (_copied(table, split, replicated), None),
+    lambda split, replicated, _, gradient: (
+        jax.lax.with_sharding_constraint(jnp.sum(gradient, axis=0), split),
+    ),
+)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))

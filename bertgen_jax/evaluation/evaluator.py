@@ -157,7 +157,6 @@ class Evaluator:
             sums = _add_losses(
                 self.run.model,
                 self.run.config.label_smoothing,
-                self.run.mesh,
                 params,
                 batch,
                 sums,
@@ -172,17 +171,16 @@ class Evaluator:
         }
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def _add_losses(
     model: Seq2SeqModel,
     label_smoothing: float,
-    mesh: jax.sharding.Mesh,
     params: Params,
     batch: Batch,
     sums: Sums,
 ) -> Sums:
     return sums + losses.teacher_forced_loss(
-        model, params, batch, None, label_smoothing=label_smoothing, mesh=mesh
+        model, params, batch, None, label_smoothing=label_smoothing
     )
 
 

@@ -410,7 +410,7 @@ class BertGenerationDecoder(nn.Module):
         self.bert = BertGenerationEncoder(
             self.config, self.dtype, self.scan_layers, self.remat, self.mesh
         )
-        self.lm_head = LanguageModelHead(self.config, self.dtype)
+        self.lm_head = LanguageModelHead(self.config, self.dtype, self.mesh)
 
     def __call__(
         self,
@@ -456,7 +456,7 @@ class BertGenerationDecoder(nn.Module):
 
     def logit_factors(self, hidden: jax.Array) -> LogitFactors:
         """Returns the factors of the logits of states [B, T, D] of the stack."""
-        return self.lm_head.factors(hidden, self.bert.embeddings.word_table())
+        return self.lm_head(hidden, self.bert.embeddings.word_copies)
 
     def init_cache(
         self,

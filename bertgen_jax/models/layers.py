@@ -103,6 +103,13 @@ class Embeddings(nn.Module):
                 self.config.hidden_size,
                 embedding_init=init,
             )
+            # Made once in a call of the model, for all uses of the tables.
+            self.word_copies = sharding.copies(
+                self.word_embeddings.embedding, self.mesh
+            )
+            self.position_copies = sharding.copies(
+                self.position_embeddings.embedding, self.mesh
+            )
         if not self.config.pre_layer_norm:
             self.LayerNorm = layer_norm(self.config)
 
@@ -114,26 +121,17 @@ class Embeddings(nn.Module):
     ) -> jax.Array:
         """Embeds ids i32[B, T], or word vectors [B, T, D] in their place."""
         tables = self if self.tables is None else self.tables
-        words = tables.word_table()  # even when unused, so that `init` declares it
+        words = tables.word_copies  # even when unused, so that `init` declares it
         if inputs.ndim == 2:
-            inputs = jnp.take(words, inputs, axis=0)  # [B, T] -> [B, T, D]
-        positions = tables.position_table()
-        hidden = inputs + jnp.take(positions, position_ids, axis=0)
+            table = tables.word_embeddings.embedding
+            inputs = sharding.look_up(table, words, inputs)  # [B, T] -> [B, T, D]
+        hidden = inputs + sharding.look_up(
+            tables.position_embeddings.embedding, tables.position_copies, position_ids
+        )
         if not self.config.pre_layer_norm:
             hidden = self.LayerNorm(hidden)
         hidden = dropout(hidden, dropout_key, self.config.hidden_dropout_prob)
         return hidden.astype(self.dtype)
-
-    def word_table(self) -> jax.Array:
-        """Returns the word embedding table f32[V, D], which the softmax may share."""
-        return self._whole(self.word_embeddings.embedding)
-
-    def position_table(self) -> jax.Array:
-        """Returns the position embedding table f32[P, D]."""
-        return self._whole(self.position_embeddings.embedding)
-
-    def _whole(self, table: jax.Array) -> jax.Array:
-        return sharding.whole({"embedding": table}, self.mesh)["embedding"]
 
 
 class Attention(nn.Module):
@@ -357,6 +355,7 @@ class LanguageModelHead(nn.Module):
 
     config: BertGenerationConfig
     dtype: jnp.dtype = jnp.float32
+    mesh: Mesh | None = None
 
     def setup(self):
         """Declares the transform, the kernel f32[D, V] and the bias f32[V], if any."""
@@ -371,15 +370,18 @@ class LanguageModelHead(nn.Module):
             zeros = nn.initializers.zeros_init()
             self.bias = self.param("bias", zeros, (config.vocab_size,))
 
-    def __call__(self, hidden: jax.Array, word_table: jax.Array) -> jax.Array:
-        """Maps [B, T, D] states to f32[B, T, V] logits, with the table f32[V, D]."""
-        return self.factors(hidden, word_table).logits()
+    def __call__(self, hidden: jax.Array, words: jax.Array) -> LogitFactors:
+        """Maps [B, T, D] states to the factors of their logits.
 
-    def factors(self, hidden: jax.Array, word_table: jax.Array) -> LogitFactors:
-        """Returns what the logits are a product of, without multiplying it."""
+        Args:
+          hidden: dtype[B, T, D].
+          words: f32[G, V, D], the word embeddings, see `sharding.copies`.
+        """
         config = self.config
         if config.lm_head_transform:
             hidden = self.transform(hidden)
-        table = word_table if config.tie_word_embeddings else self.kernel.T
+        table = words
+        if not config.tie_word_embeddings:
+            table = sharding.copies(self.kernel.T, self.mesh)
         bias = self.bias if config.lm_head_bias else None
         return LogitFactors(hidden.astype(self.dtype), table, bias)

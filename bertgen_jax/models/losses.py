@@ -7,9 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax.sharding import Mesh
 
-from bertgen_jax import sharding
 from bertgen_jax.models.create import Seq2SeqModel
 from bertgen_jax.models.outputs import LogitFactors
 
@@ -47,7 +45,6 @@ def cross_entropy(
     weights: jax.Array,
     label_smoothing: float = 0.0,
     *,
-    mesh: Mesh | None = None,
     chunk: int = 1024,
 ) -> Sums:
     """Computes the cross-entropy of unshifted logits: position t predicts label t.
@@ -65,15 +62,13 @@ def cross_entropy(
       labels: i32[B, T]; any value where the weight is 0.
       weights: f32[B, T]; 0 where there is no label.
       label_smoothing: eps in [0, 1).
-      mesh: the devices over which the rows of the batch are split; None for one. Each
-        has chunks of its own rows.
       chunk: tokens of a device whose logits exist at a time.
 
     Returns:
       Sums; only `loss` has a gradient.
     """
     states, table, bias = factors.states, factors.table, factors.bias
-    groups = 1 if mesh is None else mesh.size
+    groups = table.shape[0]
     by_group = (groups, labels.size // groups)
     loss, other = _chunked(
         states.reshape(*by_group, states.shape[-1]),
@@ -83,34 +78,31 @@ def cross_entropy(
         weights.reshape(by_group),
         label_smoothing,
         min(chunk, by_group[1]),
-        mesh,
     )
-    nll, correct = jax.lax.stop_gradient(other)
+    nll, correct = map(jax.lax.stop_gradient, other)
     return Sums(loss=loss, nll=nll, correct=correct, tokens=jnp.sum(weights))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7))
-def _chunked(states, table, bias, labels, weights, label_smoothing, chunk, mesh) -> Any:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6))
+def _chunked(states, table, bias, labels, weights, label_smoothing, chunk) -> Any:
     """Returns the sum of the loss, and the sums of nll and correct tokens.
 
     Letters: G groups, N tokens of a group, C of a chunk. states dtype[G, N, D], table
-    f32[V, D], bias f32[V] or None, labels i32[G, N], weights f32[G, N].
+    f32[G, V, D], bias f32[V] or None, labels i32[G, N], weights f32[G, N].
     """
     sums, _ = _over_chunks(
-        states, table, bias, labels, weights, label_smoothing, chunk, mesh, False
+        states, table, bias, labels, weights, label_smoothing, chunk, False
     )
     return sums
 
 
-def _chunked_forward(
-    states, table, bias, labels, weights, label_smoothing, chunk, mesh
-):
+def _chunked_forward(states, table, bias, labels, weights, label_smoothing, chunk):
     return _over_chunks(
-        states, table, bias, labels, weights, label_smoothing, chunk, mesh, True
+        states, table, bias, labels, weights, label_smoothing, chunk, True
     )
 
 
-def _chunked_backward(label_smoothing, chunk, mesh, gradients, cotangents):
+def _chunked_backward(label_smoothing, chunk, gradients, cotangents):
     scale, _ = cotangents
     scaled = jax.tree.map(lambda leaf: (leaf * scale).astype(leaf.dtype), gradients)
     return *scaled, None, None
@@ -120,17 +112,9 @@ _chunked.defvjp(_chunked_forward, _chunked_backward)
 
 
 def _over_chunks(
-    states, table, bias, labels, weights, label_smoothing, chunk, mesh, gradient
+    states, table, bias, labels, weights, label_smoothing, chunk, gradient
 ):
-    """Adds losses and gradients over chunks; see `_chunked`.
-
-    A gradient of the table is added up on each device, and over the devices once, at
-    the end.
-    """
-
-    def own(values):
-        return sharding.by_rows(values, mesh)
-
+    """Adds losses and gradients over chunks; see `_chunked`."""
     groups, count, _ = states.shape
     dtype = states.dtype
     kernel = table.astype(dtype)
@@ -142,8 +126,8 @@ def _over_chunks(
         ordered = jnp.take_along_axis(values, order, axis=1)
         return jnp.pad(ordered, padded)
 
-    sorted_states = jnp.take_along_axis(own(states), order[..., None], axis=1)
-    sorted_states = own(jnp.pad(sorted_states, (*padded, (0, 0))))
+    sorted_states = jnp.take_along_axis(states, order[..., None], axis=1)
+    sorted_states = jnp.pad(sorted_states, (*padded, (0, 0)))
     sorted_labels, sorted_weights = sort(labels), sort(weights)
     used = jnp.max(jnp.sum(weights > 0, axis=1, dtype=jnp.int32))
 
@@ -160,7 +144,7 @@ def _over_chunks(
         label = jnp.where(keep, label, 0)
         inputs = jnp.where(keep[..., None], inputs, 0)
         logits = jnp.einsum(
-            "GCD,VD->GCV", inputs, kernel, preferred_element_type=jnp.float32
+            "GCD,GVD->GCV", inputs, kernel, preferred_element_type=jnp.float32
         )
         if bias is not None:
             logits += bias[None, None, :]
@@ -190,7 +174,7 @@ def _over_chunks(
         if by_bias is not None:
             by_bias += jnp.sum(slope, axis=1)
         slope = slope.astype(dtype)
-        by_state = jnp.einsum("GCV,VD->GCD", slope, kernel)
+        by_state = jnp.einsum("GCV,GVD->GCD", slope, kernel)
         by_states = jax.lax.dynamic_update_slice_in_dim(
             by_states, by_state, i * chunk, axis=1
         )
@@ -206,8 +190,8 @@ def _over_chunks(
         if bias is not None:
             by_bias = jnp.zeros((groups, *bias.shape), jnp.float32)
         gradients = (
-            own(jnp.zeros_like(sorted_states)),
-            own(jnp.zeros((groups, *table.shape), jnp.float32)),
+            jnp.zeros_like(sorted_states),
+            jnp.zeros_like(table),
             by_bias,
         )
     chunks = (used + chunk - 1) // chunk
@@ -219,7 +203,7 @@ def _over_chunks(
         back = jnp.argsort(order, axis=1)[..., None]
         gradients = (
             jnp.take_along_axis(by_states, back, axis=1),
-            jnp.sum(by_table, axis=0),
+            by_table,
             None if by_bias is None else jnp.sum(by_bias, axis=0),
         )
     return (loss, (nll, correct)), gradients
@@ -232,7 +216,6 @@ def teacher_forced_loss(
     dropout_key: jax.Array | None,
     *,
     label_smoothing: float = 0.0,
-    mesh: Mesh | None = None,
 ) -> Sums:
     """Computes the loss of targets, each token given the true tokens before it.
 
@@ -241,7 +224,7 @@ def teacher_forced_loss(
       params: the parameters of the model.
       batch: as `data.batching.collate` makes it.
       dropout_key: None for no dropout.
-      label_smoothing, mesh: see `cross_entropy`.
+      label_smoothing: see `cross_entropy`.
     """
     factors: Any = model.apply(
         {"params": params},
@@ -257,5 +240,4 @@ def teacher_forced_loss(
         batch["labels"],
         batch["label_weights"],
         label_smoothing,
-        mesh=mesh,
     )

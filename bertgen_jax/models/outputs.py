@@ -53,13 +53,14 @@ class EncoderDecoderOutput:
 
 @struct.dataclass
 class LogitFactors:
-    """Logits that are not multiplied out: states @ table^T + bias.
+    """Logits that are not multiplied yet: states @ table^T + bias.
 
     The logits of a training batch are gigabytes, so the loss multiplies them in parts.
 
     Attributes:
       states: dtype[B, T, D]; the product is computed in their dtype and summed in f32.
-      table: f32[V, D].
+      table: f32[G, V, D], a copy for each of the devices over which B is split, see
+        `sharding.copies`.
       bias: f32[V], or None.
     """
 
@@ -69,10 +70,14 @@ class LogitFactors:
 
     def logits(self) -> jax.Array:
         """Multiplies: f32[B, T, V]."""
+        groups = self.table.shape[0]
+        if self.states.shape[0] % groups:
+            groups = 1
+        states = self.states.reshape(groups, -1, *self.states.shape[1:])
         logits = jnp.einsum(
-            "BTD,VD->BTV",
-            self.states,
-            self.table.astype(self.states.dtype),
+            "GBTD,GVD->GBTV",
+            states,
+            self.table[:groups].astype(self.states.dtype),
             preferred_element_type=jnp.float32,  # sums of D products, then softmax
-        )
+        ).reshape(*self.states.shape[:2], -1)
         return logits if self.bias is None else logits + self.bias[None, None, :]

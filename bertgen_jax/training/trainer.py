@@ -107,7 +107,6 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                     teacher_forced_loss,
                     model,
                     label_smoothing=config.label_smoothing,
-                    mesh=mesh,
                 ),
                 optimizer=optimizer,
                 settings=steps.StepSettings(

@@ -49,10 +49,10 @@ def initial(model):
     return TrainState.create(params, DESCENT, ema=False)
 
 
-def step_of(model, mesh=None, **settings):
+def step_of(model, **settings):
     return functools.partial(
         steps.train_step,
-        loss=functools.partial(teacher_forced_loss, model, mesh=mesh),
+        loss=functools.partial(teacher_forced_loss, model),
         optimizer=DESCENT,
         settings=steps.StepSettings(seed=0, **settings),
     )
@@ -110,7 +110,7 @@ def test_every_mesh_gives_the_gradient_of_one_device(
     places = sharding.state_shardings(jax.eval_shape(lambda: state), mesh)
     by_rows = sharding.batch_sharding(mesh)
     step = jax.jit(
-        step_of(model, mesh, micro_batches=micro_batches),
+        step_of(model.clone(mesh=mesh), micro_batches=micro_batches),
         in_shardings=(places, by_rows),
         out_shardings=(places, sharding.replicated(mesh)),
     )
