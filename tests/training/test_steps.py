@@ -194,3 +194,36 @@ def test_totals_add_up_until_they_are_flushed(batch):
     assert float(totals.source_tokens) == 2 * batch["attention_mask"].sum()
     assert float(flushed.totals.sums.tokens) == 0.0
     assert int(flushed.step) == 2
+
+
+def equations(jaxpr):
+    """Yields the equations of a jaxpr and of those inside it."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for value in jax.tree.leaves(
+            equation.params, is_leaf=lambda x: hasattr(x, "eqns")
+        ):
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                yield from equations(inner)
+
+
+@pytest.mark.parametrize("remat", ["none", "dots"])
+def test_every_product_of_a_bfloat16_step_multiplies_bfloat16(remat, batch):
+    config = pair_config(stack_config(), share_embeddings=True)
+    model = EncoderDecoder(config, jnp.bfloat16, scan_layers=True, remat=remat)
+    ids = np.zeros((1, 2), np.int32)
+    params = jax.eval_shape(
+        lambda: model.init(jax.random.key(0), ids, None, ids)["params"]
+    )
+    state = jax.eval_shape(
+        lambda params: TrainState.create(params, DESCENT, ema=False), params
+    )
+    traced = jax.make_jaxpr(step_of(model))(state, batch)
+    products = [
+        tuple(operand.aval.dtype.name for operand in equation.invars)
+        for equation in equations(traced.jaxpr)
+        if equation.primitive.name == "dot_general"
+    ]
+    assert len(products) > 50
+    assert set(products) == {("bfloat16", "bfloat16")}
