@@ -34,7 +34,7 @@ def get_config() -> ConfigDict:
     model.lm_head_bias = False  # the parameter counts of Table 1 leave no room for one
     model.dtype = "float32"  # of the computation; "bfloat16" on TPUs and recent GPUs
     model.scan_layers = True  # compile one layer instead of all, which saves minutes
-    model.remat = "none"  # "dots" or "full": recompute activations to save memory
+    model.remat = "auto"  # recompute what does not fit; or "none", "dots", "full"
 
     config.init = init = ConfigDict()
     init.recipe = "rnd2rnd"  # [Table 1]: bertgen_jax/warm_start/recipes.py

@@ -127,6 +127,34 @@ def _read(
         yield from iterator
 
 
+def abstract_batch(
+    bucket: batching.Bucket, rows: int, sharding: jax.sharding.NamedSharding
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns the shapes of a batch on the devices, as `to_device` yields it.
+
+    Args:
+      bucket: the padded lengths.
+      rows: B, over all devices of all hosts.
+      sharding: how the batch axis is split.
+    """
+    dtypes = {
+        "input_ids": np.int32,
+        "attention_mask": np.bool_,
+        "decoder_input_ids": np.int32,
+        "labels": np.int32,
+        "label_weights": np.float32,
+    }
+    source = {"input_ids", "attention_mask"}
+    return {
+        name: jax.ShapeDtypeStruct(
+            (rows, bucket.source if name in source else bucket.target),
+            dtype,
+            sharding=sharding,
+        )
+        for name, dtype in dtypes.items()
+    }
+
+
 def to_device(
     batches: Generator[batching.HostBatch, None, None],
     sharding: jax.sharding.NamedSharding,

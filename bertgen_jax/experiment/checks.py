@@ -81,7 +81,7 @@ def check(config: ConfigDict) -> None:
     for field, names in (
         ("model.size", SIZES),
         ("model.dtype", DTYPES),
-        ("model.remat", rematerialization.POLICIES),
+        ("model.remat", ("auto", *rematerialization.POLICIES)),
         ("eval.metric", (*_FORWARD_VALUES, *_metric_values(config))),
         ("eval.sentence_ends", rouge.SENTENCE_ENDS),
     ):

@@ -306,7 +306,8 @@ def create_model(
         architecture,
         dtype=jnp.dtype(config.model.dtype),
         scan_layers=config.model.scan_layers,
-        remat=config.model.remat,
+        # What "auto" stands for is known when the training step is compiled.
+        remat="none" if config.model.remat == "auto" else config.model.remat,
         mesh=mesh,
     )
 

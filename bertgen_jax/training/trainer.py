@@ -26,6 +26,7 @@ from bertgen_jax.training.finite_watch import FiniteWatch
 from bertgen_jax.training.interruption import Interruption
 from bertgen_jax.training.metrics_log import Clock, MetricsLog
 from bertgen_jax.training.progress import Progress, due
+from bertgen_jax.training.step_programs import StepPrograms
 from bertgen_jax.training.steps import TrainState
 from bertgen_jax.trees import Params
 
@@ -100,33 +101,42 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         state_sharding = sharding.state_shardings(state_shapes, mesh)
         batch_sharding = sharding.batch_sharding(mesh)
         replicated = sharding.replicated(mesh)
-        train_step = jax.jit(
-            functools.partial(
-                steps.train_step,
-                loss=functools.partial(
-                    teacher_forced_loss,
-                    model,
-                    label_smoothing=config.label_smoothing,
+
+        def jit_step(policy: str) -> jax.stages.Wrapped:
+            return jax.jit(
+                functools.partial(
+                    steps.train_step,
+                    loss=functools.partial(
+                        teacher_forced_loss,
+                        model.clone(remat=policy),
+                        label_smoothing=config.label_smoothing,
+                    ),
+                    optimizer=optimizer,
+                    settings=steps.StepSettings(
+                        seed=config.seed,
+                        micro_batches=config.micro_batches,
+                        ema_decay=config.ema_decay,
+                    ),
                 ),
-                optimizer=optimizer,
-                settings=steps.StepSettings(
-                    seed=config.seed,
-                    micro_batches=config.micro_batches,
-                    ema_decay=config.ema_decay,
-                ),
-            ),
-            in_shardings=(state_sharding, batch_sharding),
-            out_shardings=(state_sharding, replicated),
-            donate_argnums=0,
+                in_shardings=(state_sharding, batch_sharding),
+                out_shardings=(state_sharding, replicated),
+                donate_argnums=0,
+            )
+
+        count = sum(leaf.size for leaf in jax.tree.leaves(param_shapes))
+        _log.info("model: %s, %s parameters", config.init.recipe, f"{count:,}")
+        sharded_shapes = sharding.with_shardings(state_shapes, state_sharding)
+        train_step = StepPrograms.of_run(
+            run, jit_step, sharded_shapes, corpus.buckets, parameters=count
         )
+        if (run.store.latest_step() or 0) < config.total_steps:
+            train_step.prepare()  # a run that does not fit fails here
         flush_totals = jax.jit(
             steps.flush_totals,
             in_shardings=(state_sharding,),
             out_shardings=(state_sharding, replicated),
             donate_argnums=0,
         )
-        count = sum(leaf.size for leaf in jax.tree.leaves(param_shapes))
-        _log.info("model: %s, %s parameters", config.init.recipe, f"{count:,}")
 
         # 3. Create or restore the state. A new run starts from random parameters, of
         #    which the warm start replaces some, and makes the optimizer's state from
@@ -136,7 +146,6 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
             state = create_on_mesh(run.first_params())
             progress = Progress(data=plan.fingerprint)
         else:
-            sharded_shapes = sharding.with_shardings(state_shapes, state_sharding)
             _, state, extra = run.store.restore(None, sharded_shapes)
             progress = Progress.restored(extra, plan.fingerprint)
             _log.info("resuming from step %d", int(state.step))

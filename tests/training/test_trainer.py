@@ -10,10 +10,15 @@ import numpy as np
 import pytest
 
 from bertgen_jax.checkpoints.store import CheckpointStore
-from bertgen_jax.errors import CheckpointError, DataError, TrainingError
+from bertgen_jax.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    TrainingError,
+)
 from bertgen_jax.evaluation import evaluator
 from bertgen_jax.generation.pipeline import pipeline
-from bertgen_jax.training import metrics_log, steps, trainer
+from bertgen_jax.training import memory, metrics_log, trainer
 from bertgen_jax.training.finite_watch import FiniteWatch
 from configs import common
 
@@ -218,24 +223,28 @@ def test_an_implicit_transfer_in_the_loop_is_an_error(data, tmp_path, monkeypatc
         trainer.train(small_config(data), tmp_path)
 
 
-def test_the_train_step_is_compiled_once_for_each_bucket(data, tmp_path, monkeypatch):
-    programs, jit = [], jax.jit
-
-    def recording_jit(*args, **options):
-        program = jit(*args, **options)
-        if args and getattr(args[0], "func", None) is steps.train_step:
-            programs.append(program)
-        return program
-
-    monkeypatch.setattr(jax, "jit", recording_jit)
+def test_the_train_step_is_compiled_once_for_each_bucket(
+    data, tmp_path, monkeypatch, caplog
+):
     config = small_config(data)
     config.data.buckets = ((12, 8), (32, 8))
     config.eval.every_steps = config.checkpoint.every_steps = config.total_steps
     interrupt(monkeypatch, 6, kill)  # after three epochs; before it evaluates or saves
+    caplog.set_level("INFO")
     with pytest.raises(Killed):
         trainer.train(config, tmp_path)
-    (train_step,) = programs
-    assert train_step._cache_size() == 2
+    lines = [line for line in caplog.messages if line.startswith("compiled a step")]
+    assert [line.split()[4] for line in lines] == ["32", "12"]  # the largest first
+    assert all("model.remat=none" in line for line in lines)
+
+
+def test_a_run_that_does_not_fit_fails_before_it_starts(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1_000)
+    with pytest.raises(ConfigError, match=r"(?s)needs \d+ MB.*micro_batches=\d"):
+        trainer.train(small_config(data), tmp_path)
+    assert not (tmp_path / "checkpoints").exists() or not list(
+        (tmp_path / "checkpoints").glob("[0-9]*")
+    )
 
 
 def test_a_finished_run_does_not_change(finished, data, tmp_path):

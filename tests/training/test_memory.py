@@ -1,0 +1,157 @@
+"""The memory of a step is predicted, checked, and decides what is recomputed."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from bertgen_jax.data.batching import Bucket
+from bertgen_jax.data.loading import abstract_batch
+from bertgen_jax.models.create import create_model
+from bertgen_jax.models.losses import teacher_forced_loss
+from bertgen_jax.models.presets import SIZES
+from bertgen_jax.training import memory, steps
+from bertgen_jax.training.memory import Shapes
+from bertgen_jax.training.step_programs import StepPrograms
+from tests.fixtures.models import pair_config, prefix_config, stack_config
+
+BASE = pair_config(
+    stack_config(vocab_size=50_358, max_position_embeddings=512, **SIZES["base"]),
+    share_embeddings=True,
+)
+PARAMETERS = 237_886_470  # of BASE
+PAPER = Shapes(rows=64, source=512, target=128, itemsize=2)
+
+# Bytes that XLA's programs for an H100 need with these policies.
+H100 = {"none": 33.1e9, "dots": 13.9e9, "full": 7.8e9}
+
+
+@pytest.mark.parametrize("policy", H100)
+def test_the_prediction_is_near_the_program_for_an_h100(policy):
+    predicted = memory.predicted_bytes(BASE, PARAMETERS, PAPER, policy)
+    assert 0.9 < predicted / H100[policy] < 1.25
+
+
+def predicted(policy, config=BASE, **changes):
+    shapes = Shapes(**vars(PAPER) | changes)
+    return memory.predicted_bytes(config, PARAMETERS, shapes, policy)
+
+
+def test_what_needs_less():
+    assert predicted("none") > predicted("dots") > predicted("full")
+    for policy in ("none", "dots", "full"):
+        assert predicted(policy, rows=32) < predicted(policy)
+        assert predicted(policy, source=256) < predicted(policy)
+        assert predicted(policy, split=8) < predicted(policy)
+        assert predicted(policy, itemsize=4) > predicted(policy)
+        assert predicted(policy, slots=4) > predicted(policy)
+    assert predicted("full", prefix_config(stack_config(max_position_embeddings=640)))
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "chosen"),
+    [
+        (80, ["none", "dots", "full"]),
+        (20, ["dots", "full"]),
+        (9, ["full"]),
+        (1, ["full"]),
+    ],
+)
+def test_auto_tries_what_should_fit_first(gigabytes, chosen):
+    available = int(gigabytes * 1e9)
+    assert list(memory.policies("auto", predicted, available)) == chosen
+    assert list(memory.policies("dots", predicted, available)) == ["dots"]
+
+
+class Program:
+    """A compiled program that needs some memory."""
+
+    def __init__(self, policy, size, log):
+        self.policy, self.size, self.log = policy, size, log
+
+    def lower(self, state, batch):
+        self.log.append((self.policy, batch))
+        return self
+
+    def compile(self):
+        return self
+
+    def memory_analysis(self):
+        return self
+
+    temp_size_in_bytes = property(lambda self: self.size)
+    argument_size_in_bytes = output_size_in_bytes = alias_size_in_bytes = 0
+
+    def __call__(self, state, batch):
+        return self.policy
+
+
+def programs(sizes, available, log):
+    return StepPrograms(
+        lambda policy: Program(policy, sizes[policy], log),
+        None,
+        lambda bucket: bucket,
+        Bucket(8, 4),
+        sizes,
+        available,
+        lambda needed: memory.does_not_fit(needed, available, {"remedy": 1}),
+    )
+
+
+def test_the_first_program_that_fits_is_used_for_all_buckets():
+    log = []
+    step = programs({"none": 30, "dots": 10, "full": 5}, 20, log)
+    assert log == []
+    step.prepare()
+    assert step.policy == "dots"
+    for shape in ((2, 8), (2, 6), (2, 6)):
+        batch = {"input_ids": np.zeros(shape), "decoder_input_ids": np.zeros((2, 4))}
+        assert step(None, batch) == "dots"
+    largest = Bucket(8, 4)
+    assert log == [("none", largest), ("dots", largest), ("dots", Bucket(6, 4))]
+
+
+def test_if_no_program_fits_the_error_says_what_needs_less():
+    step = programs({"dots": 3_000_000_000, "full": 2_000_000_000}, 1_000_000, [])
+    with pytest.raises(
+        memory.ConfigError,
+        match=r"(?s)needs 2\.0 GB .* 1 MB are available.*remedy: about 0 MB, which",
+    ):
+        step.prepare()
+
+
+def compiled(policy, rows, source, target):
+    """Compiles a step of BASE in f32 for the CPU."""
+    model = create_model(BASE, scan_layers=True, remat=policy)
+    optimizer = optax.adam(1e-3)
+    ids = np.zeros((1, 2), np.int32)
+    params = jax.eval_shape(
+        lambda: model.init(jax.random.key(0), ids, None, ids)["params"]
+    )
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == PARAMETERS
+    state = jax.eval_shape(
+        lambda params: steps.TrainState.create(params, optimizer, ema=False), params
+    )
+    step = functools.partial(
+        steps.train_step,
+        loss=functools.partial(teacher_forced_loss, model),
+        optimizer=optimizer,
+        settings=steps.StepSettings(seed=0),
+    )
+    batch = abstract_batch(Bucket(source, target), rows, None)
+    return jax.jit(step, donate_argnums=0).lower(state, batch).compile()
+
+
+@pytest.mark.slow
+def test_a_step_of_the_papers_size_fits_into_20_gb_of_temporary_arrays():
+    analysis = compiled("dots", 64, 512, 128).memory_analysis()
+    assert analysis.temp_size_in_bytes < 20e9
+    # The new state takes the place of the old one.
+    assert analysis.alias_size_in_bytes > 0.99 * 3 * 4 * PARAMETERS
+
+
+def test_a_cpu_has_the_memory_of_the_machine():
+    assert jnp.dtype(jnp.float32).itemsize * 2**20 < memory.available_bytes() < 2**50
