@@ -22,6 +22,7 @@ _EXECUTION = (
     "checkpoint.",
     "log.",
     "mesh.",
+    "data.workers",
     "data.threads",
     "data.prefetch",
     "eval.batch_size",
