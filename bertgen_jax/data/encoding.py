@@ -302,13 +302,16 @@ class _Builder:
         missing = len(self._parts) - len(self._done)
         most = missing // self._share.hosts // _PARTS_A_WORKER
         made = 0
-        for part in tokenizing_workers.write_parts(
-            self._encoder, self._missing(), max(1, min(workers, most))
-        ):
-            made += 1
-            self._add(part)
-            if progress is not None:
-                progress(self._examples_done, self._total)
+        with contextlib.closing(
+            tokenizing_workers.write_parts(
+                self._encoder, self._missing(), max(1, min(workers, most))
+            )
+        ) as completed:
+            for part in completed:
+                made += 1
+                self._add(part)
+                if progress is not None:
+                    progress(self._examples_done, self._total)
         return made < missing
 
     def _missing(self) -> Iterator[Part]:

@@ -9,7 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
@@ -49,12 +49,14 @@ class Part(NamedTuple):
 
 def number_of_cores() -> int:
     """Returns the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def write_parts(
     encoder: ExampleEncoder, parts: Iterator[Part], workers: int
-) -> Iterator[Part]:
+) -> Generator[Part, None, None]:
     """Writes the files of parts.
 
     Args:
@@ -64,7 +66,7 @@ def write_parts(
       workers: the number of processes; with 1 no other process is started.
 
     Yields:
-      Each part when its file is complete.
+      Each part when its file is complete. Closing the generator ends the processes.
 
     Raises:
       BertgenError: an error of the encoder.
@@ -79,7 +81,9 @@ def write_parts(
                     stack.enter_context(_Worker.started()) for _ in range(workers)
                 ]
                 for worker in started:
-                    worker.load(job)
+                    worker.send_encoder(job)
+                for worker in started:
+                    worker.check_ready()
             except (pickle.PicklingError, TypeError, AttributeError) as error:
                 _log.warning("Tokenizing in one process: %s", error)
                 stack.close()
@@ -126,16 +130,19 @@ class _Worker:
                 process.terminate()
                 process.wait()
 
-    def load(self, job: bytes) -> None:
-        """Gives the process its encoder.
-
-        Raises:
-          PicklingError: the process cannot load it.
-        """
+    def send_encoder(self, job: bytes) -> None:
+        """Gives the process its encoder, pickled."""
         try:
             self.pipe.send_bytes(job)
         except OSError:
             raise self._lost() from None
+
+    def check_ready(self) -> None:
+        """Waits until the process has its encoder.
+
+        Raises:
+          PicklingError: the process cannot load it.
+        """
         failure = self._receive()
         if failure is not None:
             raise pickle.PicklingError(failure)
