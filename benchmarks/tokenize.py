@@ -1,6 +1,7 @@
 """Measures how long tokenizing a corpus takes, beside an earlier commit.
 
     python -m benchmarks.tokenize [--baseline=710f9a9] [--repeats=3] [--output=FILE]
+    python -m benchmarks.tokenize --memory
 
 The corpus is real text from `BERTGEN_DATA_DIR`: 86,000 different pairs of sentences.
 Each run is a process of its own that fills an empty cache. The runs take turns:
@@ -13,6 +14,9 @@ All runs must write the same bytes as the baseline. On fewer than eight cores, e
 processes do not show the time of eight cores. It is computed from CPU time: the first
 process's, which nothing shares, and an eighth of the others', and the time of one part
 of the corpus, because the last process ends a part later.
+
+With `--memory` the peaks of resident memory are compared, for the corpus and for four
+copies of it.
 """
 
 import argparse
@@ -53,6 +57,9 @@ def main() -> int:
     parser.add_argument("--baseline", default=_BASELINE, help="commit to compare with")
     parser.add_argument("--repeats", type=int, default=3, help="rounds that are timed")
     parser.add_argument(
+        "--memory", action="store_true", help="compare memory in place of time"
+    )
+    parser.add_argument(
         "--output", type=pathlib.Path, help="JSON file; by default one in results/"
     )
     options = parser.parse_args()
@@ -66,45 +73,44 @@ def main() -> int:
         pairs = sorted(set(_pairs()))
         corpus.write_text("\n".join(pairs) + "\n", encoding="utf-8")
         cores = len(os.sched_getaffinity(0))
-        runs = {
-            "baseline, 1 core": (old, corpus, "1", "baseline"),
-            f"baseline, {cores} cores": (old, corpus, "all", "baseline"),
-            "1 process": (_ROOT, corpus, "1", "1"),
-            f"{cores} processes": (_ROOT, corpus, "all", str(cores)),
-            f"{_MANY} processes": (_ROOT, corpus, "all", str(_MANY)),
-            "floor": (_ROOT, corpus, "all", "floor"),
-        }
-        rows = [_compare(name, runs, options.repeats) for name in _TOKENIZERS]
-        for row in rows:
-            _print(row)
-        larger = workspace / "larger.tsv"
-        larger.write_text(("\n".join(pairs) + "\n") * _COPIES, encoding="utf-8")
-        memory = {
-            f"{name}, {count} x {len(pairs):,} examples": _memory(
-                _run(tree, file, "WordPiece", "all", workers)
-            )
-            for name, tree, workers in (
-                ("baseline", old, "baseline"),
-                (f"{cores} processes", _ROOT, str(cores)),
-            )
-            for count, file in ((1, corpus), (_COPIES, larger))
-        }
-    for name, values in memory.items():
-        print(name, values)
-    if any(len(row.pop("sha256")) != 1 for row in rows):
-        print("The bytes differ; nothing is written")
-        return 1
+        if options.memory:
+            larger = workspace / "larger.tsv"
+            larger.write_text(("\n".join(pairs) + "\n") * _COPIES, encoding="utf-8")
+            rows = [
+                {"case": f"{name}, {count} x {len(pairs):,} pairs"}
+                | _memory(_run(tree, file, "WordPiece", "all", workers))
+                for name, tree, workers in (
+                    ("baseline", old, "baseline"),
+                    (f"{cores} processes", _ROOT, str(cores)),
+                )
+                for count, file in ((1, corpus), (_COPIES, larger))
+            ]
+            for row in rows:
+                print(row)
+        else:
+            runs = {
+                "baseline, 1 core": (old, corpus, "1", "baseline"),
+                f"baseline, {cores} cores": (old, corpus, "all", "baseline"),
+                "1 process": (_ROOT, corpus, "1", "1"),
+                f"{cores} processes": (_ROOT, corpus, "all", str(cores)),
+                f"{_MANY} processes": (_ROOT, corpus, "all", str(_MANY)),
+                "floor": (_ROOT, corpus, "all", "floor"),
+            }
+            rows = [_compare(name, runs, options.repeats) for name in _TOKENIZERS]
+            for row in rows:
+                _print(row)
+            if any(len(row.pop("sha256")) != 1 for row in rows):
+                print("The bytes differ; nothing is written")
+                return 1
+    values = {"load": round(load, 2), "baseline": options.baseline, "rows": rows}
+    if not options.memory:
+        values["repeats"] = options.repeats
+    name = "tokenize-memory" if options.memory else "tokenize"
     record.write(
-        options.output or record.results_file("tokenize", machine),
+        options.output or record.results_file(name, machine),
         shlex.join(["python", "-m", "benchmarks.tokenize", *sys.argv[1:]]),
         machine,
-        {
-            "load": round(load, 2),
-            "baseline": options.baseline,
-            "repeats": options.repeats,
-            "rows": rows,
-            "memory_mb": memory,
-        },
+        values,
     )
     return 0
 
