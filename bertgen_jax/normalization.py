@@ -19,16 +19,29 @@ from bertgen_jax import errors
 # token of the published vocabulary.
 SEPARATOR = "<::::>"
 
-_QUOTES = str.maketrans(dict.fromkeys("‘’‚‛′ʼ´‹›", "'") | dict.fromkeys("“”„‟″«»", '"'))
-_DASHES = str.maketrans(dict.fromkeys("‐‑‒–—―−﹘﹣－", "-"))
-_SPACES = str.maketrans(
+
+class _Replacement:
+    """Replaces single characters by strings."""
+
+    def __init__(self, replacements: dict[str, str]):
+        self._table = str.maketrans(replacements)
+        # Most texts have none of them, and a search is faster than a translation.
+        self._any = re.compile(f"[{re.escape(''.join(replacements))}]")
+
+    def __call__(self, text: str) -> str:
+        return text.translate(self._table) if self._any.search(text) else text
+
+
+_QUOTES = _Replacement(dict.fromkeys("‘’‚‛′ʼ´‹›", "'") | dict.fromkeys("“”„‟″«»", '"'))
+_DASHES = _Replacement(dict.fromkeys("‐‑‒–—―−﹘﹣－", "-"))
+_SPACES = _Replacement(
     dict.fromkeys("\u00a0\u1680\u202f\u205f\u3000", " ")
     | dict.fromkeys(map(chr, range(0x2000, 0x200B)), " ")  # en quad to hair space
     # Zero-width space, word joiner, byte order mark and soft hyphen are removed. The
     # zero-width joiners stay because Persian, Indic scripts and emoji need them.
     | dict.fromkeys("\u200b\u2060\ufeff\u00ad", "")
 )
-_NEWLINES = str.maketrans(dict.fromkeys("\n\r\t\v\f\x85\u2028\u2029", " "))
+_NEWLINES = _Replacement(dict.fromkeys("\n\r\t\v\f\x85\u2028\u2029", " "))
 _SPELLED_SEPARATOR = re.compile(r" ?< ?: ?: ?: ?: ?> ?")
 
 
@@ -47,7 +60,7 @@ def quotes(text: str) -> str:
     >>> print(quotes("“It’s «here»”"))
     "It's "here""
     """
-    return text.translate(_QUOTES)
+    return _QUOTES(text)
 
 
 def dashes(text: str) -> str:
@@ -56,7 +69,7 @@ def dashes(text: str) -> str:
     >>> dashes("1990–95 — so")
     '1990-95 - so'
     """
-    return text.translate(_DASHES)
+    return _DASHES(text)
 
 
 def ellipsis(text: str) -> str:
@@ -74,7 +87,7 @@ def spaces(text: str) -> str:
     >>> spaces("10\\u00a0km\\u200b")
     '10 km'
     """
-    return text.translate(_SPACES)
+    return _SPACES(text)
 
 
 def newlines(text: str) -> str:
@@ -83,7 +96,7 @@ def newlines(text: str) -> str:
     >>> newlines("one\\ntwo\\tthree")
     'one two three'
     """
-    return text.translate(_NEWLINES)
+    return _NEWLINES(text)
 
 
 def lowercase(text: str) -> str:
@@ -129,6 +142,8 @@ _CONVENTIONS: dict[str, Callable[[str], str]] = {
     "separator": separator,
 }
 STEPS = _CHARACTERS | _CONVENTIONS
+# Steps that leave ASCII as it is.
+_BEYOND_ASCII = ("nfc", "quotes", "dashes", "ellipsis", "spaces")
 ALL = tuple(_CHARACTERS)
 
 
@@ -184,7 +199,9 @@ def normalize(text: str, steps: Sequence[str]) -> str:
         raise errors.TokenizerError(
             f"Cannot encode {text!r}, a {type(text).__name__}; expected a string."
         )
-    if not is_unicode(text):
+    if text.isascii():
+        steps = [step for step in steps if step not in _BEYOND_ASCII]
+    elif not is_unicode(text):
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     for step in steps:
         text = STEPS[step](text)

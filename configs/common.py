@@ -66,6 +66,7 @@ def get_config() -> ConfigDict:
     data.num_buckets = 4  # batch shapes to compile; more shapes need less padding
     data.bucket_multiple = 32  # tokens; each bucket length is a multiple of this
     data.buckets = ()  # ((source, target), ...) lengths, in place of num_buckets
+    data.workers = 0  # processes that tokenize a large corpus; 0: one on each core
     data.threads = 2  # threads that make batches
     data.prefetch = 8  # batches made ahead
 

@@ -10,6 +10,7 @@ import pytest
 from ml_collections import ConfigDict
 
 import bertgen_jax as bg
+from benchmarks import preparation_tables
 from bertgen_jax.commands import main
 from configs import common
 
@@ -119,6 +120,17 @@ def test_lines_are_wrapped(page):
     is_long = [
         line
         for line in text.splitlines()
-        if len(line) > WIDTH and not line.startswith("|") and " " in line.strip()
+        if len(line) > WIDTH
+        and not line.startswith(("|", "<!--"))
+        and " " in line.strip()
     ]
     assert not is_long
+
+
+def test_tables_of_the_page_on_performance_are_those_of_kept_results():
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    comment = re.compile(r"<!-- python -m benchmarks.preparation_tables (.*?) -->\n")
+    names = comment.findall(page)
+    assert names
+    for name in names:
+        assert f"{name} -->\n{preparation_tables.table(ROOT / name)}" in page

@@ -81,3 +81,9 @@ def test_every_spelling_of_the_separator_is_restored():
     for text in ("a<::::>b", "a <::::> b", "a< : : : : > b", "a <::::>b"):
         assert normalization.separator(text) == "a <::::> b"
     assert normalization.separator("a < : : b :>") == "a < : : b :>"
+
+
+def test_steps_that_are_skipped_for_ascii_leave_it_as_it_is():
+    text = "".join(map(chr, range(128)))
+    for name in normalization._BEYOND_ASCII:
+        assert normalization.STEPS[name](text) == text

@@ -6,109 +6,46 @@ text, tokenizer or length makes another entry:
     CACHE/encoded/KEY/tokens.bin    source, target, source, target, ... without gaps
                       offsets.npy   i64[2N+1], where each of them begins
                       report.json   the dtype of the tokens and the `EncodingReport`
+
+The entry is joined from parts of a few thousand examples, each a file:
+
+    CACHE/encoded/.KEY-4096/0000012.npz
+
+Whoever makes the entry makes the parts that are missing. So a killed process is
+continued where it stopped, and several hosts with a common cache share the work.
 """
 
+import contextlib
 import dataclasses
 import functools
 import logging
 import pathlib
 import shutil
+import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 import numpy as np
 
 from bertgen_jax import errors
-from bertgen_jax.data import cache
-from bertgen_jax.data.columns import Example
+from bertgen_jax.data import cache, tokenizing_workers
+from bertgen_jax.data.tokenizing import (
+    Corpus,
+    EncodingSpec,
+    ExampleEncoder,
+    TokenizedRange,
+    Tokenizer,
+)
+from bertgen_jax.data.tokenizing_workers import Part
 from bertgen_jax.files import json_files
 
 _FORMAT = 2  # part of the key: raise it when the files or the cutting change
-_CHUNK = 1024  # examples tokenized at once, a few megabytes of text
+_PART = 4096  # examples in a part, half a megabyte of sentences
+_PARTS_A_WORKER = 4  # starting a process for fewer would take longer than it saves
+_WAIT_S = 120  # for the host that joins the parts; then this one does it
+_POLL_S = 0.1
+_CHECKED = 1 << 20  # offsets checked at once
 
 _log = logging.getLogger(__name__)
-
-
-class Corpus(Protocol):
-    """Random access to examples."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Digest of the examples."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Example: ...
-
-
-class SpecialIds(Protocol):
-    """The special ids that encoding uses."""
-
-    @property
-    def eos(self) -> int:
-        """Ends a target."""
-        ...
-
-    @property
-    def unk(self) -> int:
-        """Stands for text that the vocabulary cannot spell."""
-        ...
-
-
-class Tokenizer(Protocol):
-    """The part of a tokenizer that encoding uses."""
-
-    fingerprint: str
-    vocab_size: int
-    source_prefix: tuple[int, ...]
-    source_suffix: tuple[int, ...]
-
-    @property
-    def special_ids(self) -> SpecialIds:
-        """The ids with a role."""
-        ...
-
-    def encode_batch(self, texts: list[str]) -> list[list[int]]:
-        """Returns the ids of the pieces of each text, without special ids."""
-        ...
-
-
-@dataclasses.dataclass(frozen=True)
-class EncodingSpec:
-    """The lengths that sequences are cut to.
-
-    Attributes:
-      max_source_tokens: of sources, with the tokenizer's prefix and suffix.
-      max_target_tokens: of targets. They are cut after the end symbol is added, so a
-        target that is too long loses it (as in the code that the paper builds on).
-    """
-
-    max_source_tokens: int
-    max_target_tokens: int
-
-    def __post_init__(self) -> None:
-        if self.max_target_tokens < 1:
-            raise errors.ConfigError(
-                f"max_target_tokens is {self.max_target_tokens}; expected at least 1, "
-                "because a target has an end symbol. The paper uses 32 to 128."
-            )
-
-    def source_capacity(self, tokenizer: Tokenizer) -> int:
-        """Returns how many tokens of a source may come from its text, at least one.
-
-        Raises:
-          ConfigError: the special ids leave none.
-        """
-        specials = len(tokenizer.source_prefix) + len(tokenizer.source_suffix)
-        capacity = self.max_source_tokens - specials
-        if capacity < 1:
-            raise errors.ConfigError(
-                f"max_source_tokens is {self.max_source_tokens} and special ids take "
-                f"{specials} of them, which leaves none for the text. The paper uses "
-                "128 to 512."
-            )
-        return capacity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +100,7 @@ class EncodedExamples:
     Attributes:
       tokens: u16 or i32[sum of lengths], all sequences without gaps.
       offsets: i64[2N+1]; source i is `tokens[offsets[2i]:offsets[2i+1]]`, and its
-        target continues to `offsets[2i+2]`.
+        target continues to `offsets[2i+2]`. Both arrays are mapped from disk.
       report: what was encoded and what was cut.
       fingerprint: digest of data, tokenizer and spec.
     """
@@ -199,6 +136,19 @@ class EncodedExamples:
         return self.tokens[begin:end].astype(np.int32)
 
 
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The part of the work that a host does first.
+
+    Attributes:
+      host: the number of this host, from 0.
+      hosts: how many hosts tokenize the corpus at the same time.
+    """
+
+    host: int = 0
+    hosts: int = 1
+
+
 def encode(
     examples: Corpus,
     tokenizer: Tokenizer,
@@ -206,20 +156,31 @@ def encode(
     progress: Callable[[int, int], None] | None = None,
     *,
     target: Tokenizer | None = None,
+    workers: int = 1,
+    share: Share = Share(),
 ) -> EncodedExamples:
     """Tokenizes a corpus, or opens the result of an earlier call from the cache.
+
+    The ids do not depend on `workers` and `share`. With several hosts, each one begins
+    with every `share.hosts`-th part, then makes what is still missing in its cache. In
+    a cache that all of them see, the work is divided; with a cache of its own, each
+    host tokenizes the whole corpus.
 
     Args:
       examples: the corpus; the first reference of an example is its target.
       tokenizer: makes the ids; sources get its prefix and suffix.
       spec: the lengths to cut to.
-      progress: called with (examples done, examples in all) after each chunk; not
-        called for a corpus in the cache.
+      progress: called with (examples done, examples in all) after each part; not called
+        for a corpus in the cache.
       target: makes the ids of targets, if they have another vocabulary.
+      workers: the number of processes that tokenize a large corpus; 0 for one on each
+        core. A small corpus is tokenized in this process.
+      share: which host this is, of how many.
 
     Raises:
       ConfigError: the special ids leave no token for the text of a source.
-      DataError: there are no examples, or the cache cannot be written.
+      DataError: there are no examples, the cache cannot be written, or a process was
+        killed.
       TokenizerError: an id is not in the vocabulary.
     """
     if not len(examples):
@@ -227,22 +188,20 @@ def encode(
             "The corpus has no examples, so there is nothing to encode. Check the "
             "data files and, with on_bad_row='skip', how many rows were left out."
         )
-    target = target or tokenizer
+    encoder = ExampleEncoder(examples, tokenizer, target or tokenizer, spec)
     spec.source_capacity(tokenizer)
     key = [
         _FORMAT,
         examples.fingerprint,
         tokenizer.fingerprint,
-        target.fingerprint,
+        encoder.target.fingerprint,
         dataclasses.asdict(spec),
     ]
     folder = cache.folder_of("encoded", key)
-    encoded = _cached(folder)
-    if encoded is None:
-        with cache.new_entry(folder) as building:
-            _write(building, examples, tokenizer, target, spec, progress)
-            # The mapped files stay valid when the folder is renamed.
-            encoded = _open(building)
+    while (encoded := _cached(folder)) is None:
+        _Builder(folder, encoder, share).make(
+            workers or tokenizing_workers.number_of_cores(), progress
+        )
     return encoded
 
 
@@ -262,93 +221,188 @@ def _open(folder: pathlib.Path) -> EncodedExamples:
     """Maps the tokens of an entry and checks that its files fit together."""
     saved = json_files.read_object(folder / "report.json", error=errors.DataError)
     report = EncodingReport(**saved["report"])
-    offsets = np.load(folder / "offsets.npy")
+    # Plain arrays over the same memory: slices of an np.memmap are much slower.
+    offsets = np.asarray(np.load(folder / "offsets.npy", mmap_mode="r"))
     mapped = np.memmap(folder / "tokens.bin", dtype=saved["dtype"], mode="r")
-    if offsets.shape != (2 * report.examples + 1,) or (np.diff(offsets) < 0).any():
+    if offsets.shape != (2 * report.examples + 1,) or any(
+        (np.diff(offsets[begin : begin + _CHECKED + 1]) < 0).any()
+        for begin in range(0, len(offsets), _CHECKED)
+    ):
         raise ValueError(f"offsets.npy does not describe {report.examples} examples")
     if mapped.shape != (offsets[-1],):
         raise ValueError(f"tokens.bin has {mapped.size} of {offsets[-1]} tokens")
-    # A plain array over the same memory: slices of an np.memmap are much slower.
     return EncodedExamples(np.asarray(mapped), offsets, report, folder.name)
 
 
-def _write(
-    folder: pathlib.Path,
-    examples: Corpus,
-    tokenizer: Tokenizer,
-    target: Tokenizer,
-    spec: EncodingSpec,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    """Writes the three files of an entry, one chunk of the corpus at a time."""
-    largest = max(tokenizer.vocab_size, target.vocab_size)
-    dtype = np.dtype("<u2" if largest <= np.iinfo(np.uint16).max + 1 else "<i4")
-    total = len(examples)
-    full_lengths, lengths = [], []  # before and after the cut, i64[2 * chunk] each
-    unknown = 0
-    with (folder / "tokens.bin").open("wb") as file:
-        for begin in range(0, total, _CHUNK):
-            end = min(begin + _CHUNK, total)
-            chunk = [examples[index] for index in range(begin, end)]
-            sources = tokenizer.encode_batch([example.source for example in chunk])
-            targets = target.encode_batch([example.references[0] for example in chunk])
-            # Count before special ids are added: GPT-2 has one id for end and unknown.
-            for encoder, rows in ((tokenizer, sources), (target, targets)):
-                _check_ids(rows, encoder)
-                unknown += sum(ids.count(encoder.special_ids.unk) for ids in rows)
-            pairs = list(_sequences(sources, targets, tokenizer, target, spec))
-            full_lengths.append(np.array([len(ids) for ids, _ in pairs]))
-            lengths.append(np.array([len(cut) for _, cut in pairs]))
-            tokens = np.array([token for _, cut in pairs for token in cut])
-            file.write(tokens.astype(dtype).tobytes())
-            if progress is not None:
-                progress(end, total)
-    full, cut = np.concatenate(full_lengths), np.concatenate(lengths)
-    report = EncodingReport(
-        examples=total,
-        source_tokens=int(full[::2].sum()),
-        target_tokens=int(full[1::2].sum()),
-        longest_source=int(full[::2].max()),
-        longest_target=int(full[1::2].max()),
-        max_source_tokens=spec.max_source_tokens,
-        max_target_tokens=spec.max_target_tokens,
-        source_truncated=int((cut < full)[::2].sum()),
-        target_truncated=int((cut < full)[1::2].sum()),
-        unknown_share=unknown / int(full.sum()),
-    )
-    np.save(folder / "offsets.npy", np.concatenate([[0], np.cumsum(cut)]))
-    saved = {"dtype": dtype.str, "report": dataclasses.asdict(report)}
-    json_files.write_object(folder / "report.json", saved)
+class _Incomplete(Exception):
+    """A part is damaged, or was removed by another process."""
 
 
-def _sequences(
-    sources: list[list[int]],
-    targets: list[list[int]],
-    tokenizer: Tokenizer,
-    target_tokenizer: Tokenizer,
-    spec: EncodingSpec,
-) -> Iterator[tuple[list[int], list[int]]]:
-    """Yields (all ids, ids after the cut) of source 0, target 0, source 1, ..."""
-    prefix, suffix = tokenizer.source_prefix, tokenizer.source_suffix
-    capacity, eos = spec.source_capacity(tokenizer), target_tokenizer.special_ids.eos
-    for source, target in zip(sources, targets, strict=True):
-        yield [*prefix, *source, *suffix], [*prefix, *source[:capacity], *suffix]
-        ended = [*target, eos]
-        yield ended, ended[: spec.max_target_tokens]
+class _Builder:
+    """Makes an entry of the cache.
 
+    Args:
+      folder: the name of the entry.
+      encoder: makes the ids.
+      share: which host this is, of how many.
+    """
 
-def _check_ids(rows: list[list[int]], tokenizer: Tokenizer) -> None:
-    """Rejects ids beyond the vocabulary, which JAX would silently clamp."""
-    specials = [
-        tokenizer.special_ids.eos,
-        *tokenizer.source_prefix,
-        *tokenizer.source_suffix,
-    ]
-    tokens = np.array([*specials, *(token for row in rows for token in row)])
-    invalid = tokens[(tokens < 0) | (tokens >= tokenizer.vocab_size)]
-    if invalid.size:
-        raise errors.TokenizerError(
-            f"The id {invalid[0]} occurs in the encoded corpus, but the vocabulary "
-            f"ends at {tokenizer.vocab_size - 1}. Check that the special ids belong to "
-            "this tokenizer."
+    def __init__(self, folder: pathlib.Path, encoder: ExampleEncoder, share: Share):
+        self._folder = folder
+        self._encoder = encoder
+        self._share = share
+        self._total = len(encoder.examples)
+        self._parts_folder = folder.with_name(f".{folder.name}-{_PART}")
+        self._parts = [
+            Part(
+                begin,
+                min(begin + _PART, self._total),
+                self._parts_folder / f"{number:07}.npz",
+            )
+            for number, begin in enumerate(range(0, self._total, _PART))
+        ]
+        self._done: set[Part] = set()  # their files are complete
+        self._examples_done = 0
+
+    def make(self, workers: int, progress: Callable[[int, int], None] | None) -> None:
+        """Makes the parts that are missing, and joins all parts.
+
+        A part that turns out to be damaged is removed. Then there is no entry yet, and
+        this method has to be called again.
+        """
+        try:
+            self._parts_folder.mkdir(parents=True, exist_ok=True)
+            is_shared = self._make_parts(workers, progress)
+            if not (is_shared and self._share.host > 0 and self._was_joined()):
+                self._join()
+        except OSError as error:
+            raise errors.DataError(
+                f"The cache entry {self._folder} cannot be written: {error}. "
+                "BERTGEN_CACHE_DIR names another folder for derived files."
+            ) from error
+        finally:
+            if self._folder.exists():
+                shutil.rmtree(self._parts_folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self._parts_folder.rmdir()  # only if no part is complete
+
+    def _make_parts(
+        self, workers: int, progress: Callable[[int, int], None] | None
+    ) -> bool:
+        """Makes the missing parts; returns whether another host made some meanwhile."""
+        for part in self._parts:
+            if part.path.exists():
+                self._add(part)
+        if self._done:
+            _log.info(
+                "%s of %s examples were tokenized before",
+                f"{self._examples_done:,}",
+                f"{self._total:,}",
+            )
+        missing = len(self._parts) - len(self._done)
+        most = missing // self._share.hosts // _PARTS_A_WORKER
+        made = 0
+        with contextlib.closing(
+            tokenizing_workers.write_parts(
+                self._encoder, self._missing(), max(1, min(workers, most))
+            )
+        ) as completed:
+            for part in completed:
+                made += 1
+                self._add(part)
+                if progress is not None:
+                    progress(self._examples_done, self._total)
+        return made < missing
+
+    def _missing(self) -> Iterator[Part]:
+        """Yields the parts without a file, this host's share first.
+
+        The parts of other hosts come in reverse order, because each host begins with
+        its first one.
+        """
+        host, hosts = self._share.host, self._share.hosts
+        own = self._parts[host::hosts]
+        others = [n for n in range(len(self._parts)) if n % hosts != host]
+        for part in [*own, *(self._parts[n] for n in reversed(others))]:
+            if self._folder.exists():
+                return  # another process has finished the entry
+            if part.path.exists():
+                self._add(part)
+            elif part not in self._done:
+                yield part
+
+    def _add(self, part: Part) -> None:
+        if part not in self._done:
+            self._done.add(part)
+            self._examples_done += part.end - part.begin
+
+    def _was_joined(self) -> bool:
+        """Waits a while for another host to join the parts."""
+        deadline_s = time.monotonic() + _WAIT_S
+        while not self._folder.exists():
+            if time.monotonic() > deadline_s:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+    def _join(self) -> None:
+        """Writes the three files of the entry, one part at a time."""
+        if self._folder.exists():
+            return
+        try:
+            with cache.new_entry(self._folder) as building:
+                self._write(building)
+        except _Incomplete as problem:
+            _log.warning("Tokenizing again: %s", problem)
+
+    def _write(self, building: pathlib.Path) -> None:
+        offsets = np.lib.format.open_memmap(
+            building / "offsets.npy", "w+", np.int64, (2 * self._total + 1,)
         )
+        offsets[0] = end = 0
+        truncated, sums, longest = np.zeros((3, 2), np.int64)  # of sources, targets
+        unknown = 0
+        with (building / "tokens.bin").open("wb") as file:
+            for part in self._parts:
+                tokenized = self._load(part)
+                file.write(tokenized.tokens.tobytes())
+                ends = end + np.cumsum(tokenized.lengths, dtype=np.int64)
+                offsets[2 * part.begin + 1 : 2 * part.end + 1] = ends
+                end = ends[-1]
+                full = tokenized.full_lengths.reshape(-1, 2)
+                truncated += (tokenized.lengths.reshape(-1, 2) < full).sum(0)
+                sums += full.sum(0, dtype=np.int64)
+                longest = np.maximum(longest, full.max(0))
+                unknown += tokenized.unknown
+        offsets.flush()
+        spec = self._encoder.spec
+        report = EncodingReport(
+            examples=self._total,
+            source_tokens=int(sums[0]),
+            target_tokens=int(sums[1]),
+            longest_source=int(longest[0]),
+            longest_target=int(longest[1]),
+            max_source_tokens=spec.max_source_tokens,
+            max_target_tokens=spec.max_target_tokens,
+            source_truncated=int(truncated[0]),
+            target_truncated=int(truncated[1]),
+            unknown_share=unknown / int(sums.sum()),
+        )
+        saved = {
+            "dtype": self._encoder.dtype.str,
+            "report": dataclasses.asdict(report),
+        }
+        json_files.write_object(building / "report.json", saved)
+
+    def _load(self, part: Part) -> TokenizedRange:
+        """Reads a part; removes a damaged one."""
+        try:
+            tokenized = TokenizedRange.load(part.path)
+            if len(tokenized.lengths) != 2 * (part.end - part.begin):
+                raise ValueError(f"it has {len(tokenized.lengths)} sequences")
+        except FileNotFoundError as error:
+            raise _Incomplete(f"{part.path} was removed") from error
+        except ValueError as error:
+            part.path.unlink(missing_ok=True)
+            raise _Incomplete(f"{part.path} is damaged: {error}") from error
+        return tokenized

@@ -77,6 +77,19 @@ class RecordIndex:
     content_digest: str
     skipped: Skipped
 
+    def __reduce__(self):
+        # Another process maps the same file: a copy would need memory for each row.
+        if isinstance(self.rows.base, np.memmap) and self.rows.base.filename:
+            path = pathlib.Path(self.rows.base.filename)
+            return _map, (path, self.content_digest, self.skipped)
+        return RecordIndex, (np.array(self.rows), self.content_digest, self.skipped)
+
+
+def _map(path: pathlib.Path, content_digest: str, skipped: Skipped) -> RecordIndex:
+    # A plain view of the mapped file: slicing an np.memmap is ten times slower.
+    rows = np.asarray(np.load(path, mmap_mode="r"))
+    return RecordIndex(rows, content_digest, skipped)
+
 
 def build(table: Table, columns: Columns, on_bad_row: str) -> RecordIndex:
     """Builds the index of a table, or loads it from the cache.
@@ -98,6 +111,7 @@ def build(table: Table, columns: Columns, on_bad_row: str) -> RecordIndex:
         index = _scan(table, columns, on_bad_row)
         with cache.new_entry(folder) as building:
             _save(index, building)
+        index = _load(folder) or index  # mapped, so that it needs no memory
     return index
 
 
@@ -161,18 +175,18 @@ def _load(folder: pathlib.Path) -> RecordIndex | None:
     try:
         saved = json_files.read_object(folder / "report.json", error=errors.DataError)
         report = saved["report"]
-        # A plain view of the mapped file: slicing an np.memmap is ten times slower.
-        rows = np.asarray(np.load(folder / "rows.npy", mmap_mode="r"))
+        skipped = report["skipped"]
+        index = _map(
+            folder / "rows.npy",
+            report["content_digest"],
+            Skipped(skipped["count"], skipped["reasons"], tuple(skipped["messages"])),
+        )
+        rows = index.rows
         if rows.dtype != np.int64 or rows.ndim != 2 or rows.shape[1] < 4:
             raise ValueError(f"rows are {rows.dtype}{list(rows.shape)}")
         if saved["checksum"] != _checksum(rows, report):
             raise ValueError("wrong checksum")
-        skipped = report["skipped"]
-        return RecordIndex(
-            rows,
-            report["content_digest"],
-            Skipped(skipped["count"], skipped["reasons"], tuple(skipped["messages"])),
-        )
+        return index
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         _log.warning("The cached index %s is damaged (%s): made again.", folder, error)
         shutil.rmtree(folder, ignore_errors=True)

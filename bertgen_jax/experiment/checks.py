@@ -35,6 +35,7 @@ _LEAST = {
     "data.max_source_tokens": 1,
     "data.num_buckets": 1,
     "data.bucket_multiple": 1,
+    "data.workers": 0,
     "data.threads": 0,
     "data.prefetch": 0,
     "optim.learning_rate": 0,

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 
+import jax
 from ml_collections import ConfigDict
 
 from bertgen_jax.data import batching, encoding
@@ -88,6 +89,8 @@ def encode(
         settings.encoding_spec(config),
         _progress_log(name),
         target=tokenizers.target,
+        workers=data.workers,
+        share=encoding.Share(jax.process_index(), jax.process_count()),
     )
     _log.info("%s: %s", name, encoded.report)
     if data.buckets:

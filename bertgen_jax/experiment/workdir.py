@@ -23,6 +23,7 @@ _EXECUTION = (
     "checkpoint.",
     "log.",
     "mesh.",
+    "data.workers",
     "data.threads",
     "data.prefetch",
     "eval.batch_size",

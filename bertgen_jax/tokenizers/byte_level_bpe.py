@@ -112,7 +112,7 @@ class ByteLevelBPETokenizer(PretrainedTokenizer):
             add_prefix_space=add_prefix_space
         )
         pipeline.decoder = tokenizers.decoders.ByteLevel()
-        self._library = LibraryEngine(pipeline)
+        self._library = LibraryEngine(pipeline, spaces_count=True)
         super().__init__(
             self._library,
             (pieces, pairs),

@@ -27,6 +27,7 @@ from bertgen_jax.tokenizers.vocabulary_files import VocabularyFiles
 VOCAB_FILE = "spiece.model"
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token")
 SAMPLING = {"enable_sampling": bool, "nbest_size": int, "alpha": float}
+PARALLELISM = "TOKENIZERS_PARALLELISM"
 # Field 2 of sentencepiece_model.proto's ModelProto; field 1, before it, is the pieces.
 _TRAINER_SPEC = 2
 
@@ -183,11 +184,14 @@ class SentencePieceEngine:
         # Each is [text, string, text, ..., text]; the texts may be empty.
         split = [self._cut.split(text) for text in texts]
         stretches = [stretch for parts in split for stretch in parts[0::2]]
-        num_threads = 1 if len(texts) == 1 else -1  # -1: one for each core
+        # -1: one thread for each core, unless the variable of the `tokenizers` library
+        # says that processes have the cores.
+        is_alone = len(texts) == 1 or os.environ.get(PARALLELISM) == "false"
+        num_threads = 1 if is_alone else -1
         encoded = iter(self._processor.encode(stretches, num_threads=num_threads))
         rows = []
         for parts in split:
-            row = list(next(encoded))
+            row = next(encoded)
             for string in parts[1::2]:
                 row.append(self._ids[string])
                 row.extend(next(encoded))

@@ -12,7 +12,7 @@ import tokenizers
 from bertgen_jax.errors import TokenizerError
 from bertgen_jax.files import atomic
 from bertgen_jax.files.paths import StrPath
-from bertgen_jax.tokenizers import tokenizer_config, vocabulary_files
+from bertgen_jax.tokenizers import tokenizer_config, vocabulary_files, word_memory
 from bertgen_jax.tokenizers.added_tokens import AddedToken
 from bertgen_jax.tokenizers.pretrained_tokenizer import (
     DEFAULTS,
@@ -21,6 +21,7 @@ from bertgen_jax.tokenizers.pretrained_tokenizer import (
     PretrainedTokenizer,
 )
 from bertgen_jax.tokenizers.vocabulary_files import VocabularyFiles
+from bertgen_jax.tokenizers.word_memory import WordMemory
 
 # The class that reads tokenizer.json unchanged. BertTokenizer and similar classes would
 # make another pipeline of the vocabulary, with special ids around every text.
@@ -63,11 +64,15 @@ class LibraryEngine:
     catch.
 
     Args:
-      pipeline: the library's tokenizer, without special strings.
+      pipeline: the library's tokenizer, without special strings. It divides texts at
+        their spaces, and never joins pieces of two words.
+      spaces_count: whether the ids of a word depend on the space before it.
     """
 
-    def __init__(self, pipeline: tokenizers.Tokenizer):
+    def __init__(self, pipeline: tokenizers.Tokenizer, *, spaces_count: bool):
         self._pipeline = pipeline
+        self._words = WordMemory(self._encode_batch, spaces_count=spaces_count)
+        self._by_word = False
 
     def add_tokens(self, tokens: Mapping[int, AddedToken]) -> None:
         """Registers the strings that are cut out of texts, by id.
@@ -75,6 +80,7 @@ class LibraryEngine:
         Raises:
           TokenizerError: an id leaves a gap after the vocabulary.
         """
+        self._by_word = word_memory.applies(tokens.values())
         count = self._pipeline.get_vocab_size()
         self._pipeline.add_tokens(
             [
@@ -102,6 +108,9 @@ class LibraryEngine:
         """Returns the ids of each text, computed on all cores."""
         if len(texts) == 1:  # in this thread, so that processes may be forked later
             return [self._pipeline.encode(texts[0], add_special_tokens=False).ids]
+        return self._words.encode(texts) if self._by_word else self._encode_batch(texts)
+
+    def _encode_batch(self, texts: list[str]) -> list[list[int]]:
         rows = self._pipeline.encode_batch_fast(texts, add_special_tokens=False)
         return [row.ids for row in rows]
 

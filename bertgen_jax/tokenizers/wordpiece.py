@@ -112,7 +112,7 @@ class WordPieceTokenizer(PretrainedTokenizer):
         pipeline.normalizer = tokenizers.normalizers.BertNormalizer(**normalizer)
         pipeline.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
         pipeline.decoder = tokenizers.decoders.WordPiece(prefix=CONTINUATION)
-        self._library = LibraryEngine(pipeline)
+        self._library = LibraryEngine(pipeline, spaces_count=False)
         super().__init__(
             self._library,
             (pieces,),

@@ -12,13 +12,13 @@ import logging
 import pathlib
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from bertgen_jax import sharding
 from bertgen_jax.data import batching, loading
 from bertgen_jax.evaluation.evaluator import Evaluator
 from bertgen_jax.experiment.run import Run
+from bertgen_jax.models import initialization
 from bertgen_jax.models.losses import teacher_forced_loss
 from bertgen_jax.pretrained import saving
 from bertgen_jax.training import metrics_log, optimizers, steps
@@ -81,10 +81,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         #    are split over both axes of the mesh (data, fsdp); parameters and optimizer
         #    state over fsdp.
         model, mesh = run.model, run.mesh
-        ids = np.zeros((1, 2), np.int32)
-        param_shapes = jax.eval_shape(
-            lambda: model.init(jax.random.key(0), ids, None, ids)["params"]
-        )
+        param_shapes = initialization.param_shapes(model)
         schedule = optimizers.create_schedule(
             config.optim.schedule,
             rate=config.optim.learning_rate,

@@ -7,11 +7,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from bertgen_jax import rng
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.files.paths import StrPath
+from bertgen_jax.models import initialization
 from bertgen_jax.models.create import Seq2SeqModel, create_model
 from bertgen_jax.pretrained.opened_checkpoint import OpenedCheckpoint
 from bertgen_jax.tokenizers.interface import Tokenizer
@@ -117,9 +117,7 @@ def initial_params(
 
 def random_params(model: Seq2SeqModel, seed: int) -> Params:
     """Draws the parameters of a new model, from the stream "init" of a seed."""
-    ids = np.zeros((1, 2), np.int32)
-    init = jax.jit(lambda key: model.init(key, ids, None, ids)["params"])
-    return init(rng.key(seed, "init"))
+    return initialization.draw_params(model, rng.key(seed, "init"))
 
 
 def _layer_numbers(layers: Sequence[int]) -> tuple[int, ...]:

@@ -1,10 +1,14 @@
 """Tokenized corpora: special ids, lengths, the cache and its damages."""
 
 import dataclasses
+import io
 import json
 import logging
+import shutil
 import threading
+import time
 import types
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -130,18 +134,155 @@ def test_an_end_symbol_is_not_unknown_even_if_both_share_an_id():
     assert report.unknown_share == 1 / 17
 
 
-def test_a_corpus_of_several_chunks_is_encoded_in_order(monkeypatch):
+REPEATED = Corpus([("abcdef", "ab"), ("a?", "abc"), ("b", "")] * 4)
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    monkeypatch.setattr(encoding, "_PART", 5)
+
+
+def files_of(cache, encoded):
+    """Returns the files of an entry, and checks that nothing else is left."""
+    assert [entry.name for entry in cache.iterdir()] == [encoded.fingerprint]
+    entry = cache / encoded.fingerprint
+    return {file.name: file.read_bytes() for file in entry.iterdir()}
+
+
+def test_a_corpus_of_several_parts_is_encoded_in_order(small_parts, cache):
     whole = sequences(encoding.encode(CORPUS, Letters(), SPEC))
-    repeated = Corpus([("abcdef", "ab"), ("a?", "abc"), ("b", "")] * 4)
-    monkeypatch.setattr(encoding, "_CHUNK", 5)
+    shutil.rmtree(cache)
     tokenizer, seen = Letters(), []
     encoded = encoding.encode(
-        repeated, tokenizer, SPEC, progress=lambda *counts: seen.append(counts)
+        REPEATED, tokenizer, SPEC, progress=lambda *counts: seen.append(counts)
     )
     assert sequences(encoded) == whole * 4
     assert seen == [(5, 12), (10, 12), (12, 12)]
-    assert tokenizer.calls == 6  # sources and targets of each chunk
+    assert tokenizer.calls == 6  # sources and targets of each part
     assert encoded.report.source_truncated == 4
+    assert set(files_of(cache, encoded)) == {"tokens.bin", "offsets.npy", "report.json"}
+
+
+def test_parts_do_not_change_a_byte(monkeypatch, cache):
+    files = []
+    for size in (1, 5, 12, 100):
+        monkeypatch.setattr(encoding, "_PART", size)
+        files.append(files_of(cache, encoding.encode(REPEATED, Letters(), SPEC)))
+        shutil.rmtree(cache)
+    assert files[1:] == files[:-1]
+    saved = io.BytesIO()
+    np.save(saved, np.load(io.BytesIO(files[0]["offsets.npy"])))
+    assert files[0]["offsets.npy"] == saved.getvalue()
+
+
+class Killed(Letters):
+    """A tokenizer whose process is killed during the second part."""
+
+    def encode_batch(self, texts):
+        if self.calls == 2:
+            raise KeyboardInterrupt
+        return super().encode_batch(texts)
+
+
+def test_a_killed_encoding_goes_on_where_it_stopped(small_parts, cache, caplog):
+    expected = files_of(cache, encoding.encode(REPEATED, Letters(), SPEC))
+    shutil.rmtree(cache)
+    with pytest.raises(KeyboardInterrupt):
+        encoding.encode(REPEATED, Killed(), SPEC)
+    (parts,) = cache.iterdir()
+    (parts / "0000001.npz.5f7e.tmp").write_bytes(b"PK")  # SIGKILL leaves such a file
+    tokenizer, seen = Letters(), []
+    with caplog.at_level(logging.INFO):
+        encoded = encoding.encode(
+            REPEATED, tokenizer, SPEC, lambda *counts: seen.append(counts)
+        )
+    assert tokenizer.calls == 4
+    assert seen == [(10, 12), (12, 12)]
+    assert "5 of 12 examples were tokenized before" in caplog.text
+    assert files_of(cache, encoded) == expected
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", None])
+def test_a_damaged_part_is_made_again_with_a_warning(
+    content, small_parts, cache, caplog
+):
+    expected = files_of(cache, encoding.encode(REPEATED, Letters(), SPEC))
+    shutil.rmtree(cache)
+    with pytest.raises(KeyboardInterrupt):
+        encoding.encode(REPEATED, Killed(), SPEC)
+    ((part,),) = [list(parts.iterdir()) for parts in cache.iterdir()]
+    saved = part.read_bytes()
+    middle = len(saved) // 2
+    damaged = saved[:middle] + bytes([saved[middle] ^ 1]) + saved[middle + 1 :]
+    part.write_bytes(damaged if content is None else content)
+    encoded = encoding.encode(REPEATED, Letters(), SPEC)
+    assert files_of(cache, encoded) == expected
+    assert f"{part} is damaged" in caplog.text
+
+
+def test_a_host_begins_with_its_own_parts(monkeypatch):
+    monkeypatch.setattr(encoding, "_PART", 1)
+    corpus = Corpus([(letter, letter) for letter in "abcdefg"])
+
+    class Recorder(Letters):
+        def encode_batch(self, texts):
+            seen.extend(texts)
+            return super().encode_batch(texts)
+
+    for host, order in enumerate(["aceg" + "fdb", "bdf" + "geca"]):
+        seen: list[str] = []
+        tokenizer = Recorder(100 + host)
+        encoding.encode(corpus, tokenizer, SPEC, share=encoding.Share(host, 2))
+        assert "".join(seen[::2]) == order
+
+
+def test_hosts_with_a_common_cache_divide_the_work(small_parts, cache):
+    """Host 1 starts while host 0 is at its second part."""
+    expected = files_of(cache, encoding.encode(REPEATED, Letters(), SPEC))
+    shutil.rmtree(cache)
+    later = Letters()
+    pool = futures.ThreadPoolExecutor(1)
+    results = []
+
+    class First(Letters):
+        def encode_batch(self, texts):
+            if self.calls == 2:
+                share = encoding.Share(1, 2)
+                result = pool.submit(
+                    encoding.encode, REPEATED, later, SPEC, share=share
+                )
+                results.append(result)
+                while later.calls < 2:
+                    time.sleep(0.001)
+            return super().encode_batch(texts)
+
+    first = First()
+    encoded = encoding.encode(REPEATED, first, SPEC, share=encoding.Share(0, 2))
+    assert sequences(results[0].result()) == sequences(encoded)
+    assert first.calls + later.calls < 2 * 3 * 2  # less than everything twice
+    assert files_of(cache, encoded) == expected
+
+
+def test_a_host_whose_peer_never_joins_the_parts_does_it(
+    small_parts, monkeypatch, cache
+):
+    monkeypatch.setattr(encoding, "_WAIT_S", 0.01)
+    expected = files_of(cache, encoding.encode(REPEATED, Letters(), SPEC))
+    shutil.rmtree(cache)
+
+    class Helped(Letters):
+        """Another host makes the first part meanwhile, and is lost."""
+
+        def encode_batch(self, texts):
+            if not self.calls:
+                with pytest.raises(KeyboardInterrupt):
+                    encoding.encode(REPEATED, Killed(), SPEC)
+            return super().encode_batch(texts)
+
+    tokenizer = Helped()
+    encoded = encoding.encode(REPEATED, tokenizer, SPEC, share=encoding.Share(1, 2))
+    assert tokenizer.calls == 4
+    assert files_of(cache, encoded) == expected
 
 
 def test_the_second_time_comes_from_the_cache():
@@ -233,7 +374,7 @@ def test_a_damaged_entry_is_made_again_with_a_warning(damage, cache, caplog):
     assert not again.calls
 
 
-def test_an_interrupted_encoding_leaves_nothing_behind(cache):
+def test_an_encoding_that_completes_no_part_leaves_nothing_behind(cache):
     class Interrupted(Letters):
         def encode_batch(self, texts):
             raise KeyboardInterrupt

@@ -1,5 +1,6 @@
 """Splits are opened, drawn from and encoded as the config says."""
 
+import jax
 import pytest
 
 from bertgen_jax.errors import ConfigError, DataError
@@ -53,3 +54,23 @@ def test_buckets_are_chosen_or_set(config_of_rows, tokenizer):
     config.data.buckets = ((64, 8), (100, 32))
     buckets = splits.encode(config, "train", examples, tokenizers).buckets
     assert [(b.source, b.target) for b in buckets] == [(64, 8), (100, 32)]
+
+
+def test_the_number_of_processes_and_the_host_reach_the_encoding(
+    config_of_rows, tokenizer, monkeypatch
+):
+    config = config_of_rows
+    config.data.workers = 3
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    monkeypatch.setattr(jax, "process_count", lambda: 4)
+    seen = {}
+    encode = splits.encoding.encode
+    monkeypatch.setattr(
+        splits.encoding,
+        "encode",
+        lambda *args, **named: seen.update(named) or encode(*args, **named),
+    )
+    examples = splits.open_examples(config, "train")
+    splits.encode(config, "train", examples, TokenizerPair.of(tokenizer))
+    assert seen["workers"] == 3
+    assert seen["share"] == splits.encoding.Share(host=1, hosts=4)

@@ -11,7 +11,11 @@ from hypothesis import strategies
 
 from bertgen_jax import errors
 from bertgen_jax.tokenizers.added_tokens import AddedToken
-from bertgen_jax.tokenizers.sentencepiece import BertGenerationTokenizer, load_model
+from bertgen_jax.tokenizers.sentencepiece import (
+    BertGenerationTokenizer,
+    SentencePieceEngine,
+    load_model,
+)
 
 SPECIALS = ("<pad>", "</s>", "<s>", "<unk>", "<::::>")
 # Any unicode, lone surrogates too, with special strings thrown in.
@@ -169,6 +173,29 @@ def test_pickles_and_threads_give_the_same_ids(tokenizer):
     with futures.ThreadPoolExecutor(4) as pool:
         assert list(pool.map(copy.encode, texts)) == alone
     assert tokenizer.encode_batch(texts) == alone
+
+
+@pytest.mark.parametrize(
+    ("setting", "count", "threads"), [(None, 2, -1), ("false", 2, 1), (None, 1, 1)]
+)
+def test_a_process_that_has_one_core_starts_no_threads(
+    setting, count, threads, monkeypatch
+):
+    if setting is None:
+        monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
+    else:
+        monkeypatch.setenv("TOKENIZERS_PARALLELISM", setting)
+    seen = []
+
+    class Processor:
+        def encode(self, texts, num_threads):
+            seen.append(num_threads)
+            return [[7] for _ in texts]
+
+    engine = SentencePieceEngine(Processor(), [])
+    engine.add_tokens({3: AddedToken("<s>", 3)})
+    assert engine.encode(["a"] * count) == [[7]] * count
+    assert seen == [threads]
 
 
 @hypothesis.given(strategies.lists(TEXTS, max_size=4))

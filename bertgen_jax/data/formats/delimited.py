@@ -198,12 +198,17 @@ def _quoted_fields(content: bytes) -> list[str]:
         ) from None
 
 
+def _lines(content: Iterator[lines.Line], name: str) -> Iterator[lines.Line]:
+    del name
+    return content
+
+
 def _tab_fields(content: bytes) -> list[str]:
     return lines.line_text(content).split("\t")
 
 
 _CSV = _Dialect("csv", _quoted_rows, _quoted_fields)
-_TSV = _Dialect("tsv", lambda content, name: content, _tab_fields)
+_TSV = _Dialect("tsv", _lines, _tab_fields)
 
 
 def _are_positions(columns: Columns) -> bool:

@@ -22,6 +22,7 @@ class ParquetTable:
 
     def __init__(self, file: byte_file.ByteFile, columns: Columns):
         self._file = file
+        self._columns = columns
         self._names = list(columns.names)
         self.name, self.size = file.name, file.size
         self.identity: list[str | int] | None = ["parquet", *file.identity]
@@ -32,6 +33,9 @@ class ParquetTable:
         for name in columns.names:
             if name not in header:
                 raise errors.DataError(f"{file.name}: {no_such_column(name, header)}")
+
+    def __reduce__(self):
+        return ParquetTable, (self._file, self._columns)
 
     def scan(self, feed: Callable[[bytes], object]) -> Iterator[table.Record]:
         """See `table.Table`. An address is a row group and a row in it."""

@@ -1,0 +1,110 @@
+"""Prints the results of benchmarks of the preparation of a run as a table of the docs.
+
+python -m benchmarks.preparation_tables benchmarks/results/tokenize-CLASS.json
+"""
+
+import argparse
+import json
+import pathlib
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+Results = Mapping[str, Any]
+
+
+def tokenizing(results: Results) -> str:
+    """Returns the results of `benchmarks.tokenize` in Markdown."""
+    names = list(results["rows"][0]["seconds"])
+    head = ["tokenizer", *names, "8 cores, computed", "1 core", "all", "8"]
+    lines = [_origin(results), "", *_header(head)]
+    for row in results["rows"]:
+        ratios = list(row["ratios"].values())
+        cells = [row["tokenizer"]]
+        cells += [
+            f"{row['seconds'][name]:.2f} ({row['cpu_s'][name]:.2f})" for name in names
+        ]
+        cells.append(f"{row['eight_cores_computed_s']:.2f}")
+        lines.append(_line([*cells, *(f"{ratio:.1f}x" for ratio in ratios[:3])]))
+    lines += [
+        "",
+        _wrapped(
+            f"Seconds for {results['rows'][0]['examples']:,} pairs, and CPU seconds of "
+            "all processes. The last three columns are the baseline's time over ours: "
+            "on one core, on all cores, and the baseline on one core over ours on "
+            "eight."
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def memory(results: Results) -> str:
+    """Returns the results of `benchmarks.tokenize --memory` in Markdown."""
+    lines = [_origin(results), ""]
+    lines += _header(["resident memory", "before", "peak", "largest other process"])
+    for row in results["rows"]:
+        sizes = (f"{row[field]} MB" for field in ("before", "peak", "worker_peak"))
+        lines.append(_line([row["case"], *sizes]))
+    return "\n".join(lines) + "\n"
+
+
+def initializing(results: Results) -> str:
+    """Returns the results of `benchmarks.initialize` in Markdown."""
+    head = ["size", "parameters", "Flax", "CPU", "ours", "CPU", "ratio"]
+    lines = [_origin(results), "", *_header(head)]
+    for row in results["rows"]:
+        times = [
+            f"{row[f'{name} {field}']:.1f} s"
+            for name in ("model.init", "draw_params")
+            for field in ("seconds", "cpu_s")
+        ]
+        cells = [row["size"], f"{row['parameters']:,}", *times]
+        lines.append(_line([*cells, f"{row['ratio']:.1f}x"]))
+    return "\n".join(lines) + "\n"
+
+
+def _origin(results: Results) -> str:
+    machine = results["machine"]
+    versions = [
+        f"{name} {version}"
+        for name, version in machine.items()
+        if name not in ("class", "processor", "python", "bertgen_jax")
+    ]
+    return _wrapped(
+        f"{results['date']}, {machine['class']} ({machine['processor']}); "
+        f"{', '.join(versions)}; load before the run {results['load']:g}"
+        + (f"; repeats: {results['repeats']}" if "repeats" in results else "")
+        + f". `{results['command']}`"
+    )
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 100, break_on_hyphens=False, break_long_words=False)
+
+
+def _header(cells: list[str]) -> list[str]:
+    return [_line(cells), "|---" * len(cells) + "|"]
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(path: pathlib.Path) -> str:
+    """Returns the results in a file in Markdown."""
+    results = json.loads(path.read_text(encoding="utf-8"))
+    row = results["rows"][0]
+    if "worker_peak" in row:
+        return memory(results)
+    return tokenizing(results) if "tokenizer" in row else initializing(results)
+
+
+def main() -> None:
+    """Prints the table of a file."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("results", type=pathlib.Path, help="JSON file")
+    print(table(parser.parse_args().results), end="")
+
+
+if __name__ == "__main__":
+    main()
