@@ -36,22 +36,33 @@ COLLECTIVES = {
 }
 
 
+def is_on_index(node):
+    conditional = isinstance(node, ast.If | ast.IfExp | ast.While)
+    return conditional and "process_index" in ast.unparse(node.test)
+
+
+def conditional_parts(tree):
+    """Yields what runs on some processes only, by the conditions on their index."""
+    for node in ast.walk(tree):
+        if is_on_index(node):
+            for branch in (node.body, node.orelse):
+                yield from branch if isinstance(branch, list) else [branch]
+        # What follows `if ...: return` runs on the other processes only.
+        for block in (getattr(node, name, None) for name in ("body", "orelse")):
+            for i, statement in enumerate(block if isinstance(block, list) else ()):
+                ends = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+                if is_on_index(statement) and isinstance(statement.body[-1], ends):
+                    yield from block[i + 1 :]
+
+
 def conditional_collectives(source):
-    """Yields the line and name of each collective in a branch on the process index."""
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.If | ast.IfExp | ast.While):
-            continue
-        if "process_index" not in ast.unparse(node.test):
-            continue
-        branches = [node.body, node.orelse]
-        if isinstance(node, ast.IfExp):
-            branches = [[node.body], [node.orelse]]
-        for statement in [s for branch in branches for s in branch]:
-            for call in ast.walk(statement):
-                if isinstance(call, ast.Call):
-                    name = ast.unparse(call.func).rpartition(".")[2]
-                    if name in COLLECTIVES:
-                        yield call.lineno, name
+    """Yields the line and name of each collective that depends on the process index."""
+    for part in conditional_parts(ast.parse(source)):
+        for call in ast.walk(part):
+            if isinstance(call, ast.Call):
+                name = ast.unparse(call.func).rpartition(".")[2]
+                if name in COLLECTIVES:
+                    yield call.lineno, name
 
 
 def test_no_collective_depends_on_the_process_index():
@@ -70,6 +81,7 @@ def test_no_collective_depends_on_the_process_index():
         "if jax.process_index() == 0:\n    run.params(best_step)",
         "if jax.process_index() != 0:\n    pass\nelse:\n    a(b, store.restore(None))",
         "x = sync_global_devices('a') if jax.process_index() else 0",
+        "def f():\n    if jax.process_index():\n        return\n    store.wait()",
     ],
 )
 def test_a_collective_that_depends_on_the_process_index_is_found(branch):
