@@ -13,6 +13,7 @@ from absl import flags
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from bertgen_jax import processes
 from bertgen_jax.evaluation import evaluator, report
 from bertgen_jax.experiment import flags as flags_lib
 
@@ -23,7 +24,8 @@ STEP = flags.DEFINE_string("step", "best", "best, latest or a number")
 def main(config: ConfigDict, workdir: pathlib.Path) -> int:
     """Evaluates a checkpoint on a split and prints a table of the scores."""
     if config.multihost:
-        jax.distributed.initialize()
+        # A run of several processes may be evaluated by one.
+        processes.connect(may_be_alone=True)
     evaluation = evaluator.evaluate_run(config, workdir, SPLIT.value, STEP.value)
     if jax.process_index() == 0:
         console = Console()

@@ -11,6 +11,7 @@ import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from bertgen_jax import processes
 from bertgen_jax.evaluation import evaluator, report
 from bertgen_jax.experiment import flags
 from bertgen_jax.training import trainer
@@ -19,7 +20,7 @@ from bertgen_jax.training import trainer
 def main(config: ConfigDict, workdir: pathlib.Path) -> int:
     """Trains a model, evaluates its best checkpoint and prints what to run next."""
     if config.multihost:
-        jax.distributed.initialize()
+        processes.connect()
     outcome = trainer.train(config, workdir)
     if outcome.interrupted:
         print(

@@ -18,11 +18,9 @@ from concurrent import futures
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
-from jax.experimental import multihost_utils
 
-from bertgen_jax import trees
+from bertgen_jax import processes, trees
 from bertgen_jax.checkpoints import retention, step_directories
 from bertgen_jax.errors import CheckpointError, ConfigError, check_choice
 from bertgen_jax.files import json_files
@@ -112,7 +110,7 @@ class CheckpointStore:
         self.wait()
         arrays = trees.named(state)
         try:
-            _by_process_0(lambda: self._begin(step, extra, metrics))
+            processes.on_process_0(lambda: self._begin(step, extra, metrics))
             self._checkpointer.save(
                 self._directories.temporary(step) / "state",
                 args=ocp.args.PyTreeSave(arrays),
@@ -129,14 +127,20 @@ class CheckpointStore:
         Raises:
           CheckpointError: the save failed; the steps saved before are untouched.
         """
+        self._wait(self._agree_on)
+
+    def _agree_on(self, finished: futures.Future[None]) -> None:
+        if jax.process_index() != 0:
+            finished.result()
+        processes.on_process_0(finished.result)
+
+    def _wait(self, wait_for: Callable[[futures.Future[None]], None]) -> None:
         if self._pending is None:
             return
         (step, finished), self._pending = self._pending, None
         try:
-            if jax.process_index() != 0:
-                finished.result()
-            _by_process_0(finished.result)
-        except CheckpointError:
+            wait_for(finished)
+        except (CheckpointError, jax.errors.JaxRuntimeError):  # or a lost process
             raise
         except (OSError, ValueError, RuntimeError) as error:  # raised by tensorstore
             raise self._not_saved(step, error) from error
@@ -151,7 +155,8 @@ class CheckpointStore:
           CheckpointError: the last save failed; see `wait`.
         """
         try:
-            self.wait()
+            # Without the other processes: this one may end because of an error.
+            self._wait(lambda finished: finished.result())
         finally:
             self._thread.shutdown()
             self._checkpointer.close()
@@ -208,6 +213,7 @@ class CheckpointStore:
         step: int | None,
         subtree: str = "params",
         abstract: PyTree | None = None,
+        sharding: jax.sharding.Sharding | None = None,
     ) -> tuple[int, PyTree, dict[str, JSON]]:
         """Restores one field of a state, such as the parameters, and reads no other.
 
@@ -215,7 +221,9 @@ class CheckpointStore:
           step: as in `restore`.
           subtree: the name of the field.
           abstract: tree of `jax.ShapeDtypeStruct` of this field, as in `restore`; None
-            for all of its arrays as a nested dict, on the first device.
+            for all of its arrays as a nested dict.
+          sharding: where an array goes that `abstract` gives no sharding; None for the
+            first device of this process. It may span the devices of all processes.
 
         Returns:
           The step, the field, the step's `extra`.
@@ -223,7 +231,7 @@ class CheckpointStore:
         Raises:
           CheckpointError: as `restore`, or the state has no such field.
         """
-        return self._restore(step, abstract, subtree)
+        return self._restore(step, abstract, subtree, sharding)
 
     def _begin(
         self,
@@ -266,10 +274,14 @@ class CheckpointStore:
         )
 
     def _restore(
-        self, step: int | None, abstract: PyTree | None, subtree: str | None
+        self,
+        step: int | None,
+        abstract: PyTree | None,
+        subtree: str | None,
+        sharding: jax.sharding.Sharding | None = None,
     ) -> tuple[int, PyTree, dict[str, JSON]]:
         self.wait()
-        step = _by_process_0(lambda: self._directories.find_intact(step))
+        step = processes.on_process_0(lambda: self._directories.find_intact(step))
         prefix = "" if subtree is None else f"{subtree}/"
         arrays = self._saved_arrays(step)
         saved = {name: leaf for name, leaf in arrays.items() if name.startswith(prefix)}
@@ -286,7 +298,7 @@ class CheckpointStore:
                 f"optimizer. Its {subtree or 'state'} (+) differs from that of this "
                 f"run (-):\n{differences}"
             )
-        restored = self._read(step, expected)
+        restored = self._read(step, expected, sharding)
         extra = json_files.read_object(self._directories.path(step) / "extra.json")
         if abstract is None:
             return step, trees.nested(restored, prefix), extra
@@ -307,13 +319,17 @@ class CheckpointStore:
             raise self._not_read(step, error) from error
 
     def _read(
-        self, step: int, abstract: Mapping[str, jax.ShapeDtypeStruct]
+        self,
+        step: int,
+        abstract: Mapping[str, jax.ShapeDtypeStruct],
+        sharding: jax.sharding.Sharding | None,
     ) -> dict[str, jax.Array]:
-        """Reads the arrays named in `abstract`, in its shardings."""
-        first_device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        """Reads the arrays named in `abstract`, in its shardings or else `sharding`."""
+        if sharding is None:
+            sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         restore_args = {
             name: ocp.ArrayRestoreArgs(
-                sharding=leaf.sharding or first_device,
+                sharding=leaf.sharding or sharding,
                 global_shape=leaf.shape,
                 dtype=leaf.dtype,
             )
@@ -351,28 +367,3 @@ class CheckpointStore:
             if math.isfinite(score):
                 scores[step] = score
         return scores
-
-
-def _by_process_0(action: Callable[[], int | None]) -> int:
-    """Runs `action` on process 0 and returns its result on all processes, 0 for None.
-
-    An error of process 0 is raised on all processes, so that none waits for another
-    that has stopped.
-    """
-    if jax.process_count() == 1:
-        return action() or 0
-    result, error = 0, None
-    if jax.process_index() == 0:
-        try:
-            result = action() or 0
-        except Exception as caught:  # raised below, after the others are told
-            error = caught
-    outcome = np.asarray([error is None, result], np.int32)
-    succeeded, result = multihost_utils.broadcast_one_to_all(outcome)
-    if error is not None:
-        raise error
-    if not succeeded:
-        raise CheckpointError(
-            "Process 0 failed to save or restore a checkpoint; its log says why."
-        )
-    return int(result)

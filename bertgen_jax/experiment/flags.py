@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from bertgen_jax import processes
 from bertgen_jax.errors import BertgenError, ConfigError, nearest
 from bertgen_jax.experiment import workdir as workdir_lib
 
@@ -73,13 +74,19 @@ def run(
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         config, workdir = _parse(arguments, workdir_is_enough, values)
-        return main(config, workdir)
+        status = main(config, workdir)
+        processes.close()
+        return status
     except BertgenError as error:
         print(f"{pathlib.Path(arguments[0]).name}: {error}", file=sys.stderr)
-        return 2
+        return processes.leave(2, f"stopped: {error}")
     except KeyboardInterrupt:
         print("interrupted; everything saved before is intact", file=sys.stderr)
-        return 130  # as a shell reports a process that SIGINT ended
+        # As a shell reports a process that SIGINT ended.
+        return processes.leave(130, "was interrupted")
+    except Exception:
+        processes.fail()
+        raise
 
 
 def config_arguments(arguments: Sequence[str]) -> list[str]:

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
-from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from bertgen_jax import normalization
+from bertgen_jax import normalization, processes
 from bertgen_jax.data.examples import Examples, Subset
 from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.experiment import settings
@@ -96,15 +95,15 @@ def write_tokenizers(
       TokenizerError: a file is corrupt, or no vocabulary can be learned.
     """
     folder = workdir / TOKENIZER
-    if jax.process_index() != 0:
-        multihost_utils.sync_global_devices("tokenizer")
-        return TokenizerPair.from_pretrained(folder)
-    tokenizers = make_tokenizers(config, checkpoints, train)
-    shutil.rmtree(folder, ignore_errors=True)
-    with atomic.new_directory(folder) as temporary:
-        tokenizers.save_pretrained(temporary)
-    multihost_utils.sync_global_devices("tokenizer")
-    return tokenizers
+
+    def write() -> None:
+        tokenizers = make_tokenizers(config, checkpoints, train)
+        shutil.rmtree(folder, ignore_errors=True)
+        with atomic.new_directory(folder) as temporary:
+            tokenizers.save_pretrained(temporary)
+
+    processes.on_process_0(write)
+    return TokenizerPair.from_pretrained(folder)
 
 
 def make_tokenizers(
@@ -186,10 +185,11 @@ def write_architecture(
     Returns:
       The architecture of process 0, on every process.
     """
-    if jax.process_index() == 0:
-        json_files.write_object(workdir / MODEL_CONFIG, architecture.to_dict())
-    multihost_utils.sync_global_devices("model config")
-    return architecture if jax.process_index() == 0 else read_architecture(workdir)
+    path = workdir / MODEL_CONFIG
+    processes.on_process_0(
+        lambda: json_files.write_object(path, architecture.to_dict())
+    )
+    return read_architecture(workdir)
 
 
 def read_architecture(workdir: pathlib.Path) -> Seq2SeqConfig:

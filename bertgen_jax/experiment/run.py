@@ -228,14 +228,15 @@ class Run:
 
         Args:
           step: a saved step; None for the newest intact one.
-          sharding: where each parameter goes; None for the first device.
+          sharding: where each parameter goes, also across processes; None for the
+            first device of this process.
 
         Raises:
           CheckpointError: there is no such step, or it is damaged.
         """
         subtree = "ema_params" if self.config.ema_decay else "params"
-        _, params, _ = self.store.restore_params(step, subtree)
-        return params if sharding is None else jax.device_put(params, sharding)
+        _, params, _ = self.store.restore_params(step, subtree, sharding=sharding)
+        return params
 
     @property
     def generation_config(self) -> GenerationConfig:

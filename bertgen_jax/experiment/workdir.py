@@ -11,6 +11,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from bertgen_jax import processes
 from bertgen_jax.errors import CheckpointError
 from bertgen_jax.files import json_files
 
@@ -117,8 +118,15 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
     whatever reason.
 
     Raises:
-      CheckpointError: another process is training there.
+      CheckpointError: another run is training there; on every process of this one.
     """
+    with contextlib.ExitStack() as stack:
+        processes.on_process_0(lambda: stack.enter_context(_locked(workdir)))
+        yield
+
+
+@contextlib.contextmanager
+def _locked(workdir: pathlib.Path) -> Iterator[None]:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -126,9 +134,6 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
             f"--workdir {workdir}: {error.strerror}. Expected a folder that can be "
             "written to."
         ) from error
-    if jax.process_index() != 0:
-        yield
-        return
     try:
         lock = (workdir / ".lock").open("w")
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ class Interruption:
     SIGTERM (a preempted machine, a scheduler's time limit) and the first SIGINT
     (Ctrl-C) only set a flag, which the loop reads between steps. A second SIGINT
     raises KeyboardInterrupt at once. With several processes, `jax.distributed` handles
-    SIGTERM and makes all of them stop after the same step.
+    SIGTERM, which the first SIGINT then becomes, and makes all of them stop after the
+    same step.
     """
 
     def __init__(self):
@@ -39,6 +41,9 @@ class Interruption:
         if number == signal.SIGINT and self._signal is not None:
             raise KeyboardInterrupt
         self._signal = number
+        if number == signal.SIGINT and jax.process_count() > 1:
+            # jax tells the other processes of a SIGTERM only.
+            os.kill(os.getpid(), signal.SIGTERM)
 
     @classmethod
     @contextlib.contextmanager
