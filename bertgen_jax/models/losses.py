@@ -70,7 +70,7 @@ def cross_entropy(
     states, table, bias = factors.states, factors.table, factors.bias
     groups = table.shape[0]
     by_group = (groups, labels.size // groups)
-    loss, other = _chunked(
+    sums: Any = _chunked(
         states.reshape(*by_group, states.shape[-1]),
         table,
         bias,
@@ -79,8 +79,13 @@ def cross_entropy(
         label_smoothing,
         min(chunk, by_group[1]),
     )
-    nll, correct = map(jax.lax.stop_gradient, other)
-    return Sums(loss=loss, nll=nll, correct=correct, tokens=jnp.sum(weights))
+    loss, (nll, correct) = sums
+    return Sums(
+        loss=loss,
+        nll=jax.lax.stop_gradient(nll),
+        correct=jax.lax.stop_gradient(correct),
+        tokens=jnp.sum(weights),
+    )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6))
