@@ -13,8 +13,6 @@ with V the version of jax.
 import dataclasses
 import functools
 import os
-import re
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -178,29 +176,3 @@ def compile_step(
     )
     batch = abstract_batch(bucket, rows, by_rows)
     return step.lower(sharding.with_shardings(state, places), batch).compile()
-
-
-_COLLECTIVE = re.compile(
-    r"= (.*?) (all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)"
-    r"(?:-start)?\("
-)
-_ITEMSIZE = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s64": 8, "f64": 8}
-
-
-def collectives(compiled: jax.stages.Compiled) -> Mapping[str, tuple[int, int]]:
-    """Returns (number, bytes of results) of each kind of collective in a program.
-
-    What is in a loop over layers is counted once.
-    """
-    totals: dict[str, tuple[int, int]] = {}
-    for line in compiled.as_text().splitlines():
-        match = _COLLECTIVE.search(line)
-        if match is None:
-            continue
-        size = 0
-        for dtype, shape in re.findall(r"(\w+)\[([\d,]*)\]", match[1]):
-            count = int(np.prod([int(n) for n in shape.split(",") if n]))
-            size += _ITEMSIZE.get(dtype, 4) * count
-        number, total = totals.get(match[2], (0, 0))
-        totals[match[2]] = (number + 1, total + size)
-    return totals
