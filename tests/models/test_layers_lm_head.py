@@ -42,6 +42,11 @@ def head(draw_params):
     return draw_params(MASKED)["lm_head"]
 
 
+def logits_of(head, states, dtype=jnp.float32):
+    model = LanguageModelHead(MASKED, dtype)
+    return model.apply({"params": head}, states, TABLE[None]).logits()
+
+
 def test_the_softmax_sees_the_transformed_states(head):
     leaves = trees.named(head)
     hidden = STATES @ leaves["transform/kernel"] + leaves["transform/bias"]
@@ -50,19 +55,18 @@ def test_the_softmax_sees_the_transformed_states(head):
     hidden = centred / np.sqrt(hidden.var(-1, keepdims=True) + 1e-2)
     hidden = hidden * leaves["transform/LayerNorm/scale"]
     hidden = hidden + leaves["transform/LayerNorm/bias"]
-    logits = LanguageModelHead(MASKED).apply({"params": head}, STATES, TABLE)
+    logits = logits_of(head, STATES)
     expected = hidden @ TABLE.T + leaves["bias"]
     np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
 @computes_in_bfloat16
 def test_a_narrow_head_returns_logits_in_float32(head):
-    states, model = STATES.astype(jnp.bfloat16), LanguageModelHead(MASKED, jnp.bfloat16)
-    found = model.apply({"params": head}, states, TABLE)
-    wide = LanguageModelHead(MASKED).apply({"params": head}, STATES, TABLE)
-    assert found.dtype == jnp.float32
-    np.testing.assert_allclose(found, wide, atol=0.1)  # what 8 bits can lose
-    assert np.abs(found - wide).max() > 1e-4
+    narrow = logits_of(head, STATES.astype(jnp.bfloat16), jnp.bfloat16)
+    wide = logits_of(head, STATES)
+    assert narrow.dtype == jnp.float32
+    np.testing.assert_allclose(narrow, wide, atol=0.1)  # what 8 bits can lose
+    assert np.abs(narrow - wide).max() > 1e-4
 
 
 def test_without_a_transform_there_is_none_of_its_parameters():
