@@ -1,9 +1,8 @@
 """Defines the default of every config field, with its unit or its reason.
 
-A config file starts from `get_config()` and sets only the fields
-that differ. `make_small` shrinks an experiment, so that it learns one of the corpora in
-this package within minutes. Config files are Python programs, so read one before you
-run it.
+A config file starts from `get_config()` and sets only the fields that differ.
+`make_small` shrinks an experiment, so that it learns one of the corpora in this package
+within minutes. Config files are Python programs, so read one before you run it.
 """
 
 from typing import NoReturn
@@ -24,7 +23,7 @@ def get_config() -> ConfigDict:
     config.multihost = False  # True: several processes, connected by jax.distributed
 
     config.model = model = ConfigDict()
-    model.size = "base"  # micro, tiny, small, base or large, without a checkpoint
+    model.size = "base"  # or tiny, small, large, micro; of a side without checkpoint
     model.hidden_act = ""  # "": the checkpoint's, else "gelu" (erf); "gelu_new" is tanh
     model.hidden_dropout_prob = 0.1  # not in the paper; as google-research/bert
     model.attention_probs_dropout_prob = 0.1  # as above

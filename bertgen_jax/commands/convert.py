@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quantization",
         metavar="TYPE",
-        help="type of the weights, only with --to=ctranslate2: int8, int8_float32, "
-        "int8_float16, int8_bfloat16, int16, float16, bfloat16 or float32",
+        help="type of the weights, such as int8 or float16, only with "
+        "--to=ctranslate2; the message about a wrong type lists all",
     )
 
 

@@ -10,7 +10,7 @@ import types
 from collections.abc import Sequence
 
 from bertgen_jax.commands.messages import MessageHandler, print_message
-from bertgen_jax.errors import BertgenError, nearest
+from bertgen_jax.errors import BertgenError, ConfigError, check_choice, nearest
 
 _COMMANDS = {
     "generate": "generate a text for each text of a file",
@@ -39,16 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Import only the command that runs: `score` must not need jax.
         if arguments[:1] == [name]:
             _module(name).add_arguments(subparser)
-    if arguments and arguments[0] not in _COMMANDS and arguments[0][0:1] != "-":
-        parser.error(
-            f"there is no command {arguments[0]!r}; expected one of "
-            f"{', '.join(_COMMANDS)}.{nearest(arguments[0], _COMMANDS)}"
-        )
+    if arguments and not arguments[0].startswith("-"):
+        try:
+            check_choice("the command", arguments[0], _COMMANDS)
+        except ConfigError as error:
+            parser.error(str(error))
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         subparser = commands.choices[options.command]
         flag = unknown[0].partition("=")[0]
-        valid = set(re.findall(r"--\w[\w-]*", subparser.format_help()))
+        valid = sorted(set(re.findall(r"--\w[\w-]*", subparser.format_help())))
         subparser.error(f"there is no option {flag!r}.{nearest(flag, valid)}")
     logging.basicConfig(level=logging.WARNING, handlers=[MessageHandler()], force=True)
     try:

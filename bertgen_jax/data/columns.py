@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from bertgen_jax import errors
 from bertgen_jax.data.formats import table
 
+MISSING = "missing column"  # the reason of a `BadRow` without a mapped column
+
 _FIELDS = ("source", "target", "id")
 _LISTED = 20  # columns that a message names
 _JOIN = "+"  # so no column with this sign in its name can be a source or a target
@@ -83,19 +85,17 @@ class Columns:
         names = [name for column in columns for name in split_joined(column)]
         return tuple(dict.fromkeys([*names, *([self.id] if self.id else [])]))
 
-    def flags(self) -> str:
-        """Returns the advice for a file without one of the columns."""
-        id_ = (
-            ""
-            if self.id is None
-            else (
+    def advice(self) -> str:
+        """Returns what to do about a file that lacks one of the columns."""
+        ids = ""
+        if self.id is not None:
+            ids = (
                 f", id from {self.id!r} (--config.data.columns.id= takes ids from file "
                 "and row)"
             )
-        )
         return (
             f"The config reads source from {self.source!r}, target from "
-            f"{','.join(self.target)!r}{id_}; name the columns of the file with "
+            f"{','.join(self.target)!r}{ids}; name the columns of the file with "
             "--config.data.columns.source= and --config.data.columns.target=."
         )
 
@@ -187,7 +187,7 @@ def _value(values: Mapping[str, object], name: str) -> object:
     try:
         return values[name]
     except KeyError:
-        raise table.BadRow("missing column", no_such_column(name, values)) from None
+        raise table.BadRow(MISSING, no_such_column(name, values)) from None
 
 
 def _text(value: object, name: str) -> str:

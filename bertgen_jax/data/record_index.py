@@ -23,7 +23,7 @@ import numpy as np
 
 from bertgen_jax import errors
 from bertgen_jax.data import cache
-from bertgen_jax.data.columns import Columns
+from bertgen_jax.data.columns import MISSING, Columns
 from bertgen_jax.data.formats.table import BadRow, Table
 from bertgen_jax.files import json_files
 
@@ -130,8 +130,8 @@ def _scan(table: Table, columns: Columns, on_bad_row: str) -> RecordIndex:
         except BadRow as bad:
             message = f"{table.name}, {table.unit} {record.number}: {bad.detail}"
             if on_bad_row == "raise":
-                if number == 1 and bad.reason == "missing column":
-                    raise errors.DataError(f"{message} {columns.flags()}") from None
+                if number == 1 and bad.reason == MISSING:
+                    raise errors.DataError(f"{message} {columns.advice()}") from None
                 raise errors.DataError(
                     f"{message} Correct the row, or leave such rows out and count them "
                     "with on_bad_row='skip'."

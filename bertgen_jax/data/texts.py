@@ -71,19 +71,8 @@ def stream(
         _check_no_column(name, column, "--format jsonl, csv or tsv")
         return (SourceText(line.number, _line_text(line)) for line in content)
     if format == "jsonl":
-        rows = json_lines.records(content)
-        first = next(rows, None)
-        if first is None:
-            return iter(())
-        if not isinstance(first.values, table.BadRow) and _ERROR not in first.values:
-            for part in columns.split_joined(column or _default_column(first.values)):
-                if part not in first.values:
-                    raise errors.DataError(
-                        f"{name}, line {first.number}: "
-                        f"{columns.no_such_column(part, first.values)} "
-                        "--column names another."
-                    )
-        return _source_texts(itertools.chain([first], rows), column)
+        rows = _checked_first(json_lines.records(content), name, column)
+        return _source_texts(rows, column)
     column, rows = delimited.select(
         delimited.records(content, name, quoted=format == "csv"),
         name,
@@ -299,6 +288,28 @@ def _check_no_column(name: str, column: str | None, alternative: str) -> None:
         )
 
 
+def _checked_first(
+    rows: Iterator[table.Record], name: str, column: str | None
+) -> Iterable[table.Record]:
+    """Returns the rows, of which the first has the column, as a header of CSV has it.
+
+    Raises:
+      DataError: it has not, so the column is probably misnamed.
+    """
+    first = next(rows, None)
+    if first is None:
+        return ()
+    if not isinstance(first.values, table.BadRow) and _ERROR not in first.values:
+        try:
+            _source(first.values, column or _default_column(first.values))
+        except table.BadRow as bad:
+            if bad.reason == columns.MISSING:
+                raise errors.DataError(
+                    f"{name}, line {first.number}: {bad.detail}"
+                ) from None
+    return itertools.chain([first], rows)
+
+
 def _source_texts(
     rows: Iterable[table.Record], column: str | None
 ) -> Iterator[SourceText]:
@@ -322,7 +333,7 @@ def _source(values: Mapping[str, object], column: str) -> str:
     for name in names:
         if name not in values:
             missing = columns.no_such_column(name, values)
-            raise table.BadRow("missing column", f"{missing} --column names another.")
+            raise table.BadRow(columns.MISSING, f"{missing} --column names another.")
     fields = [values[name] for name in names]
     blank = [field for field in fields if isinstance(field, str) and not field.strip()]
     if len(blank) == len(fields):

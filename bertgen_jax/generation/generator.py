@@ -75,6 +75,7 @@ class Generator:
       model: see `generate`.
       params: the parameters of the model.
       weights: the weights of its decoder, in the layout of `decoder_step`.
+      decoder: the architecture of the stack that generates.
 
     Raises:
       ConfigError: the model cannot generate.

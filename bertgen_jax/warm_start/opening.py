@@ -58,6 +58,7 @@ def open_checkpoints(
     names = {"encoder": os.fspath(encoder or ""), "decoder": os.fspath(decoder or "")}
     if recipe.encoder == recipe.decoder:
         names["decoder"] = names["decoder"] or names["encoder"]
+    prefix = "init." if random_flags else ""  # of a field of the config
     by_name: dict[str, OpenedCheckpoint] = {}
     checkpoints: dict[str, OpenedCheckpoint] = {}
     for side, name in names.items():
@@ -65,7 +66,7 @@ def open_checkpoints(
         if kind is None:
             if name:
                 raise ConfigError(
-                    f"init.{side} is {name!r}, but the {side} of the recipe starts "
+                    f"{prefix}{side} is {name!r}, but the {side} of the recipe starts "
                     "from random weights; expected no checkpoint for it, or another "
                     "recipe."
                 )
@@ -74,11 +75,11 @@ def open_checkpoints(
             by_name[name] = _open(side, kind, name, random_flags)
         checkpoints[side] = by_name[name]
     if recipe.share_stacks:
-        _check_one_stack(checkpoints)
+        _check_one_stack(checkpoints, prefix)
     return checkpoints
 
 
-def _check_one_stack(checkpoints: Mapping[str, OpenedCheckpoint]) -> None:
+def _check_one_stack(checkpoints: Mapping[str, OpenedCheckpoint], prefix: str) -> None:
     """Checks that both sides start from one and the same stack.
 
     Raises:
@@ -88,9 +89,10 @@ def _check_one_stack(checkpoints: Mapping[str, OpenedCheckpoint]) -> None:
     files = {side: opened.tensors.path for side, opened in checkpoints.items()}
     if len(set(files.values())) > 1:
         raise ConfigError(
-            f"init.encoder is {files['encoder']}, init.decoder is {files['decoder']}, "
-            "but encoder and decoder of the recipe share weights, which are one set of "
-            "arrays; expected one checkpoint: leave init.decoder empty."
+            f"{prefix}encoder is {files['encoder']}, {prefix}decoder is "
+            f"{files['decoder']}, but encoder and decoder of the recipe share weights, "
+            "which are one set of arrays; expected one checkpoint: leave "
+            f"{prefix}decoder empty."
         )
     for opened in checkpoints.values():
         config = opened.config

@@ -12,6 +12,11 @@ import pytest
 from bertgen_jax.checkpoints.store import CheckpointStore
 from bertgen_jax.errors import CheckpointError
 
+# After a restore that fails, reads of TensorStore end when Orbax has closed its loop.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:(?s).*Event loop is closed:pytest.PytestUnraisableExceptionWarning"
+)
+
 ABSTRACT = {
     "kernel": jax.ShapeDtypeStruct((32, 8), jnp.float32),
     "step": jax.ShapeDtypeStruct((), jnp.int32),

@@ -257,6 +257,11 @@ def test_bfloat16_models_generate_with_float32_scores(params, sources):
     assert np.isfinite(result.scores).all()
 
 
+def test_a_generator_names_the_stack_that_generates(params, prefix_params):
+    assert generator.Generator(MODEL, params).decoder == CONFIG.decoder
+    assert generator.Generator(PREFIX, prefix_params).decoder == PREFIX.config.decoder
+
+
 def test_more_new_tokens_than_positions(params, sources):
     config = GenerationConfig(max_new_tokens=10)
     with pytest.raises(ConfigError, match=r"the decoder has 9 .* 10 new tokens"):

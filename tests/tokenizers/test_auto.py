@@ -25,9 +25,9 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_files_tell_the_kind(write, layout):
     directory = write(layout)
-    tokenizer = AutoTokenizer.from_pretrained(directory)
+    tokenizer = AutoTokenizer.from_pretrained(source=directory)
     assert type(tokenizer) is LAYOUTS[layout]
-    own = LAYOUTS[layout].from_pretrained(directory)
+    own = LAYOUTS[layout].from_pretrained(source=directory)
     assert own.fingerprint == tokenizer.fingerprint
 
 

@@ -23,7 +23,7 @@ def test_names_are_looked_up_in_the_data_directory(write_checkpoint, monkeypatch
 
 @pytest.mark.parametrize(
     ("name", "problem"),
-    [("roberta-base", "'roberta-base'"), ("", "encoder is empty")],
+    [("roberta-base", "'roberta-base'"), ("", "init.encoder is empty")],
 )
 def test_a_missing_checkpoint_is_an_error_with_three_ways_to_continue(name, problem):
     with pytest.raises(CheckpointError) as error:
@@ -85,16 +85,20 @@ def test_a_checkpoint_of_another_kind_is_an_error(
         open_checkpoints(recipe, **{side: directory})
 
 
-def test_a_checkpoint_for_a_random_side_is_an_error(write_checkpoint):
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [("--config.init.recipe=rnd2rnd", r"init\.decoder"), ("", "decoder")],
+)
+def test_a_checkpoint_for_a_random_side_is_an_error(write_checkpoint, flags, name):
     directory, _ = write_checkpoint()
-    with pytest.raises(ConfigError, match=r"init.decoder is .* random weights"):
-        open_checkpoints("bert2rnd", directory, directory)
+    with pytest.raises(ConfigError, match=rf"^{name} is .* random weights"):
+        open_checkpoints("bert2rnd", directory, directory, flags)
 
 
 def test_two_checkpoints_for_shared_weights_are_an_error(write_checkpoint):
     first, _ = write_checkpoint("bert", "first")
     second, _ = write_checkpoint("bert", "second")
-    with pytest.raises(ConfigError, match="share weights"):
+    with pytest.raises(ConfigError, match=r"^encoder is .* share weights"):
         open_checkpoints("bertshare", first, second)
 
 

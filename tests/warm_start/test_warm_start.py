@@ -221,14 +221,14 @@ def test_a_random_start_has_a_report_too(directories, drawn, tmp_path):
             {"num_hidden_layers": 1},
             "the params lack .*layer_1/.* or init.layers to sel",
         ),
-        ({"encoder": None}, "encoder is empty, but the encoder of the recipe"),
+        ({"encoder": None}, "^encoder is empty, but the encoder of the recipe"),
         (
             {"encoder": "", "recipe": "rnd2rnd"},
             "a recipe without checkpoints has no voc",
         ),
         (
             {"decoder": "here", "recipe": "bert2rnd"},
-            "init.decoder is 'here', but the de",
+            "^decoder is 'here', but the de",
         ),
     ],
 )
