@@ -16,6 +16,7 @@ from rich.console import Console
 from bertgen_jax import processes
 from bertgen_jax.evaluation import evaluator, report
 from bertgen_jax.experiment import flags as flags_lib
+from configs import common
 
 SPLIT = flags.DEFINE_enum("split", "test", ["validation", "test"], "split to evaluate")
 STEP = flags.DEFINE_string("step", "best", "best, latest or a number")
@@ -40,4 +41,5 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> int:
 
 if __name__ == "__main__":
     flags_lib.define_flags()
-    sys.exit(flags_lib.run(main, sys.argv, __doc__, workdir_is_enough=True))
+    defaults = common.get_config()
+    sys.exit(flags_lib.run(main, sys.argv, __doc__, defaults=defaults))

@@ -13,7 +13,6 @@ GPU both compute in bfloat16; torch keeps f32 weights under autocast, as we do.
 
 import argparse
 import functools
-import math
 import os
 import pathlib
 import shlex
@@ -33,7 +32,7 @@ from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.models.create import create_model
 from bertgen_jax.models.losses import teacher_forced_loss
 from bertgen_jax.models.stack_config import BertGenerationConfig
-from bertgen_jax.training import memory, steps
+from bertgen_jax.training import flops, memory, steps
 
 OURS = "bertgen_jax"
 LIBRARIES = ("bertgen_jax", "jax", "jaxlib", "numpy", "torch", "transformers")
@@ -123,7 +122,9 @@ def measure(
         row.pop("agreement", None)  # losses are compared above
     median_s = compared[OURS]["median_s"]
     tokens = batch * (options.source + options.target)
-    operations = step_flops(config, batch, options.source, options.target)
+    operations = flops.step_flops(
+        config, [options.source] * batch, [options.target] * batch
+    )
     return {
         "size": size,
         "batch": batch,
@@ -198,27 +199,6 @@ def our_step(
         return [float(checks.loss)]
 
     return run, memory.program_bytes(program) or 0
-
-
-def step_flops(
-    config: EncoderDecoderConfig, rows: int, source: int, target: int
-) -> int:
-    """Counts the operations of the products of a step; backward is twice forward."""
-    encoder, decoder = config.encoder, config.decoder
-
-    def layers(stack: BertGenerationConfig, squares: int) -> int:
-        width, inner = stack.hidden_size, stack.intermediate_size
-        return stack.num_hidden_layers * (squares * width**2 + 2 * width * inner)
-
-    def scores(stack: BertGenerationConfig, queries: int, keys: int) -> int:
-        return 2 * stack.num_hidden_layers * stack.hidden_size * queries * keys
-
-    products = source * layers(encoder, 4) + target * layers(decoder, 6)
-    products += source * decoder.num_hidden_layers * 2 * decoder.hidden_size**2
-    products += scores(encoder, source, source) + scores(decoder, target, target)
-    products += scores(decoder, target, source)
-    products += target * decoder.hidden_size * decoder.vocab_size
-    return math.prod((3, 2, rows, products))
 
 
 def _options() -> argparse.Namespace:

@@ -6,6 +6,7 @@ when it failed.
 """
 
 import contextlib
+import faulthandler
 import functools
 import json
 import logging
@@ -29,6 +30,7 @@ from bertgen_jax import errors
 
 LOST = 3  # exit status of a process that ends because another is lost
 
+_STDERR = 2  # as a file
 _GRACE_S = 5.0  # until a process takes an error for its own, or others for deaf
 _CONNECTION_S = 60.0  # until processes that start together are connected
 _SILENCE_S = 30  # after which the system takes a host that does not answer for lost
@@ -112,7 +114,7 @@ def close() -> None:
         _Watch.current = None
 
 
-def leave(status: int, reason: str) -> int:
+def leave(status: int, reason: str, *, show_stacks: bool = False) -> int:
     """Ends this process, and tells the others why, if there are others.
 
     Without waiting for them: they may wait for this process.
@@ -120,12 +122,14 @@ def leave(status: int, reason: str) -> int:
     Args:
       status: the exit status.
       reason: completes the sentence "process 1 on node7 ...".
+      show_stacks: whether the others print the stacks of their threads before they end,
+        because this process may have waited for one of them.
 
     Returns:
       `status`, if this process is the only one.
     """
     if _Watch.current is not None:
-        _Watch.current.leave(status, reason)
+        _Watch.current.leave(status, reason, show_stacks=show_stacks)
     return status
 
 
@@ -190,17 +194,18 @@ class _Watch:
         multihost_utils.sync_global_devices("watch")
         cls.current = cls(connections)
 
-    def say(self, message: dict[str, str]) -> None:
+    def say(self, message: dict[str, Any]) -> None:
         """Sends a message to the processes at the other ends."""
         for connection in self._connections:
             with contextlib.suppress(OSError):
                 connection.sendall(json.dumps(message).encode() + b"\n")
 
-    def leave(self, status: int, reason: str) -> NoReturn:
-        """Ends this process after telling the others; `reason` is as for `leave`."""
+    def leave(self, status: int, reason: str, *, show_stacks: bool = False) -> NoReturn:
+        """Ends this process after telling the others; see the function `leave`."""
         self._leaving.acquire()
         index = jax.process_index()
-        self.say({"end": f"process {index} on {socket.gethostname()} {reason}"})
+        what = f"process {index} on {socket.gethostname()} {reason}"
+        self.say({"end": what, "show_stacks": show_stacks})
         self._exit(status)
 
     def _exit(self, status: int) -> NoReturn:
@@ -232,7 +237,10 @@ class _Watch:
                 name = self._connections[connection]
                 if not data:
                     self._end(f"{name} was lost: it was killed, or its host failed")
-                end = json.loads(data.splitlines()[0])["end"]
+                message = json.loads(data.splitlines()[0])
+                end = message["end"]
+                if message.get("show_stacks"):
+                    faulthandler.dump_traceback(_STDERR, all_threads=True)
                 if end != "in order":
                     time.sleep(_GRACE_S / 2)  # this process may have the same error
                     self._end(end.rstrip("."))

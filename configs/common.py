@@ -21,6 +21,7 @@ def get_config() -> ConfigDict:
     config.label_smoothing = 0.0  # share of the target spread over the vocabulary
     config.ema_decay = 0.0  # of the moving average that is evaluated; 0: no average
     config.multihost = False  # True: several processes, connected by jax.distributed
+    config.watchdog_s = 1800.0  # end a run that is stuck for so many seconds; 0: never
 
     config.model = model = ConfigDict()
     model.size = "base"  # or tiny, small, large, micro; of a side without checkpoint

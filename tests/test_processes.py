@@ -9,7 +9,7 @@ import textwrap
 import jax
 import pytest
 
-from bertgen_jax import errors
+from bertgen_jax import errors, watchdog
 from bertgen_jax import processes as processes_lib
 from tests.fixtures import processes
 
@@ -121,18 +121,22 @@ import sys, time
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from bertgen_jax import processes
+from bertgen_jax import processes, watchdog
 from bertgen_jax.experiment import flags, workdir as workdir_lib
 
 def main(config, workdir):
     if config.multihost:
         processes.connect()
-    with workdir_lib.locked(workdir):
+    with workdir_lib.locked(workdir), watchdog.running(3):
         print("ready", flush=True)
         while True:
-            multihost_utils.process_allgather(np.ones(3))
+            with watchdog.watching("a collective"):
+                multihost_utils.process_allgather(np.ones(3))
             if jax.process_index() == 1 and (workdir / "fail").exists():
                 raise KeyError("a mistake")
+            if jax.process_index() == 1 and (workdir / "hang").exists():
+                with watchdog.watching("a read of a dead disk"):
+                    time.sleep(1000)
             time.sleep(0.05)
 
 flags.define_flags()
@@ -202,6 +206,21 @@ def test_all_end_when_one_has_an_error(tmp_path):
     assert [status for status, _ in outcomes] == [processes_lib.LOST, 1]
     assert "ended with an error" in outcomes[0][1]
     assert "KeyError: 'a mistake'" in outcomes[1][1]
+
+
+@pytest.mark.slow
+def test_all_show_their_stacks_and_end_when_one_is_stuck(tmp_path):
+    with working(tmp_path, 2) as started:
+        (tmp_path / "run" / "hang").touch()
+        outcomes = processes.finish(started, timeout_s=60)
+    statuses = {status for status, _ in outcomes}
+    assert watchdog.STUCK in statuses, outcomes
+    assert statuses <= {watchdog.STUCK, processes_lib.LOST}, outcomes
+    for _, output in outcomes:
+        assert "Current thread" in output or "Thread 0x" in output
+        assert "was stuck in a" in output
+    assert "in process_allgather" in outcomes[0][1]
+    assert "in main" in outcomes[1][1]
 
 
 @pytest.mark.slow

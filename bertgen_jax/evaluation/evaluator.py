@@ -11,7 +11,7 @@ from typing import Self
 import jax
 from ml_collections import ConfigDict
 
-from bertgen_jax import normalization, sharding
+from bertgen_jax import normalization, sharding, watchdog
 from bertgen_jax.data import batching, loading
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.evaluation import predictions as predictions_lib
@@ -153,15 +153,23 @@ class Evaluator:
         )
         by_rows = sharding.batch_sharding(self.run.mesh)
         sums = Sums.zeros()
-        for _, batch in loading.to_device(host_batches, by_rows):
-            sums = _add_losses(
-                self.run.model,
-                self.run.config.label_smoothing,
-                params,
-                batch,
+        batches = loading.to_device(host_batches, by_rows)
+        what = f"the loss of the {self.split.name} split"
+        for _, batch in watchdog.each(batches, what):
+            earlier, sums = (
                 sums,
+                _add_losses(
+                    self.run.model,
+                    self.run.config.label_smoothing,
+                    params,
+                    batch,
+                    sums,
+                ),
             )
-        sums = jax.device_get(sums)
+            # Be one batch ahead of the devices, not all, so that progress is seen.
+            jax.block_until_ready(earlier)
+        with watchdog.watching(what):
+            sums = jax.device_get(sums)
         nll = float(sums.nll) / float(sums.tokens)
         return {
             "loss": float(sums.loss) / float(sums.tokens),

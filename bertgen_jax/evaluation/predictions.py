@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from bertgen_jax import sharding
+from bertgen_jax import sharding, watchdog
 from bertgen_jax.data import batching, loading
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.experiment.run import Run
@@ -68,7 +68,8 @@ def predict(
     generator = generator_lib.Generator(run.model, params)
     texts = [""] * len(split.encoded)
     scores = np.zeros(len(split.encoded))
-    for host_batch, batch in batches:
+    what = f"the texts of the {split.name} split"
+    for host_batch, batch in watchdog.each(batches, what):
         result = generator(batch["input_ids"], batch["attention_mask"], search)
         indices, sequences, batch_scores = _gather(
             host_batch["example_index"], result.sequences[:, 0], result.scores[:, 0]

@@ -30,6 +30,7 @@ _LEAST = {
     "seed": 0,
     "total_steps": 1,
     "micro_batches": 1,
+    "watchdog_s": 0,
     "model.layer_norm_eps": 0,
     "tokenizer.vocab_size": 1,
     "data.max_source_tokens": 1,

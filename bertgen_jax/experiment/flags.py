@@ -43,7 +43,7 @@ def run(
     arguments: Sequence[str],
     usage: str | None,
     *,
-    workdir_is_enough: bool = False,
+    defaults: ConfigDict | None = None,
     values: flags.FlagValues = flags.FLAGS,
 ) -> int:
     """Parses the command line, runs `main` and prints errors that the user can fix.
@@ -52,8 +52,9 @@ def run(
       main: takes the config and the work directory, returns the exit status.
       arguments: `sys.argv`.
       usage: the text of --help before the list of flags.
-      workdir_is_enough: without --config, use the config that the work directory was
-        trained with.
+      defaults: given, a command without --config uses the config that the work
+        directory was trained with. Fields that an earlier version did not have then
+        have these values.
       values: the registry that the flags are defined in.
 
     Returns:
@@ -73,7 +74,7 @@ def run(
     # Report a failed save once, as our error; Orbax would log it again for every array.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
-        config, workdir = _parse(arguments, workdir_is_enough, values)
+        config, workdir = _parse(arguments, defaults, values)
         status = main(config, workdir)
         processes.close()
         return status
@@ -102,10 +103,10 @@ def config_arguments(arguments: Sequence[str]) -> list[str]:
 
 
 def _parse(
-    arguments: Sequence[str], workdir_is_enough: bool, values: flags.FlagValues
+    arguments: Sequence[str], defaults: ConfigDict | None, values: flags.FlagValues
 ) -> tuple[ConfigDict, pathlib.Path]:
     selected = config_arguments(arguments)
-    uses_workdir = workdir_is_enough and not selected
+    uses_workdir = defaults is not None and not selected
     # Before absl parses the arguments, because its messages are less clear.
     name = "" if uses_workdir else _config_name(selected)
     try:
@@ -141,7 +142,7 @@ def _parse(
             "--workdir is missing; expected the work directory of a training run."
         )
     workdir = pathlib.Path(values.workdir)
-    return ConfigDict(workdir_lib.read(workdir)).lock(), workdir
+    return workdir_lib.read_config(workdir, defaults), workdir
 
 
 def _config_match(arguments: Sequence[str]) -> re.Match[str] | None:

@@ -30,6 +30,7 @@ _EXECUTION = (
     "eval.batch_size",
     "eval.patience",
     "multihost",
+    "watchdog_s",
     *_LAYERS,
 )
 # Fields that decide the parameters of the model and their meaning.
@@ -103,6 +104,31 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
         error=CheckpointError,
         expected="the work directory of a training run; train.py prints its name",
     )
+
+
+def read_config(workdir: pathlib.Path, defaults: ConfigDict | None) -> ConfigDict:
+    """Returns the configuration of a work directory, locked.
+
+    Args:
+      workdir: the work directory of a run.
+      defaults: values of the fields that the version that trained it did not have.
+
+    Raises:
+      CheckpointError: see `read`.
+    """
+    saved = read(workdir)
+    if defaults is not None:
+        saved = _completed(saved, resolved(defaults))
+    return ConfigDict(saved).lock()
+
+
+def _completed(saved: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns nested values, with defaults where there is none."""
+    values = {**defaults, **saved}
+    for name, default in defaults.items():
+        if isinstance(default, dict) and isinstance(values[name], dict):
+            values[name] = _completed(values[name], default)
+    return values
 
 
 def resolved(config: ConfigDict) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from bertgen_jax.data.examples import Examples, Subset
 from bertgen_jax.errors import TrainingError
 from bertgen_jax.training.steps import StepChecks
+from bertgen_jax.watchdog import watching
 
 
 class FiniteWatch:
@@ -51,8 +52,9 @@ class FiniteWatch:
             self._check(*self._pending.popleft())
 
     def _check(self, step: int, checks: StepChecks, indices: np.ndarray) -> None:
-        if bool(jax.device_get(checks.finite)):
-            return
+        with watching(f"step {step}"):
+            if bool(jax.device_get(checks.finite)):
+                return
         ids = [self._examples[int(index)].id for index in indices if index >= 0]
         raise TrainingError(
             f"step {step}: the loss or its gradient is not finite (loss "

@@ -10,19 +10,42 @@ import math
 import pathlib
 import time
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import jax
 from tensorboardX import SummaryWriter
 
 from bertgen_jax.files import atomic
+from bertgen_jax.training.flops import Utilization
 from bertgen_jax.training.steps import Totals
 
 METRICS = "metrics.jsonl"
 # Values that depend on the machine and the time of day. A resumed run logs the same
 # numbers as an undisturbed one for all other values.
-TIMINGS = ("examples_per_s", "tokens_per_s", "eta_s", "trained_s")
+TIMINGS = (
+    "examples_per_s",
+    "tokens_per_s",
+    "mfu",
+    "data_wait",
+    "eta_s",
+    "trained_s",
+)
 
 _log = logging.getLogger(__name__)
+
+
+class Lap(NamedTuple):
+    """The time between two log lines.
+
+    Attributes:
+      seconds: without evaluations and saves.
+      steps: the number of steps.
+      wait_share: the share of `seconds` that the loop waited for batches.
+    """
+
+    seconds: float
+    steps: int
+    wait_share: float
 
 
 class Clock:
@@ -36,6 +59,7 @@ class Clock:
         self._earlier_s = elapsed_s
         self._start = time.monotonic()
         self._paused_s = 0.0
+        self._waited_s = 0.0  # in this lap
         self._lap = (0.0, 0)  # seconds and step at the start of this lap
 
     @property
@@ -56,20 +80,30 @@ class Clock:
         finally:
             self._paused_s += time.monotonic() - start
 
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Counts the time of the block as a wait for data.
+
+        The devices are still computing a step meanwhile, so this is the most that they
+        can have been idle for want of data.
+        """
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self._waited_s += time.monotonic() - start
+
     def begin(self, step: int) -> None:
         """Starts the first lap after `step` steps."""
-        self._lap = (self._own_s, step)
+        self._lap, self._waited_s = (self._own_s, step), 0.0
 
-    def lap(self, step: int) -> tuple[float, float]:
-        """Ends a lap after `step` steps and starts the next.
-
-        Returns:
-          The seconds of the lap, and the seconds per step.
-        """
-        seconds, first = self._own_s, self._lap[1]
-        lap_s = seconds - self._lap[0]
-        self._lap = (seconds, step)
-        return lap_s, lap_s / max(step - first, 1)
+    def lap(self, step: int) -> Lap:
+        """Ends a lap after `step` steps and starts the next."""
+        start_s, first = self._lap
+        seconds = max(self._own_s - start_s, 1e-9)
+        lap = Lap(seconds, step - first, self._waited_s / seconds)
+        self.begin(step)
+        return lap
 
 
 def train_values(totals: Totals, learning_rate: jax.Array) -> dict[str, float]:
@@ -82,6 +116,7 @@ def train_values(totals: Totals, learning_rate: jax.Array) -> dict[str, float]:
         "accuracy": 100 * float(totals.sums.correct) / tokens,
         "grad_norm": float(totals.grad_norm) / max(int(totals.steps), 1),
         "learning_rate": float(learning_rate),
+        "steps": int(totals.steps),
         "examples": int(totals.examples),
         "source_tokens": float(totals.source_tokens),
         "target_tokens": float(totals.sums.tokens),
@@ -89,33 +124,44 @@ def train_values(totals: Totals, learning_rate: jax.Array) -> dict[str, float]:
 
 
 def rates(
-    clock: Clock, step: int, last: int, values: Mapping[str, float]
+    clock: Clock,
+    utilization: Utilization,
+    step: int,
+    last: int,
+    values: Mapping[str, float],
 ) -> dict[str, float]:
     """Returns the speed since the last log line, and estimates the remaining time.
 
     Args:
       clock: the clock of the run, whose lap ends here.
+      utilization: the operations of the steps of the lap.
       step: completed steps.
       last: the last step of the run.
-      values: the result of `train_values` for the same steps.
+      values: the result of `train_values`. After a resume it also counts steps of an
+        earlier process, which this process has not timed.
     """
-    lap_s, step_s = clock.lap(step)
-    lap_s = max(lap_s, 1e-9)
+    lap = clock.lap(step)
+    own_share = min(lap.steps / max(values["steps"], 1), 1.0)
+    tokens = values["source_tokens"] + values["target_tokens"]
     return {
-        "examples_per_s": values["examples"] / lap_s,
-        "tokens_per_s": (values["source_tokens"] + values["target_tokens"]) / lap_s,
-        "eta_s": (last - step) * step_s,
+        "examples_per_s": own_share * values["examples"] / lap.seconds,
+        "tokens_per_s": own_share * tokens / lap.seconds,
+        **utilization.lap(lap.seconds),
+        "data_wait": lap.wait_share,
+        "eta_s": (last - step) * lap.seconds / max(lap.steps, 1),
         "trained_s": clock.trained_s,
     }
 
 
 def train_line(step: int, last: int, values: Mapping[str, float]) -> str:
     """Formats values of training as a line for the terminal."""
+    mfu = f"MFU {values['mfu']:.1%}  " if "mfu" in values else ""
     return (
         f"step {step:,}/{last:,}  loss {values['loss']:.3f}  "
         f"lr {values['learning_rate']:.2e}  "
         f"{values['examples_per_s']:,.0f} examples/s  "
-        f"{values['tokens_per_s']:,.0f} tokens/s  "
+        f"{values['tokens_per_s']:,.0f} tokens/s  {mfu}"
+        f"data wait {values['data_wait']:.1%}  "
         f"ETA {duration(values['eta_s'])}"
     )
 

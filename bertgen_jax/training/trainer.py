@@ -14,7 +14,7 @@ import pathlib
 import jax
 from ml_collections import ConfigDict
 
-from bertgen_jax import sharding
+from bertgen_jax import sharding, watchdog
 from bertgen_jax.data import batching, loading
 from bertgen_jax.evaluation.evaluator import Evaluator
 from bertgen_jax.experiment.run import Run
@@ -23,12 +23,14 @@ from bertgen_jax.models.losses import teacher_forced_loss
 from bertgen_jax.pretrained import saving
 from bertgen_jax.training import metrics_log, optimizers, steps
 from bertgen_jax.training.finite_watch import FiniteWatch
+from bertgen_jax.training.flops import Utilization
 from bertgen_jax.training.interruption import Interruption
 from bertgen_jax.training.metrics_log import Clock, MetricsLog
 from bertgen_jax.training.progress import Progress, due
 from bertgen_jax.training.step_programs import StepPrograms
 from bertgen_jax.training.steps import TrainState
 from bertgen_jax.trees import Params
+from bertgen_jax.watchdog import watching
 
 _log = logging.getLogger(__name__)
 
@@ -168,6 +170,8 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         stack.enter_context(contextlib.closing(batches))
         watch = FiniteWatch(run.examples["train"])
         clock = Clock(progress.elapsed_s)
+        kind = jax.local_devices()[0].device_kind
+        utilization = Utilization(model.config, kind, mesh.size)
         clock.begin(step)
 
         # 4. The loop: draw a batch, make a step, log. Evaluate before saving, so that
@@ -175,20 +179,24 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         #    Arrays move between host and devices only in the explicit transfer of
         #    batches, and where the guard allows it: to log, evaluate and save.
         stack.enter_context(jax.transfer_guard("disallow"))
+        stack.enter_context(watchdog.running(config.watchdog_s))
         done = step >= last or progress.exhausted(config.eval.patience)
         stopping = False
         while not (done or stopping):
-            host_batch, batch = next(batches)
-            state, step_checks = train_step(state, batch)
+            with clock.waiting(), watching(f"the wait for batch {step + 1}"):
+                host_batch, batch = next(batches)
+            with watching(f"step {step + 1}"):
+                state, step_checks = train_step(state, batch)
             step += 1
             watch.add(step, step_checks, host_batch["example_index"])
+            utilization.add(host_batch)
 
             if due(step, config.log.every_steps, last):
                 state, totals = flush_totals(state)
                 watch.flush()
                 with jax.transfer_guard("allow"):
                     values = metrics_log.train_values(totals, schedule(step - 1))
-                values |= metrics_log.rates(clock, step, last, values)
+                values |= metrics_log.rates(clock, utilization, step, last, values)
                 log.write(step, "train", values)
                 _log.info(metrics_log.train_line(step, last, values))
 
@@ -212,12 +220,16 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                 or (metrics is not None and progress.best_step == step)
             ):
                 watch.flush()
-                with clock.paused(), jax.transfer_guard("allow"):
-                    progress = dataclasses.replace(progress, elapsed_s=clock.trained_s)
+                progress = dataclasses.replace(progress, elapsed_s=clock.trained_s)
+                with (
+                    clock.paused(),
+                    jax.transfer_guard("allow"),
+                    watching(f"the save of step {step}"),
+                ):
                     run.store.save(step, state, dataclasses.asdict(progress), metrics)
 
         # 5. Export the best parameters to WORKDIR/model.
-        with jax.transfer_guard("allow"):
+        with jax.transfer_guard("allow"), watching(f"the save of step {step}"):
             run.store.wait()
         best_step = run.store.best_step()
         if not done:

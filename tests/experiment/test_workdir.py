@@ -1,9 +1,11 @@
 """A work directory belongs to one configuration and to one run at a time."""
 
+import json
+
 import pytest
 
 from bertgen_jax.errors import CheckpointError
-from bertgen_jax.experiment import workdir
+from bertgen_jax.experiment import checks, workdir
 from configs import common
 
 
@@ -31,6 +33,21 @@ def test_how_a_run_is_executed_may_change(tmp_path):
     config.log.every_steps = 7
     config.total_steps = 300_000  # the paper's schedule does not depend on the end
     workdir.check(tmp_path, config)
+
+
+def test_a_run_of_an_earlier_version_may_resume_and_be_evaluated(tmp_path):
+    """Fields that did not exist then have their defaults."""
+    config = common.get_config()
+    config.batch_size = 64
+    saved = workdir.resolved(config)
+    for field in ("watchdog_s",):
+        del saved[field]
+    del saved["data"]["workers"]
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    workdir.check(tmp_path, config)
+    completed = workdir.read_config(tmp_path, common.get_config())
+    assert workdir.resolved(completed) == workdir.resolved(config)
+    checks.check(completed)
 
 
 @pytest.mark.parametrize("changes", [{"scan_layers": False}, {"remat": "full"}])

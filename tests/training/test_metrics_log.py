@@ -3,9 +3,16 @@
 import json
 import time
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from bertgen_jax.training.metrics_log import METRICS, Clock, MetricsLog, duration
+from bertgen_jax.models.losses import Sums
+from bertgen_jax.training import flops, metrics_log
+from bertgen_jax.training.flops import Utilization
+from bertgen_jax.training.metrics_log import METRICS, Clock, Lap, MetricsLog, duration
+from bertgen_jax.training.steps import Totals
+from tests.fixtures.models import pair_config
 
 
 @pytest.fixture
@@ -23,10 +30,67 @@ def test_laps_leave_out_pauses_and_count_from_the_first_step(now):
     now[0] += 8.0
     with clock.paused():
         now[0] += 100.0
-    assert clock.lap(14) == (8.0, 2.0)
+    assert clock.lap(14) == Lap(seconds=8.0, steps=4, wait_share=0.0)
     now[0] += 1.0
-    assert clock.lap(16) == (1.0, 0.5)
+    assert clock.lap(16) == Lap(seconds=1.0, steps=2, wait_share=0.0)
     assert clock.trained_s == 50.0 + 3.0 + 8.0 + 1.0
+
+
+def test_the_wait_for_data_is_a_share_of_its_lap(now):
+    clock = Clock()
+    clock.begin(0)
+    with clock.waiting():
+        now[0] += 1.0
+    now[0] += 3.0
+    assert clock.lap(2).wait_share == 0.25
+    now[0] += 1.0
+    assert clock.lap(3).wait_share == 0.0
+
+
+def totals(*, steps, examples, source_tokens, target_tokens):
+    sums = Sums(*(jnp.float32(value) for value in (6.0, 5.0, 1.0, target_tokens)))
+    return Totals(
+        sums,
+        jnp.float32(2.0),
+        jnp.int32(steps),
+        jnp.int32(examples),
+        jnp.float32(source_tokens),
+    )
+
+
+def test_a_line_has_rates_of_real_tokens_mfu_and_the_wait(now, monkeypatch):
+    monkeypatch.setitem(flops.PEAK_FLOPS, "cpu", 1e6)
+    config = pair_config()
+    utilization = Utilization(config, "cpu", devices=2)
+    clock = Clock()
+    clock.begin(10)
+    with clock.waiting():
+        now[0] += 0.5
+    mask = np.arange(8) < np.array([[3], [5]])
+    weights = np.float32(np.arange(4) < np.array([[2], [0]]))
+    utilization.add({"attention_mask": mask, "label_weights": weights})
+    now[0] += 1.5
+    # Two steps were counted, one of them by the process before this one.
+    sums = totals(steps=2, examples=4, source_tokens=16, target_tokens=4)
+    values = metrics_log.train_values(sums, jnp.float32(0.1))
+    values |= metrics_log.rates(clock, utilization, 11, 20, values)
+    assert values["examples_per_s"] == 4 / 2 / 2.0
+    assert values["tokens_per_s"] == 20 / 2 / 2.0
+    assert values["data_wait"] == 0.25
+    operations = flops.step_flops(config, [3, 5], [2, 0])
+    assert values["mfu"] == pytest.approx(operations / 2.0 / 2e6)
+    assert values["eta_s"] == 9 * 2.0
+    line = metrics_log.train_line(11, 20, values)
+    assert f"5 tokens/s  MFU {values['mfu']:.1%}  data wait 25.0%  ETA 18s" in line
+    assert set(metrics_log.TIMINGS) == set(values) - {
+        *metrics_log.train_values(sums, jnp.float32(0.1))
+    }
+
+
+def test_a_line_of_a_device_without_a_known_peak_has_no_mfu(now):
+    utilization = Utilization(pair_config(), "cpu", devices=8)
+    utilization.add({})  # nothing is counted
+    assert utilization.lap(1.0) == {}
 
 
 @pytest.mark.parametrize(
