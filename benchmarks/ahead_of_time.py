@@ -12,8 +12,11 @@ with V the version of jax.
 
 import dataclasses
 import functools
+import importlib
+import math
 import os
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -24,19 +27,24 @@ from jax.sharding import AxisType, Mesh
 from bertgen_jax import sharding
 from bertgen_jax.data.batching import Bucket
 from bertgen_jax.data.loading import abstract_batch
-from bertgen_jax.models.config import EncoderDecoderConfig
+from bertgen_jax.decoding.config import GenerationConfig
+from bertgen_jax.experiment import settings
+from bertgen_jax.generation import generator
+from bertgen_jax.models.config import EncoderDecoderConfig, Seq2SeqConfig
 from bertgen_jax.models.create import create_model
 from bertgen_jax.models.losses import teacher_forced_loss
 from bertgen_jax.models.presets import SIZES
 from bertgen_jax.models.stack_config import BertGenerationConfig
-from bertgen_jax.training import steps
+from bertgen_jax.tokenizers.interface import SpecialIds
+from bertgen_jax.training import memory, optimizers, steps
+from bertgen_jax.warm_start import architecture, recipes
 
 WORDS = 50_358  # the vocabulary of the paper's models
 
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-    """A kind of device, as its maker publishes it.
+    """A kind of device, with the rates that its maker publishes.
 
     Attributes:
       platform: "cuda" or "tpu".
@@ -44,6 +52,12 @@ class Device:
       flops: floating-point operations a second in bf16, dense.
       bandwidth: bytes a second of the device's memory.
       link: bytes a second that a device sends to the others of its host or slice.
+      network: bytes a second that a device sends to other hosts; None if all devices of
+        a slice are linked.
+      host: the number of devices that are linked without a network; None for all.
+      torus: the smallest number of devices whose links are all used; smaller slices
+        have no links around their edges, which halves the rate.
+      origin: the publication of the rates.
     """
 
     platform: str
@@ -51,20 +65,56 @@ class Device:
     flops: float
     bandwidth: float
     link: float
+    network: float | None = None
+    host: int | None = None
+    torus: int = 1
+    origin: str = ""
 
 
-# JAX hands out 75% of a GPU's memory.
 DEVICES = {
-    "h100": Device("cuda", 0.75 * 84_978_434_048, 989e12, 3.35e12, 450e9),
-    "v5e": Device("tpu", 15.75 * 2**30, 197e12, 0.82e12, 200e9),
-    "v5p": Device("tpu", 95 * 2**30, 459e12, 2.77e12, 600e9),
-    "v6e": Device("tpu", 31.25 * 2**30, 918e12, 1.64e12, 448e9),
+    "h100": Device(
+        "cuda",
+        0.75 * 84_978_434_048,  # the share that JAX hands out
+        989e12,
+        3.35e12,
+        450e9,  # NVLink: 900 GB/s in both directions
+        network=50e9,  # one 400 Gb/s adapter for each GPU
+        host=8,
+        origin="NVIDIA H100 SXM data sheet; DGX H100 user guide",
+    ),
+    "v5e": Device(
+        "tpu",
+        15.75 * 2**30,
+        197e12,
+        0.82e12,
+        200e9,  # 1,600 Gb/s
+        torus=256,
+        origin="Google Cloud TPU documentation, v5e",
+    ),
+    "v5p": Device(
+        "tpu",
+        95 * 2**30,
+        459e12,
+        2.77e12,
+        600e9,  # 4,800 Gb/s
+        torus=64,
+        origin="Google Cloud TPU documentation, v5p",
+    ),
+    "v6e": Device(
+        "tpu",
+        31.25 * 2**30,
+        918e12,
+        1.64e12,
+        448e9,  # 3,584 Gb/s
+        torus=256,
+        origin="Google Cloud TPU documentation, v6e",
+    ),
 }
 
-# Names of slices by kind and number of devices; the smallest that XLA knows is used for
-# fewer devices.
+# Names of topologies by kind and number of devices; the smallest that XLA knows is used
+# for fewer devices. NVIDIA's are partitions x hosts x devices of a host.
 _SLICES = {
-    "h100": {8: "1x8x1", 64: "8x8x1"},
+    "h100": {8: "1x1x8", 64: "1x8x8"},
     "v5e": {4: "v5e:2x2", 8: "v5e:2x4", 256: "v5e:16x16"},
     "v5p": {4: "v5p:2x2x1", 64: "v5p:4x4x4"},
     "v6e": {8: "v6e:2x4"},
@@ -142,24 +192,105 @@ def abstract_params(config: EncoderDecoderConfig) -> Any:
     )
 
 
-def compile_step(
-    config: EncoderDecoderConfig,
-    mesh: Mesh,
-    bucket: Bucket,
-    rows: int,
-    *,
-    policy: str,
-    dtype: str = "bfloat16",
-    micro_batches: int = 1,
-) -> jax.stages.Compiled:
-    """Compiles a training step with Adam; `rows` are those of all devices."""
+def adam(params: Any) -> optax.GradientTransformation:
+    """Returns the optimizer of the benchmarks."""
+    return optax.adam(1e-4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """What a training step computes.
+
+    Attributes:
+      config: the architecture.
+      bucket: the shape of a row.
+      rows: rows of a batch, on all devices.
+      dtype: the name of the compute dtype.
+      micro_batches: parts of a batch that run one after the other.
+      policy: `model.remat`.
+      optimizer: shapes of parameters -> the optimizer.
+    """
+
+    config: Seq2SeqConfig
+    bucket: Bucket
+    rows: int
+    dtype: str = "bfloat16"
+    micro_batches: int = 1
+    policy: str = memory.AUTO
+    optimizer: Any = adam
+
+    @classmethod
+    def of_experiment(cls, name: str, **changes: Any) -> Self:
+        """Returns the step of a config in configs/, in bf16.
+
+        Checkpoints are not opened: the stacks have the size that `model.size` names,
+        which is that of the published ones, and the paper's vocabulary.
+
+        Args:
+          name: of the file, such as "bbc_summarize".
+          **changes: other values for attributes; None for no change.
+        """
+        config = importlib.import_module(f"configs.{name}").get_config()
+        side = architecture.Side(None, WORDS, SpecialIds(pad=0, eos=1, unk=3, bos=2))
+        workload = cls(
+            config=architecture.assemble(
+                recipes.get(config.init.recipe),
+                side,
+                side,
+                SIZES[config.model.size],
+                settings.stack_settings(config),
+            ),
+            bucket=Bucket(config.data.max_source_tokens, config.data.max_target_tokens),
+            rows=config.batch_size,
+            micro_batches=config.micro_batches,
+            policy=config.model.remat,
+            optimizer=lambda params: optimizers.create_optimizer(
+                config.optim, lambda count: 1e-4, params
+            ),
+        )
+        given = {name: value for name, value in changes.items() if value is not None}
+        return dataclasses.replace(workload, **given)
+
+    @property
+    def parameters(self) -> int:
+        """The number of parameters."""
+        shapes = abstract_params(self.config)
+        return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+
+    def predicted_bytes(self, mesh: Mesh, policy: str) -> int:
+        """Predicts the bytes that a step needs on a device; see `training.memory`."""
+        shapes = memory.Shapes(
+            rows=self.rows // mesh.size // self.micro_batches,
+            source=self.bucket.source,
+            target=self.bucket.target,
+            itemsize=jnp.dtype(self.dtype).itemsize,
+            split=mesh.shape["fsdp"],
+            accumulates=self.micro_batches > 1,
+        )
+        return memory.predicted_bytes(self.config, self.parameters, shapes, policy)
+
+    def policies(self, mesh: Mesh, available: float) -> Iterator[str]:
+        """Yields the policies to compile with, as a run does."""
+        return memory.policies(
+            self.policy,
+            lambda policy: self.predicted_bytes(mesh, policy),
+            int(available),
+        )
+
+
+def trace_step(workload: Workload, mesh: Mesh, policy: str) -> jax.stages.Traced:
+    """Traces a training step; its `lower().compile()` is the program of a mesh."""
     model = create_model(
-        config, dtype=jnp.dtype(dtype), scan_layers=True, remat=policy, mesh=mesh
+        workload.config,
+        dtype=jnp.dtype(workload.dtype),
+        scan_layers=True,
+        remat=policy,
+        mesh=mesh,
     )
-    optimizer = optax.adam(1e-4)
+    params = abstract_params(workload.config)
+    optimizer = workload.optimizer(params)
     state = jax.eval_shape(
-        lambda params: steps.TrainState.create(params, optimizer, ema=False),
-        abstract_params(config),
+        lambda params: steps.TrainState.create(params, optimizer, ema=False), params
     )
     places = sharding.state_shardings(state, mesh)
     by_rows = sharding.batch_sharding(mesh)
@@ -168,11 +299,59 @@ def compile_step(
             steps.train_step,
             loss=functools.partial(teacher_forced_loss, model),
             optimizer=optimizer,
-            settings=steps.StepSettings(seed=0, micro_batches=micro_batches),
+            settings=steps.StepSettings(seed=0, micro_batches=workload.micro_batches),
         ),
         in_shardings=(places, by_rows),
         out_shardings=(places, sharding.replicated(mesh)),
         donate_argnums=0,
     )
-    batch = abstract_batch(bucket, rows, by_rows)
-    return step.lower(sharding.with_shardings(state, places), batch).compile()
+    batch = abstract_batch(workload.bucket, workload.rows, by_rows)
+    return step.trace(sharding.with_shardings(state, places), batch)
+
+
+def compile_or_none(traced: jax.stages.Traced) -> jax.stages.Compiled | None:
+    """Compiles a program; None if the compiler of a TPU finds that it does not fit."""
+    try:
+        return traced.lower().compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return None
+
+
+def compile_generator(
+    config: EncoderDecoderConfig,
+    mesh: Mesh,
+    source: int,
+    rows: int,
+    search: GenerationConfig,
+    *,
+    dtype: str = "bfloat16",
+) -> jax.stages.Compiled:
+    """Compiles the generation of targets for `rows` sources on all devices."""
+    model = create_model(config, dtype=jnp.dtype(dtype), mesh=mesh)
+    whole, by_rows = sharding.replicated(mesh), sharding.batch_sharding(mesh)
+    params = abstract_params(config)
+    places = sharding.state_shardings(params, mesh)
+    params = sharding.with_shardings(params, places)
+
+    def generate(params: Any, ids: jax.Array, mask: jax.Array) -> Any:
+        weights = generator._convert_weights(
+            params["decoder"], config.target_config, model.dtype
+        )
+        prompt = jnp.full((rows, 1), search.decoder_start_token_id, jnp.int32)
+        return generator._generate(
+            model,
+            search,
+            params,
+            weights,
+            prompt,
+            jnp.ones_like(prompt, bool),
+            ids,
+            mask,
+            jnp.arange(rows, dtype=jnp.int32),
+        )
+
+    array = functools.partial(jax.ShapeDtypeStruct, (rows, source), sharding=by_rows)
+    step = jax.jit(generate, out_shardings=whole if rows % mesh.size else by_rows)
+    return step.lower(params, array(jnp.int32), array(jnp.bool_)).compile()

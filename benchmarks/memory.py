@@ -1,123 +1,128 @@
 """Prints the memory that a training step needs on a device, by size, batch and policy.
 
     python -m benchmarks.memory --device=h100|v5e|v5p|v6e|here [--sizes=base,large]
-        [--batches=16,64] [--policies=none,dots,full] [--devices=1] [--fsdp=1]
-        [--tokens=512/128] [--output=FILE]
+        [--batches=16,64] [--policies=auto,none,dots,full] [--tokens=512/128]
+        [--output=FILE]
 
 The programs for other devices are compiled ahead of time; `ahead_of_time` says which
 packages that takes. Beside each program stands the prediction that chooses the policy
-of `model.remat="auto"`.
+of `model.remat="auto"`. With --output, the rows replace those of the same programs in
+the file.
 """
 
 import argparse
+import dataclasses
 import itertools
-import math
+import json
 import pathlib
-import shlex
 import sys
 import time
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from benchmarks import ahead_of_time, record
+from benchmarks.ahead_of_time import Workload
 from bertgen_jax import sharding
 from bertgen_jax.data.batching import Bucket
 from bertgen_jax.training import memory
 
 HERE = "here"
+_KEY = ("size", "batch", "source", "target", "requested")
 
 
 def main() -> int:
     """Prints a line for each program, and writes all of them on request."""
     options = _options()
     if options.device == HERE:
-        mesh = sharding.create_mesh(-1, options.fsdp)
+        mesh = sharding.create_mesh(-1, 1)
         available, dtype = memory.available_bytes(), "float32"
         if jax.default_backend() != "cpu":
             dtype = "bfloat16"
     else:
         ahead_of_time.setup(options.device)
-        mesh = ahead_of_time.create_mesh(
-            options.device, options.devices // options.fsdp, options.fsdp
-        )
+        mesh = ahead_of_time.create_mesh(options.device, 1, 1)
         available, dtype = ahead_of_time.DEVICES[options.device].memory, "bfloat16"
-    rows = []
-    print(f"{mesh.size} x {options.device}, {available / 1e9:.1f} GB, {dtype}")
+    print(f"{options.device}, {available / 1e9:.1f} GB, {dtype}")
     for size, batch, policy in itertools.product(
         options.sizes, options.batches, options.policies
     ):
-        row = _measure(size, batch, policy, options.tokens, mesh, dtype)
-        rows.append(row)
-        fits = "fits" if 0 < row["total"] <= available else "does not fit"
+        workload = Workload(
+            ahead_of_time.create_config(size),
+            options.tokens,
+            batch,
+            dtype=dtype,
+            policy=policy,
+        )
+        names = {"size": size, "batch": batch, "requested": policy}
+        row = (
+            names
+            | dataclasses.asdict(options.tokens)
+            | measure(workload, mesh, available)
+        )
+        fits = "fits" if row["fits"] else "does not fit"
         print(
-            f"{size} {batch} x {options.tokens.source}/{options.tokens.target} "
-            f"{policy}: temporaries {row['temporaries'] / 1e9:.2f} GB, in all "
+            f"{size} {batch} x {row['source']}/{row['target']} {policy} "
+            f"({row['policy']}): temporaries {row['temporaries'] / 1e9:.2f} GB, in all "
             f"{row['total'] / 1e9:.2f} GB (predicted {row['predicted'] / 1e9:.2f}), "
             f"{fits}; compiled in {row['compile_s']:.0f} s",
             flush=True,
         )
-    if options.output:
-        machine = record.machine("bertgen_jax", "jax", "jaxlib", device=options.device)
-        record.write(
-            options.output,
-            f"python -m benchmarks.memory {shlex.join(sys.argv[1:])}",
-            machine,
-            {
-                "device": options.device,
-                "devices": mesh.size,
-                "fsdp": options.fsdp,
-                "dtype": dtype,
-                "available": available,
-                "source": options.tokens.source,
-                "target": options.tokens.target,
-                "rows": rows,
-            },
-        )
+        if options.output:
+            _write(options.output, options.device, dtype, available, row)
     return 0
 
 
-def _measure(
-    size: str, batch: int, policy: str, bucket: Bucket, mesh: Any, dtype: str
-) -> dict[str, Any]:
-    """Compiles one program; its sizes are in bytes on each device, 0 if it failed."""
-    config = ahead_of_time.create_config(size)
-    parameters = sum(
-        math.prod(leaf.shape)
-        for leaf in jax.tree.leaves(ahead_of_time.abstract_params(config))
-    )
-    predicted = memory.predicted_bytes(
-        config,
-        parameters,
-        memory.Shapes(
-            rows=batch // mesh.size,
-            source=bucket.source,
-            target=bucket.target,
-            itemsize=2 if dtype == "bfloat16" else 4,
-            split=mesh.shape["fsdp"],
-        ),
-        policy,
-    )
-    row = {
-        "size": size,
-        "batch": batch,
-        "policy": policy,
-        "parameters": parameters,
-        "predicted": predicted,
-        "temporaries": 0,
-        "total": 0,
-    }
+def measure(workload: Workload, mesh: Mesh, available: float) -> dict[str, Any]:
+    """Compiles a step with the first policy that fits.
+
+    Returns:
+      The policy, and bytes on each device: temporaries, in all, and predicted. They are
+      0 if the compiler found that the program does not fit and made none.
+    """
+    row: dict[str, Any] = {}
     started_s = time.monotonic()
-    try:
-        compiled = ahead_of_time.compile_step(
-            config, mesh, bucket, batch, policy=policy, dtype=dtype
+    for policy in workload.policies(mesh, available):
+        compiled = ahead_of_time.compile_or_none(
+            ahead_of_time.trace_step(workload, mesh, policy)
         )
-        row["temporaries"] = compiled.memory_analysis().temp_size_in_bytes
-        row["total"] = memory.program_bytes(compiled)
-    except jax.errors.JaxRuntimeError as error:  # a TPU's compiler refuses
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
+        total = memory.program_bytes(compiled) if compiled is not None else None
+        row = {
+            "policy": policy,
+            "parameters": workload.parameters,
+            "predicted": workload.predicted_bytes(mesh, policy),
+            "temporaries": 0,
+            "total": total or 0,
+            "fits": 0 < (total or 0) <= available,
+        }
+        if compiled is not None:
+            row["temporaries"] = compiled.memory_analysis().temp_size_in_bytes
+        if row["fits"]:
+            break
     return row | {"compile_s": round(time.monotonic() - started_s, 1)}
+
+
+def _write(
+    file: pathlib.Path,
+    device: str,
+    dtype: str,
+    available: float,
+    row: dict[str, Any],
+) -> None:
+    """Adds a row to the results in a file, in place of an older one."""
+    rows = []
+    if file.exists():
+        rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    rows = [each for each in rows if any(each[name] != row[name] for name in _KEY)]
+    rows = sorted([*rows, row], key=lambda each: [each[name] for name in _KEY])
+    kind = None if device == HERE else device
+    record.write(
+        file,
+        f"python -m benchmarks.memory --device={device} --output=FILE",
+        record.machine("bertgen_jax", "jax", "jaxlib", device=kind),
+        {"device": device, "dtype": dtype, "available": int(available), "rows": rows},
+    )
 
 
 def _options() -> argparse.Namespace:
@@ -136,9 +141,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--sizes", type=names, default=["base", "large"])
     parser.add_argument("--batches", type=numbers, default=[16, 64])
-    parser.add_argument("--policies", type=names, default=["none", "dots", "full"])
-    parser.add_argument("--devices", type=int, default=1)
-    parser.add_argument("--fsdp", type=int, default=1)
+    parser.add_argument("--policies", type=names, default=[memory.AUTO])
     parser.add_argument("--tokens", type=bucket, default=Bucket(512, 128))
     parser.add_argument("--output", type=pathlib.Path, help="JSON file")
     return parser.parse_args()

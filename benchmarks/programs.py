@@ -1,9 +1,12 @@
-"""Reads what a compiled program sends between devices, from its HLO."""
+"""Reads what a program computes from its jaxpr, and what it sends from its HLO."""
 
 import dataclasses
 import math
 import re
 from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
 
 _COLLECTIVE = re.compile(
     r"= (?P<shapes>.*?) (?P<kind>all-gather|all-reduce|reduce-scatter|all-to-all"
@@ -13,6 +16,8 @@ _SHAPE = re.compile(r"\b([a-z]+\d*\w*)\[([\d,]*)\]")
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.-]+) \(.*\{$")
 _CALLED = re.compile(r"(?:body|calls|to_apply|branch_computations)=\{?%?([\w.-]+)")
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+_CONDITION = re.compile(r" while\(.*condition=%?([\w.-]+)")
+_CHAIN = re.compile(r'chain_id="(\d+)"')
 _ITEMSIZE = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s64": 8, "f64": 8}
 
 
@@ -23,24 +28,26 @@ class Collective:
     Attributes:
       kind: such as "all-gather".
       size: bytes of its result on one device.
-      devices: the number of devices that take part.
+      group: the numbers of the devices of its first group; several groups do the same
+        at the same time.
       times: how often a step runs it; more than once in a loop.
     """
 
     kind: str
     size: int
-    devices: int
+    group: tuple[int, ...]
     times: int
 
     @property
     def sent(self) -> float:
         """Bytes that a device sends in a step, with the best algorithm in a ring."""
-        share = (self.devices - 1) / self.devices
+        devices = len(self.group)
+        share = (devices - 1) / devices
         factor = {
             "all-gather": share,
             "all-to-all": share,
             "all-reduce": 2 * share,
-            "reduce-scatter": self.devices - 1,  # its result is a part
+            "reduce-scatter": devices - 1,  # its result is a part
         }.get(self.kind, 1.0)
         return self.times * self.size * factor
 
@@ -48,11 +55,53 @@ class Collective:
 def collectives(text: str) -> list[Collective]:
     """Lists the collectives of a program, those in loops with their number of turns.
 
+    A loop whose number of turns is not known is taken for one turn.
+
     Args:
       text: the HLO, as `Compiled.as_text` returns it.
     """
     entry, lines = _computations(text)
-    return list(_walk(entry, lines, 1))
+    return list(_walk(entry, lines, 1, set()))
+
+
+def product_flops(jaxpr: Any, unknown_turns: int = 1) -> int:
+    """Counts the floating-point operations of the products in a jaxpr.
+
+    Args:
+      jaxpr: such as the `jaxpr` of a `jax.stages.Traced`.
+      unknown_turns: the turns of loops whose number of turns depends on the data.
+    """
+    total = 0
+    for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            shape = equation.invars[0].aval.shape
+            total += (
+                2
+                * math.prod(equation.outvars[0].aval.shape)
+                * math.prod(shape[axis] for axis in contracted)
+            )
+            continue
+        turns = 1
+        if equation.primitive.name == "scan":
+            turns = equation.params["length"]
+        elif equation.primitive.name == "while":
+            turns = unknown_turns
+        inner = [
+            product_flops(value, unknown_turns) for value in _jaxprs(equation.params)
+        ]
+        if inner:
+            is_branch = equation.primitive.name == "cond"
+            total += turns * (max(inner) if is_branch else sum(inner))
+    return total
+
+
+def _jaxprs(params: dict[str, Any]) -> Iterator[Any]:
+    """Yields the jaxprs that an equation runs."""
+    for value in params.values():
+        for each in value if isinstance(value, tuple | list) else (value,):
+            if hasattr(getattr(each, "jaxpr", each), "eqns"):
+                yield each
 
 
 def _computations(text: str) -> tuple[str, dict[str, list[str]]]:
@@ -69,19 +118,50 @@ def _computations(text: str) -> tuple[str, dict[str, list[str]]]:
     return entry, lines
 
 
-def _walk(name: str, lines: dict[str, list[str]], times: int) -> Iterator[Collective]:
+def _walk(
+    name: str, lines: dict[str, list[str]], times: int, chains: set[str]
+) -> Iterator[Collective]:
+    """Yields the collectives of a computation and of those that it calls.
+
+    `chains` are those that were met. A TPU's compiler cuts a collective into a chain of
+    fusions, which overlap with other work.
+    """
     for line in lines.get(name, ()):
         match = _COLLECTIVE.search(line)
         if match:
-            devices = _devices(line)
-            if devices > 1:
-                size = _result_bytes(match)
-                yield Collective(match["kind"], size, devices, times)
+            chain = _CHAIN.search(line)
+            if chain:
+                if chain[1] in chains:
+                    continue
+                chains.add(chain[1])
+            group = _group(line)
+            if len(group) < 2:
+                continue
+            kind, size = match["kind"], _result_bytes(match)
+            if name.startswith("all-reduce-scatter"):  # a TPU's, as a fusion
+                kind, size = "reduce-scatter", size // len(group)
+            yield Collective(kind, size, group, times)
             continue
-        trips = _TRIPS.search(line)
-        inner = times * (int(trips[1]) if trips else 1)
+        inner = times * _turns(line, lines)
         for called in _CALLED.findall(line):
-            yield from _walk(called, lines, inner)
+            yield from _walk(called, lines, inner, chains)
+
+
+def _turns(line: str, lines: dict[str, list[str]]) -> int:
+    """Returns how often an instruction runs the computation that it calls."""
+    trips = _TRIPS.search(line)
+    if trips:
+        return int(trips[1])
+    condition = _CONDITION.search(line)
+    if condition:  # index < constant
+        body = "\n".join(lines.get(condition[1], ()))
+        compared = re.search(r"ROOT .* compare\(%?\S+, %?([\w.-]+)\), .*=LT", body)
+        if compared:
+            name = re.escape(compared[1])
+            limit = re.search(rf"%?{name} = \S+ constant\((\d+)\)", body)
+            if limit:
+                return int(limit[1])
+    return 1
 
 
 def _result_bytes(match: re.Match[str]) -> int:
@@ -95,17 +175,28 @@ def _result_bytes(match: re.Match[str]) -> int:
     return sum(sizes)
 
 
-def _devices(line: str) -> int:
-    """Returns the number of devices in a group of a collective."""
-    groups = re.search(r"replica_groups=\[\d+,(\d+)\]", line)  # [groups,devices]<=...
-    if groups:
-        return int(groups[1])
-    groups = re.search(r"replica_groups=\{\{([\d,]+)\}", line)
-    if groups:
-        return groups[1].count(",") + 1
+def _group(line: str) -> tuple[int, ...]:
+    """Returns the devices of the first group of a collective."""
+    # [groups,devices]<=[shape]T(permutation)
+    iota = re.search(
+        r"replica_groups=\[(\d+),(\d+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", line
+    )
+    if iota:
+        shape = [int(size) for size in iota[3].split(",")]
+        order = (
+            [int(axis) for axis in iota[4].split(",")] if iota[4] else range(len(shape))
+        )
+        numbers = np.arange(math.prod(shape)).reshape(shape).transpose(order)
+        return tuple(numbers.reshape(int(iota[1]), int(iota[2]))[0].tolist())
+    listed = re.search(r"replica_groups=\{\{([\d,]+)\}", line)
+    if listed:
+        return tuple(int(number) for number in listed[1].split(","))
     mesh = re.search(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}", line)
     if mesh:
-        axes = dict(re.findall(r"'(\w+)'=(\d+)", mesh[1]))
-        return math.prod(int(axes[name]) for name in re.findall(r"'(\w+)'", mesh[2]))
-    pairs = re.search(r"source_target_pairs=", line)
-    return 2 if pairs else 1
+        axes = {name: int(size) for name, size in re.findall(r"'(\w+)'=(\d+)", mesh[1])}
+        chosen = re.findall(r"'(\w+)'", mesh[2])
+        numbers = np.arange(math.prod(axes.values())).reshape(*axes.values())
+        first = tuple(slice(None) if name in chosen else 0 for name in axes)
+        return tuple(numbers[first].ravel().tolist())
+    pair = re.search(r"source_target_pairs=\{\{(\d+),(\d+)\}", line)
+    return (int(pair[1]), int(pair[2])) if pair else ()
