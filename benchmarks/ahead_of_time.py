@@ -4,10 +4,10 @@ XLA makes the real program: its memory and its collectives can be read, but it d
 run. The compilers are in packages that exclude each other, so each needs a virtual
 environment of its own:
 
-    pip install -e . jax-cuda12-plugin==V jax-cuda12-pjrt==V nvidia-cuda-nvcc-cu12
-    pip install -e . 'jax[tpu]==V'
+    pip install -c constraints.txt -e '.[aot_gpu]'
+    pip install -c constraints.txt -e '.[aot_tpu]'
 
-with V the version of jax.
+The first needs no CUDA libraries. The CUDA plugin must have the version of jax.
 """
 
 import dataclasses

@@ -176,27 +176,41 @@ def _result_bytes(match: re.Match[str]) -> int:
 
 
 def _group(line: str) -> tuple[int, ...]:
-    """Returns the devices of the first group of a collective."""
-    # [groups,devices]<=[shape]T(permutation)
-    iota = re.search(
-        r"replica_groups=\[(\d+),(\d+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", line
-    )
-    if iota:
-        shape = [int(size) for size in iota[3].split(",")]
-        order = (
-            [int(axis) for axis in iota[4].split(",")] if iota[4] else range(len(shape))
-        )
-        numbers = np.arange(math.prod(shape)).reshape(shape).transpose(order)
-        return tuple(numbers.reshape(int(iota[1]), int(iota[2]))[0].tolist())
+    """Returns the devices of the first group of a collective.
+
+    Raises:
+      ValueError: the groups are written in an unknown form.
+    """
     listed = re.search(r"replica_groups=\{\{([\d,]+)\}", line)
     if listed:
         return tuple(int(number) for number in listed[1].split(","))
-    mesh = re.search(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}", line)
+    # [groups,devices]<=[shape]T(permutation)
+    iota = re.search(r"replica_groups=\[(\d+),(\d+)\]<=(\[\S+?)(?:, |$)", line)
+    if iota:
+        return tuple(_numbers(iota[3]).reshape(int(iota[1]), int(iota[2]))[0].tolist())
+    # mesh['axis'=size,...], device_ids=([shape]T(permutation)) {'axis',...}
+    mesh = re.search(
+        r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\((\S+)\))? \{([^}]*)\}", line
+    )
     if mesh:
         axes = {name: int(size) for name, size in re.findall(r"'(\w+)'=(\d+)", mesh[1])}
-        chosen = re.findall(r"'(\w+)'", mesh[2])
-        numbers = np.arange(math.prod(axes.values())).reshape(*axes.values())
+        numbers = _numbers(mesh[2] or f"[{math.prod(axes.values())}]")
+        chosen = re.findall(r"'(\w+)'", mesh[3])
         first = tuple(slice(None) if name in chosen else 0 for name in axes)
-        return tuple(numbers[first].ravel().tolist())
+        return tuple(numbers.reshape(*axes.values())[first].ravel().tolist())
     pair = re.search(r"source_target_pairs=\{\{(\d+),(\d+)\}", line)
-    return (int(pair[1]), int(pair[2])) if pair else ()
+    if pair:
+        return int(pair[1]), int(pair[2])
+    raise ValueError(f"a collective has groups of an unknown form: {line.strip()}")
+
+
+def _numbers(text: str) -> np.ndarray:
+    """Returns a range of device numbers, such as "[2,4]T(1,0)", transposed."""
+    match = re.fullmatch(r"\[([\d,]+)\](?:T\(([\d,]+)\))?", text)
+    if match is None:
+        raise ValueError(f"device numbers have an unknown form: {text}")
+    shape = [int(size) for size in match[1].split(",")]
+    numbers = np.arange(math.prod(shape)).reshape(shape)
+    if match[2]:
+        numbers = numbers.transpose([int(axis) for axis in match[2].split(",")])
+    return numbers

@@ -2,13 +2,14 @@
 
     python -m benchmarks.train_step [--sizes=small,base] [--batches=16,4]
         [--source=128] [--target=64] [--dropout=0.1] [--compile] [--repeats=7]
-        [--output=FILE]
+        [--systems=all|ours|theirs] [--remat=none] [--output=FILE]
 
 Both train two stacks with one word table, with the same weights, batch and Adam, in
 turn in one process; every token of the batch is real. With --dropout=0 their losses are
 equal. Ratios are their time over ours: above 1, we are faster. A step is printed with
 its floor: the time that the products alone take at the machine's measured rate. On a
-GPU both compute in bfloat16; torch keeps f32 weights under autocast, as we do.
+GPU both compute in bfloat16; torch keeps f32 weights under autocast, as we do. Where
+the memory of a GPU does not hold both, run --systems=ours and --systems=theirs.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from benchmarks.system import Setting
 from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.models.create import create_model
 from bertgen_jax.models.losses import teacher_forced_loss
+from bertgen_jax.models.rematerialization import POLICIES
 from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.training import flops, memory, steps
 
@@ -58,18 +60,7 @@ def main() -> int:
     for size, batch in zip(options.sizes, options.batches, strict=True):
         row = measure(size, batch, setting, rates, options)
         rows.append(row)
-        times = ", ".join(
-            f"{name} {each['median_s']:.3f} s"
-            + (f" ({each['ratio']:.2f}x)" if "ratio" in each else "")
-            for name, each in row["systems"].items()
-        )
-        print(
-            f"{size} {batch} x {options.source}/{options.target}: {times}; "
-            f"{row['floor_share']:.0%} of the floor, {row['tokens_per_s']} tokens/s, "
-            f"losses {row['losses']}, first step after {row['first_step_s']:.0f} s, "
-            f"{row['bytes'] / 1e9:.2f} GB",
-            flush=True,
-        )
+        print(_described(row, options), flush=True)
     if options.output:
         record.write(
             options.output,
@@ -82,6 +73,7 @@ def main() -> int:
                 "source": options.source,
                 "target": options.target,
                 "dropout": options.dropout,
+                "remat": options.remat,
                 "repeats": options.repeats,
                 "rows": rows,
             },
@@ -100,43 +92,113 @@ def measure(
     config = create_config(size, options.dropout)
     params = random_models.draw_params(config)
     arrays = random_batch(batch, options.source, options.target)
-    started_s = time.monotonic()
-    ours, size_bytes = our_step(config, params, arrays, setting.dtype)
-    first = ours()
-    first_step_s = time.monotonic() - started_s
-    runs: dict[str, Run] = {OURS: ours}
-    try:
-        # Imported here, because ours can be measured on a machine without it.
-        from benchmarks import huggingface_training
-    except ImportError as error:
-        print(f"transformers is left out: {error}")
-    else:
-        if huggingface_training.can_use(setting.device):
-            runs |= huggingface_training.steps(
-                config, params, arrays, setting, compiled=options.compile
+    runs: dict[str, Run] = {}
+    losses, peaks, row = {}, {}, {"size": size, "batch": batch}
+    if options.systems != "theirs":
+        started_s = time.monotonic()
+        ours, size_bytes = our_step(
+            config, params, arrays, setting.dtype, options.remat
+        )
+        runs[OURS] = ours
+        losses[OURS] = round(ours()[0], 4)
+        row["first_step_s"] = round(time.monotonic() - started_s, 1)
+        row["bytes"] = size_bytes
+        stats = jax.local_devices()[0].memory_stats() or {}
+        peaks[OURS] = stats.get("peak_bytes_in_use")
+    if options.systems != "ours":
+        for name, run in _their_runs(config, params, arrays, setting, options).items():
+            runs[name] = run
+            started_s = time.monotonic()
+            losses[name] = round(run()[0], 4)
+            row.setdefault("their_first_step_s", {})[name] = round(
+                time.monotonic() - started_s, 1
             )
-    losses = {OURS: round(first[0], 4)}
-    losses |= {name: round(run()[0], 4) for name, run in runs.items() if name != OURS}
-    compared = timing.compared(timing.race(runs, options.repeats), OURS)
-    for row in compared.values():
-        row.pop("agreement", None)  # losses are compared above
-    median_s = compared[OURS]["median_s"]
-    tokens = batch * (options.source + options.target)
+            peaks[name] = _torch_peak()
+    if not runs:
+        raise SystemExit("--systems=theirs: expected torch and transformers.")
+    first = next(iter(runs))
+    compared = timing.compared(timing.race(runs, options.repeats), first)
     operations = flops.step_flops(
         config, [options.source] * batch, [options.target] * batch
     )
-    return {
-        "size": size,
-        "batch": batch,
+    peak = flops.peak_flops(jax.devices()[0].device_kind)
+    for name, each in compared.items():
+        each.pop("agreement", None)  # losses are compared above
+        each["flops_per_s"] = round(operations / each["median_s"])
+        if peak is not None:
+            each["mfu"] = round(operations / each["median_s"] / peak, 3)
+        if peaks.get(name):
+            each["peak_bytes"] = peaks[name]
+    median_s = compared[first]["median_s"]
+    tokens = batch * (options.source + options.target)
+    return row | {
         "systems": compared,
         "losses": losses,
         "flops": operations,
         "floor_s": round(operations / rates.multiply, 4),
         "floor_share": round(operations / rates.multiply / median_s, 3),
         "tokens_per_s": round(tokens / median_s),
-        "first_step_s": round(first_step_s, 1),
-        "bytes": size_bytes,
     }
+
+
+def _their_runs(
+    config: EncoderDecoderConfig,
+    params: Any,
+    arrays: dict[str, np.ndarray],
+    setting: Setting,
+    options: argparse.Namespace,
+) -> dict[str, Run]:
+    """Returns the steps of Hugging Face; none if torch cannot make any here."""
+    try:
+        # Imported here, because ours can be measured on a machine without it.
+        from benchmarks import huggingface_training
+    except ImportError as error:
+        print(f"transformers is left out: {error}")
+        return {}
+    if not huggingface_training.can_use(setting.device):
+        print(f"transformers is left out: torch cannot use {setting.device}")
+        return {}
+    return huggingface_training.steps(
+        config, params, arrays, setting, compiled=options.compile
+    )
+
+
+def _torch_peak() -> int | None:
+    """Returns the most bytes that torch has held on a GPU."""
+    import torch  # only called after Hugging Face's step
+
+    if not torch.cuda.is_available():
+        return None
+    peak = torch.cuda.max_memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    return peak
+
+
+def _described(row: dict[str, Any], options: argparse.Namespace) -> str:
+    parts = []
+    for name, each in row["systems"].items():
+        text = f"{name} {each['median_s']:.3f} s"
+        if "ratio" in each:
+            text += f" ({each['ratio']:.2f}x)"
+        text += f", {each['flops_per_s'] / 1e12:.1f} TFLOP/s"
+        if "mfu" in each:
+            text += f", MFU {each['mfu']:.0%}"
+        if "peak_bytes" in each:
+            text += f", peak {each['peak_bytes'] / 1e9:.2f} GB"
+        parts.append(text)
+    line = (
+        f"{row['size']} {row['batch']} x {options.source}/{options.target}: "
+        f"{'; '.join(parts)}; {row['floor_share']:.0%} of the floor, "
+        f"{row['tokens_per_s']} tokens/s, losses {row['losses']}"
+    )
+    if "bytes" in row:
+        line += (
+            f", first step after {row['first_step_s']:.0f} s, "
+            f"{row['bytes'] / 1e9:.2f} GB"
+        )
+    if "their_first_step_s" in row:
+        line += f", their first step {row['their_first_step_s']} s"
+    return line
 
 
 def create_config(size: str, dropout: float) -> EncoderDecoderConfig:
@@ -172,10 +234,14 @@ def random_batch(rows: int, source: int, target: int) -> dict[str, np.ndarray]:
 
 
 def our_step(
-    config: EncoderDecoderConfig, params: Any, arrays: dict[str, np.ndarray], dtype: str
+    config: EncoderDecoderConfig,
+    params: Any,
+    arrays: dict[str, np.ndarray],
+    dtype: str,
+    remat: str,
 ) -> tuple[Run, int]:
     """Compiles our step; also returns the bytes that its program needs."""
-    model = create_model(config, dtype=jnp.dtype(dtype), scan_layers=True)
+    model = create_model(config, dtype=jnp.dtype(dtype), scan_layers=True, remat=remat)
     optimizer = optax.adam(RATE, eps=_EPSILON)
     state = jax.jit(
         lambda params: steps.TrainState.create(params, optimizer, ema=False)
@@ -215,6 +281,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--target", type=int, default=64, help="tokens")
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--compile", action="store_true", help="torch.compile too")
+    parser.add_argument("--systems", choices=["all", "ours", "theirs"], default="all")
+    parser.add_argument("--remat", choices=list(POLICIES), default="none")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--output", type=pathlib.Path, help="JSON file")
     return parser.parse_args()

@@ -10,7 +10,7 @@ import pytest
 from ml_collections import ConfigDict
 
 import bertgen_jax as bg
-from benchmarks import preparation_tables
+from benchmarks import memory_table, preparation_tables
 from bertgen_jax.commands import main
 from configs import common
 
@@ -129,8 +129,14 @@ def test_lines_are_wrapped(page):
 
 def test_tables_of_the_page_on_performance_are_those_of_kept_results():
     page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
-    comment = re.compile(r"<!-- python -m benchmarks.preparation_tables (.*?) -->\n")
-    names = comment.findall(page)
-    assert names
-    for name in names:
-        assert f"{name} -->\n{preparation_tables.table(ROOT / name)}" in page
+    comment = re.compile(r"<!-- python -m benchmarks.(\w+) (benchmarks.*?) -->\n")
+    found = comment.findall(page)
+    assert {module for module, _ in found} == {"preparation_tables", "memory_table"}
+    for module, names in found:
+        files = [ROOT / name for name in names.split()]
+        if module == "memory_table":
+            table = memory_table.table(files)
+        else:
+            (file,) = files
+            table = preparation_tables.table(file)
+        assert f"{names} -->\n{table}" in page

@@ -51,9 +51,10 @@ def test_steps_and_generation_compile_for_every_mesh_of_the_plan(kind):
             assert "all-reduce" in row["collectives"]
 
 
+# On a v5e `auto` takes "full" as well, after the compiler has refused "dots".
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "policy", "temporaries"), [("h100", "dots", 12e9), ("v5e", "auto", 12e9)]
+    ("kind", "policy", "temporaries"), [("h100", "dots", 12e9), ("v5e", "full", 6e9)]
 )
 def test_a_step_of_the_papers_size_fits(kind, policy, temporaries, tmp_path):
     file = tmp_path / "memory.json"

@@ -126,10 +126,28 @@ def test_the_program_of_a_tpu():
     ]
 
 
-def test_groups_that_are_a_transposed_range():
-    line = "%r = f32[4]{0} all-reduce(%a), replica_groups=[4,2]<=[2,4]T(1,0)"
+@pytest.mark.parametrize(
+    ("form", "group"),
+    [
+        ("{{0,2},{1,3}}", (0, 2)),
+        ("[1,8]<=[8]", tuple(range(8))),
+        ("[4,2]<=[2,4]T(1,0)", (0, 4)),
+        ("mesh['a'=2,'b'=4] {'b'}", (0, 1, 2, 3)),
+        ("mesh['a'=2,'b'=4] {'a'}", (0, 4)),
+        ("mesh['a'=4,'b'=2], device_ids=([2,4]T(1,0)) {'a'}", (0, 1, 2, 3)),
+        ("mesh['a'=4,'b'=2], device_ids=([2,4]T(1,0)) {'b'}", (0, 4)),
+    ],
+)
+def test_every_form_of_groups(form, group):
+    line = f"%r = f32[4]{{0}} all-reduce(%a), replica_groups={form}, to_apply=%add"
     text = f"ENTRY %main (a: f32[4]) -> f32[4] {{\n  {line}\n}}\n"
-    assert programs.collectives(text) == [Collective("all-reduce", 16, (0, 4), 1)]
+    assert programs.collectives(text) == [Collective("all-reduce", 16, group, 1)]
+
+
+def test_an_unknown_form_of_groups_is_an_error():
+    line = "%r = f32[4]{0} all-reduce(%a), replica_groups=everyone, to_apply=%add"
+    with pytest.raises(ValueError, match=r"unknown form.*everyone"):
+        programs.collectives(f"ENTRY %main (a: f32[4]) -> f32[4] {{\n  {line}\n}}\n")
 
 
 def flops_of(function, *shapes, **options):
