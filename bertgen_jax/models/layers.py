@@ -6,6 +6,7 @@ in f32 whatever the compute dtype.
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -21,47 +22,41 @@ from bertgen_jax.models.outputs import LogitFactors
 from bertgen_jax.models.rematerialization import kept
 from bertgen_jax.models.stack_config import BertGenerationConfig
 
-# Einsum letters, as everywhere: B batch, T positions, D width, F filter width, H heads,
-# K head width, V vocabulary.
-_TO_HEADS = "BTD,DHK->BHTK"
-_FROM_HEADS = "BHTK,HKD->BTD"
+# Letters of shapes, as everywhere: B batch, T positions, D width, F filter width,
+# H heads, K head width, V vocabulary.
 
 
 class Projection(nn.Module):
-    """A linear map with bias: `einsum(equation, inputs, kernel) + bias`.
+    """A linear map with bias from the last axes of its inputs to new axes.
 
     Attributes:
-      equation: the einsum equation of the product. Letters of the kernel that are
-        also in the result are outputs; the bias has one value for each output.
-      shape: the shape of the kernel, inputs first.
+      inputs: sizes of the axes that are mapped.
+      outputs: sizes of the axes that take their place.
       stddev: standard deviation of new kernels (truncated normal).
       dtype: compute dtype; the parameters are f32.
     """
 
-    equation: str
-    shape: tuple[int, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
     stddev: float
     dtype: jnp.dtype = jnp.float32
 
     def setup(self):
         """Declares the kernel f32[*inputs, *outputs] and the bias f32[*outputs]."""
-        kernel, outputs = self._letters()
-        sizes = [n for n, x in zip(self.shape, kernel, strict=True) if x in outputs]
         init = nn.initializers.truncated_normal(self.stddev)
-        self.kernel = self.param("kernel", init, self.shape)
-        self.bias = self.param("bias", nn.initializers.zeros_init(), tuple(sizes))
+        self.kernel = self.param("kernel", init, (*self.inputs, *self.outputs))
+        self.bias = self.param("bias", nn.initializers.zeros_init(), self.outputs)
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Applies the map to dtype[B, ..., inputs]."""
-        kernel_letters, outputs = self._letters()
-        product = jnp.einsum(self.equation, inputs, self.kernel.astype(self.dtype))
-        axes = [i for i, x in enumerate(outputs) if x not in kernel_letters]
-        return product + jnp.expand_dims(self.bias.astype(self.dtype), axes)
-
-    def _letters(self) -> tuple[str, str]:
-        """Returns the letters of the kernel, and the letters of the result."""
-        operands, result = self.equation.split("->")
-        return operands.split(",")[1], result
+        """Maps dtype[B, T, *inputs] to dtype[B, T, *outputs]."""
+        batch = inputs.shape[: -len(self.inputs)]
+        # A product of two matrices: for products with more axes XLA transposes the
+        # kernel and its gradient, which costs a CPU more than the product.
+        size = math.prod(self.inputs)
+        kernel = self.kernel.astype(self.dtype).reshape(size, -1)
+        product = jnp.matmul(inputs.reshape(*batch, size), kernel)
+        bias = self.bias.astype(self.dtype)
+        return product.reshape(*batch, *self.outputs) + jnp.expand_dims(bias, (0, 1))
 
 
 def layer_norm(config: BertGenerationConfig) -> nn.LayerNorm:
@@ -150,10 +145,10 @@ class Attention(nn.Module):
         width, heads = self.config.hidden_size, self.config.num_attention_heads
         inner = (heads, self.config.head_dim)
         options = {"stddev": self.config.initializer_range, "dtype": self.dtype}
-        self.query = Projection(_TO_HEADS, (width, *inner), **options)
-        self.key = Projection(_TO_HEADS, (width, *inner), **options)
-        self.value = Projection(_TO_HEADS, (width, *inner), **options)
-        self.output = Projection(_FROM_HEADS, (*inner, width), **options)
+        self.query = Projection((width,), inner, **options)
+        self.key = Projection((width,), inner, **options)
+        self.value = Projection((width,), inner, **options)
+        self.output = Projection(inner, (width,), **options)
         self.LayerNorm = layer_norm(self.config)
 
     def __call__(
@@ -184,7 +179,9 @@ class Attention(nn.Module):
         rate = self.config.attention_probs_dropout_prob
         context = attend(query, key, value, mask, weights_key, rate)
         projected = dropout(
-            self.output(context), output_key, self.config.hidden_dropout_prob
+            self.output(_swap_heads(context)),
+            output_key,
+            self.config.hidden_dropout_prob,
         )
         if not output_weights:
             return projected, None
@@ -192,12 +189,17 @@ class Attention(nn.Module):
 
     def queries(self, hidden: jax.Array) -> jax.Array:
         """[B, T, D] -> queries [B, H, T, K]."""
-        return self.query(hidden.astype(self.dtype))
+        return _swap_heads(self.query(hidden.astype(self.dtype)))
 
     def keys_values(self, states: jax.Array) -> tuple[jax.Array, jax.Array]:
         """[B, S, D] -> keys and values, each [B, H, S, K]."""
         states = states.astype(self.dtype)
-        return self.key(states), self.value(states)
+        return _swap_heads(self.key(states)), _swap_heads(self.value(states))
+
+
+def _swap_heads(values: jax.Array) -> jax.Array:
+    """Turns [B, T, H, K] into [B, H, T, K], and back."""
+    return jnp.swapaxes(values, 1, 2)
 
 
 class TransformerLayer(nn.Module):
@@ -225,8 +227,8 @@ class TransformerLayer(nn.Module):
         self.attention = Attention(self.config, self.dtype)
         if self.config.add_cross_attention:
             self.crossattention = Attention(self.config, self.dtype)
-        self.intermediate = Projection("BTD,DF->BTF", (width, inner), **options)
-        self.output = Projection("BTF,FD->BTD", (inner, width), **options)
+        self.intermediate = Projection((width,), (inner,), **options)
+        self.output = Projection((inner,), (width,), **options)
         self.LayerNorm = layer_norm(self.config)
 
     def __call__(

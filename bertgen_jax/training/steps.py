@@ -146,20 +146,22 @@ def train_step(
     builds on computes.
     """
 
+    # A batch without labels has no gradient.
+    tokens = jnp.maximum(jnp.sum(batch["label_weights"]), 1.0)
+
     def loss_of(
         params: Params, micro_batch: Batch, number: int | jax.Array
     ) -> tuple[jax.Array, Sums]:
         key = rng.key(settings.seed, "dropout", state.step, number)
         sums = loss(params, micro_batch, key)
-        return sums.loss, sums
+        # Divided here, because a division of all gradients is one more pass over them.
+        return sums.loss / tokens, sums
 
     grad_of = jax.grad(loss_of, has_aux=True)
     if settings.micro_batches == 1:
         grads, sums = grad_of(state.params, batch, 0)
     else:
         grads, sums = _accumulate(grad_of, state.params, batch, settings.micro_batches)
-    tokens = jnp.maximum(sums.tokens, 1.0)  # a batch without labels has no gradient
-    grads = jax.tree.map(lambda grad: grad / tokens, grads)
     grad_norm = optax.tree.norm(grads)
     finite = jnp.isfinite(sums.loss) & jnp.isfinite(grad_norm)
 
