@@ -52,6 +52,12 @@ def like(tree: PyTree, flat: Mapping[str, Any], prefix: str = "") -> PyTree:
     )
 
 
+def delete(tree: PyTree) -> None:
+    """Frees the memory of every `jax.Array` of a tree, which is not used any more."""
+    for leaf in jax.tree.leaves(tree):
+        leaf.delete()
+
+
 def nested(flat: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Returns a flat dict as nested dicts: {"a/b": 1} -> {"a": {"b": 1}}.
 

@@ -109,6 +109,12 @@ def get_config() -> ConfigDict:
     checkpoint.keep_best = 1  # best steps, by eval.metric
     checkpoint.keep_every_steps = 0  # keep every multiple for good; 0: none
 
+    config.bad_steps = bad_steps = ConfigDict()
+    bad_steps.action = "stop"  # if the loss is not finite or spikes; "skip", "rewind"
+    bad_steps.spike_factor = 0.0  # times the median is a spike; 0: nothing is a spike
+    bad_steps.window = 128  # steps whose median loss and gradient norm are taken
+    bad_steps.limit = 10  # steps to skip in a row; returns to the same checkpoint
+
     config.log = log = ConfigDict()
     log.every_steps = 100  # updates
     log.tensorboard = True  # event files beside metrics.jsonl

@@ -23,6 +23,7 @@ COLLECTIVES = {
     "reached_preemption_sync_point",
     "on_process_0",
     "restore",
+    "delete_after",
     "restore_params",
     "params",
     "save",

@@ -13,7 +13,7 @@ import logging
 import math
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent import futures
 from typing import Any
 
@@ -91,6 +91,7 @@ class CheckpointStore:
         state: PyTree,
         extra: Mapping[str, JSON],
         metrics: Mapping[str, float] | None = None,
+        keep: Collection[int] = (),
     ) -> None:
         """Saves `state` as the newest step; its arrays may be donated right after.
 
@@ -102,6 +103,7 @@ class CheckpointStore:
           state: pytree of arrays, of any sharding; no typed keys, no empty arrays.
           extra: JSON values that `restore` returns together with the state.
           metrics: the metrics of exactly this state.
+          keep: older steps that this save does not delete, whatever the rules.
 
         Raises:
           CheckpointError: this step, or the previous one, cannot be written; the steps
@@ -117,7 +119,7 @@ class CheckpointStore:
             )
         except OSError as error:
             raise self._not_saved(step, error) from error
-        self._pending = step, self._thread.submit(self._finish, step)
+        self._pending = step, self._thread.submit(self._finish, step, keep)
         if not self._asynchronous:
             self.wait()
 
@@ -160,6 +162,20 @@ class CheckpointStore:
         finally:
             self._thread.shutdown()
             self._checkpointer.close()
+
+    def delete_after(self, step: int) -> None:
+        """Deletes the steps after `step`, so that a run can go back to it.
+
+        Raises:
+          CheckpointError: the last save failed; see `wait`.
+        """
+        self.wait()
+        processes.on_process_0(lambda: self._delete_after(step))
+
+    def _delete_after(self, step: int) -> None:
+        for later in reversed(self.steps()):
+            if later > step:
+                self._directories.delete(later)
 
     def steps(self) -> list[int]:
         """Lists the complete steps on disk, ascending, without a save in progress."""
@@ -245,7 +261,7 @@ class CheckpointStore:
             values = {name: float(value) for name, value in metrics.items()}
             step_directories.write_json(directory / "metrics.json", values)
 
-    def _finish(self, step: int) -> None:
+    def _finish(self, step: int, keep: Collection[int]) -> None:
         """Waits for Orbax, commits the step, deletes old steps; runs in the thread."""
         self._checkpointer.wait_until_finished()
         if jax.process_index() != 0:
@@ -260,7 +276,7 @@ class CheckpointStore:
             best=self._keep_best,
             period=self._keep_period,
         )
-        for old in set(steps) - kept:
+        for old in set(steps) - kept - set(keep):
             self._directories.delete(old)
 
     def _not_saved(self, step: int, error: Exception) -> CheckpointError:

@@ -19,6 +19,7 @@ from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.warm_start import recipes
 
 DTYPES = ("float32", "bfloat16")
+BAD_STEP_ACTIONS = ("stop", "skip", "rewind")
 
 # Metrics of the forward pass. Every task has them beside its own metrics, and any of
 # them may decide which checkpoint is best.
@@ -51,6 +52,9 @@ _LEAST = {
     "checkpoint.keep_latest": 1,
     "checkpoint.keep_best": 1,
     "checkpoint.keep_every_steps": 0,
+    "bad_steps.spike_factor": 0,
+    "bad_steps.window": 1,
+    "bad_steps.limit": 0,
     "log.every_steps": 0,
 }
 _FRACTIONS = (  # at least 0 and below 1
@@ -80,10 +84,17 @@ def check(config: ConfigDict) -> None:
         raise ConfigError(
             f"data.fraction is {fraction}; expected 0 < data.fraction <= 1."
         )
+    factor = config.bad_steps.spike_factor
+    if 0 < factor <= 1:
+        raise ConfigError(
+            f"bad_steps.spike_factor is {factor}, and half of all steps are above the "
+            "median; expected more than 1, such as 5, or 0."
+        )
     for field, names in (
         ("model.size", SIZES),
         ("model.dtype", DTYPES),
         ("model.remat", ("auto", *rematerialization.POLICIES)),
+        ("bad_steps.action", BAD_STEP_ACTIONS),
         ("eval.metric", (*_FORWARD_VALUES, *_metric_values(config))),
         ("eval.sentence_ends", rouge.SENTENCE_ENDS),
     ):

@@ -33,6 +33,8 @@ _EXECUTION = (
     "watchdog_s",
     *_LAYERS,
 )
+# What a run does about trouble may be chosen when there is some.
+_TROUBLE = ("bad_steps",)
 # Fields that decide the parameters of the model and their meaning.
 _MODEL = ("model.", "tokenizer.", "init.recipe", "ema_decay")
 # Schedules that do not depend on where the run ends, so that the end may be moved.
@@ -49,7 +51,7 @@ def check(workdir: pathlib.Path, config: ConfigDict) -> None:
     if not (workdir / CONFIG).exists():
         return
     saved = read(workdir)
-    may_change = _EXECUTION
+    may_change = _EXECUTION + _TROUBLE
     if config.optim.schedule in _ENDLESS:
         may_change += ("total_steps",)
     lines = [

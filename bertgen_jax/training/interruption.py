@@ -25,12 +25,17 @@ class Interruption:
 
     def __init__(self):
         self._signal: int | None = None
+        self._calls = 0
+        self._agreed = False
 
-    def requested(self, step: int) -> bool:
-        """Whether to stop after step `step`; the same on every process."""
-        if jax.process_count() > 1:
-            return multihost_utils.reached_preemption_sync_point(step)
-        return self._signal is not None
+    def requested(self) -> bool:
+        """Whether to stop now; the same on every process, which all call it."""
+        if jax.process_count() == 1:
+            return self._signal is not None
+        self._calls += 1  # not the step of the run, because a run may go back
+        if multihost_utils.reached_preemption_sync_point(self._calls):
+            self._agreed = True
+        return self._agreed
 
     @property
     def name(self) -> str:

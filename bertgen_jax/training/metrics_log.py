@@ -107,14 +107,20 @@ class Clock:
 
 
 def train_values(totals: Totals, learning_rate: jax.Array) -> dict[str, float]:
-    """Returns means since the last log line, and the counts behind them."""
+    """Returns means since the last log line, and the counts behind them.
+
+    There are no means if every step was skipped (`bad_steps`).
+    """
     totals = jax.device_get(totals)
-    tokens = max(float(totals.sums.tokens), 1.0)
-    return {
-        "loss": float(totals.sums.loss) / tokens,
-        "nll": float(totals.sums.nll) / tokens,
-        "accuracy": 100 * float(totals.sums.correct) / tokens,
-        "grad_norm": float(totals.grad_norm) / max(int(totals.steps), 1),
+    tokens, means = max(float(totals.sums.tokens), 1.0), {}
+    if totals.steps:
+        means = {
+            "loss": float(totals.sums.loss) / tokens,
+            "nll": float(totals.sums.nll) / tokens,
+            "accuracy": 100 * float(totals.sums.correct) / tokens,
+            "grad_norm": float(totals.grad_norm) / int(totals.steps),
+        }
+    return means | {
         "learning_rate": float(learning_rate),
         "steps": int(totals.steps),
         "examples": int(totals.examples),
@@ -155,9 +161,10 @@ def rates(
 
 def train_line(step: int, last: int, values: Mapping[str, float]) -> str:
     """Formats values of training as a line for the terminal."""
+    loss = f"loss {values['loss']:.3f}" if "loss" in values else "every step skipped"
     mfu = f"MFU {values['mfu']:.1%}  " if "mfu" in values else ""
     return (
-        f"step {step:,}/{last:,}  loss {values['loss']:.3f}  "
+        f"step {step:,}/{last:,}  {loss}  "
         f"lr {values['learning_rate']:.2e}  "
         f"{values['examples_per_s']:,.0f} examples/s  "
         f"{values['tokens_per_s']:,.0f} tokens/s  {mfu}"

@@ -33,6 +33,15 @@ class Progress:
       best: best value of `eval.metric` so far.
       best_step: the step with the best value.
       stale_evaluations: number of evaluations since `best_step`.
+      skipped: number of bad steps that changed nothing.
+      skipped_in_a_row: number of them since the last good step.
+      left_out_batches: number of batches that were left out by going back. Step n draws
+        batch n + `left_out_batches`, both counted from 1.
+      rewinds: number of returns to the checkpoint of `scheduled_step`.
+      scheduled_step: the newest checkpoint that was not saved because of a signal. A
+        run goes back to this one, so that the moment of a signal changes nothing.
+      recent: `TrainState.recent`: losses and gradient norms, the newest last.
+      environment: see `environment.describe`; None in checkpoints of earlier versions.
     """
 
     data: str
@@ -40,6 +49,13 @@ class Progress:
     best: float | None = None
     best_step: int = 0
     stale_evaluations: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    left_out_batches: int = 0
+    rewinds: int = 0
+    scheduled_step: int = 0
+    recent: list[list[float]] | None = None
+    environment: dict[str, Any] | None = None
 
     @classmethod
     def restored(cls, extra: Mapping[str, Any], data: str) -> Self:
@@ -72,6 +88,33 @@ class Progress:
                 self, best=value, best_step=step, stale_evaluations=0
             )
         return dataclasses.replace(self, stale_evaluations=self.stale_evaluations + 1)
+
+    def gone_back(self, earlier: Self, bad_step: int) -> Self:
+        """Returns the progress after going back because of a bad step.
+
+        Args:
+          earlier: the progress in the checkpoint of `scheduled_step`.
+          bad_step: the step whose batch is the last that is left out.
+        """
+        return dataclasses.replace(
+            earlier,
+            left_out_batches=self.left_out_batches + bad_step - self.scheduled_step,
+            rewinds=self.rewinds + 1,
+            scheduled_step=self.scheduled_step,
+            environment=self.environment,
+        )
+
+    def scheduled(self, step: int) -> Self:
+        """Returns the progress in a checkpoint that no signal caused."""
+        return dataclasses.replace(self, scheduled_step=step, rewinds=0)
+
+    def left_out(self) -> dict[str, float]:
+        """Returns the numbers of skipped steps and of batches that were left out."""
+        counts = {
+            "skipped_steps": self.skipped,
+            "left_out_batches": self.left_out_batches,
+        }
+        return {name: count for name, count in counts.items() if count}
 
     def exhausted(self, patience: int) -> bool:
         """Whether the last `patience` evaluations brought no new best value."""

@@ -72,6 +72,8 @@ class TrainState:
       opt_state: the optimizer's state.
       ema_params: exponential moving average of the parameters, or None.
       totals: sums since the last log line.
+      recent: f32[2, W], loss and gradient norm of the last W good steps, the newest
+        last, and NaN before them; None if spikes are not looked for.
     """
 
     step: jax.Array
@@ -79,12 +81,25 @@ class TrainState:
     opt_state: optax.OptState
     ema_params: Params | None
     totals: Totals
+    recent: jax.Array | None = None
 
     @classmethod
     def create(
-        cls, params: Params, optimizer: optax.GradientTransformation, *, ema: bool
+        cls,
+        params: Params,
+        optimizer: optax.GradientTransformation,
+        *,
+        ema: bool,
+        window: int = 0,
     ) -> Self:
-        """Returns the state before the first step."""
+        """Returns the state before the first step.
+
+        Args:
+          params: the first parameters.
+          optimizer: the optimizer.
+          ema: whether the state has a moving average of the parameters.
+          window: the number of steps whose losses are kept, W; 0 for none.
+        """
         return cls(
             step=jnp.zeros((), jnp.int32),
             params=params,
@@ -92,6 +107,7 @@ class TrainState:
             # A copy, because both buffers are donated to the step.
             ema_params=jax.tree.map(jnp.copy, params) if ema else None,
             totals=Totals.zeros(),
+            recent=jnp.full((2, window), jnp.nan) if window else None,
         )
 
     @property
@@ -110,11 +126,17 @@ class StepSettings:
         memory. Their sums are added and divided once, so the update equals that of the
         whole batch.
       ema_decay: decay of the moving average of the parameters; 0 for no average.
+      spike_factor: a step whose loss or gradient norm is above this multiple of the
+        median of `TrainState.recent` is bad; unused without `recent`.
+      counts_bad_steps: whether a bad step adds one to `TrainState.step`, so that the
+        next step has the next batch.
     """
 
     seed: int
     micro_batches: int = 1
     ema_decay: float = 0.0
+    spike_factor: float = 0.0
+    counts_bad_steps: bool = False
 
 
 @struct.dataclass
@@ -122,12 +144,20 @@ class StepChecks:
     """Values that the loop checks after each step.
 
     Attributes:
-      finite: bool[], loss and gradients are finite. If not, the step changed nothing.
+      good: bool[], loss and gradient are finite and no spike. If not, the step changed
+        nothing but, perhaps, the number of steps.
+      finite: bool[], loss and gradients are finite.
       loss: f32[], mean loss per target token of this batch.
+      grad_norm: f32[], global norm of the gradient before clipping.
+      excess: f32[], the larger of loss and gradient norm, each divided by its running
+        median; NaN until there are enough steps for a median.
     """
 
+    good: jax.Array
     finite: jax.Array
     loss: jax.Array
+    grad_norm: jax.Array
+    excess: jax.Array
 
 
 def train_step(
@@ -165,6 +195,14 @@ def train_step(
     grad_norm = optax.tree.norm(grads)
     finite = jnp.isfinite(sums.loss) & jnp.isfinite(grad_norm)
 
+    good, excess, recent = finite, jnp.float32(jnp.nan), state.recent
+    if recent is not None:
+        latest = jnp.stack([sums.loss / tokens, grad_norm])
+        # The median is NaN until there are W steps, and no step is bad then.
+        excess = jnp.max(latest / jnp.median(recent, axis=1))
+        good &= ~(excess > settings.spike_factor)
+        recent = jnp.concatenate([recent[:, 1:], latest[:, None]], axis=1)
+
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = cast(Params, optax.apply_updates(state.params, updates))
     ema_params = state.ema_params
@@ -179,9 +217,18 @@ def train_step(
         opt_state=opt_state,
         ema_params=ema_params,
         totals=state.totals.add(batch, sums, grad_norm),
+        recent=recent,
     )
-    kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, state)
-    return kept, StepChecks(finite=finite, loss=sums.loss / tokens)
+    kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), new, state)
+    if settings.counts_bad_steps:
+        kept = dataclasses.replace(kept, step=new.step)
+    return kept, StepChecks(
+        good=good,
+        finite=finite,
+        loss=sums.loss / tokens,
+        grad_norm=grad_norm,
+        excess=excess,
+    )
 
 
 def flush_totals(state: TrainState) -> tuple[TrainState, Totals]:

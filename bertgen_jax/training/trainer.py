@@ -14,20 +14,21 @@ import pathlib
 import jax
 from ml_collections import ConfigDict
 
-from bertgen_jax import sharding, watchdog
+from bertgen_jax import sharding, trees, watchdog
 from bertgen_jax.data import batching, loading
 from bertgen_jax.evaluation.evaluator import Evaluator
 from bertgen_jax.experiment.run import Run
 from bertgen_jax.models import initialization
 from bertgen_jax.models.losses import teacher_forced_loss
 from bertgen_jax.pretrained import saving
-from bertgen_jax.training import metrics_log, optimizers, steps
-from bertgen_jax.training.finite_watch import FiniteWatch
+from bertgen_jax.training import environment, metrics_log, optimizers, steps
+from bertgen_jax.training.checkpointing import Checkpointing
 from bertgen_jax.training.flops import Utilization
 from bertgen_jax.training.interruption import Interruption
 from bertgen_jax.training.metrics_log import Clock, MetricsLog
 from bertgen_jax.training.progress import Progress, due
 from bertgen_jax.training.step_programs import StepPrograms
+from bertgen_jax.training.step_watch import BadSteps, StepWatch
 from bertgen_jax.training.steps import TrainState
 from bertgen_jax.trees import Params
 from bertgen_jax.watchdog import watching
@@ -93,8 +94,13 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         )
         optimizer = optimizers.create_optimizer(config.optim, schedule, param_shapes)
 
+        bad_steps = BadSteps(**config.bad_steps)
+        window = bad_steps.window if bad_steps.spike_factor else 0
+
         def create_state(params: Params) -> TrainState:
-            return TrainState.create(params, optimizer, ema=config.ema_decay > 0)
+            return TrainState.create(
+                params, optimizer, ema=config.ema_decay > 0, window=window
+            )
 
         state_shapes = jax.eval_shape(create_state, param_shapes)
         state_sharding = sharding.state_shardings(state_shapes, mesh)
@@ -115,6 +121,8 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                         seed=config.seed,
                         micro_batches=config.micro_batches,
                         ema_decay=config.ema_decay,
+                        spike_factor=bad_steps.spike_factor,
+                        counts_bad_steps=bad_steps.skips,
                     ),
                 ),
                 in_shardings=(state_sharding, batch_sharding),
@@ -140,35 +148,45 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         # 3. Create or restore the state. A new run starts from random parameters, of
         #    which the warm start replaces some, and makes the optimizer's state from
         #    them. A run with checkpoints continues from the newest intact one.
+        checkpoints = Checkpointing(run.store, sharded_shapes, mesh, plan.fingerprint)
+        here = environment.describe(mesh, config.model.scan_layers, train_step.policy)
         if run.is_new:
             create_on_mesh = jax.jit(create_state, out_shardings=state_sharding)
             state = create_on_mesh(run.first_params())
-            progress = Progress(data=plan.fingerprint)
+            progress = Progress(data=plan.fingerprint, environment=here)
         else:
-            _, state, extra = run.store.restore(None, sharded_shapes)
-            progress = Progress.restored(extra, plan.fingerprint)
+            state, progress = checkpoints.restore(None)
             _log.info("resuming from step %d", int(state.step))
+            elsewhere = environment.changes(progress.environment, here, model.config)
+            if elsewhere:
+                _log.warning("%s", elsewhere)
+            progress = dataclasses.replace(progress, environment=here)
         run.write_config()
+        if run.is_new and bad_steps.goes_back:
+            checkpoints.save(state, progress, None, step=0)
         step, last = int(state.step), config.total_steps
 
-        log = MetricsLog(run.workdir, tensorboard=config.log.tensorboard, step=step)
-        stack.enter_context(contextlib.closing(log))
+        def begin():  # from the current `step` and `progress`
+            log = MetricsLog(run.workdir, tensorboard=config.log.tensorboard, step=step)
+            batches = loading.to_device(
+                loading.train_batches(
+                    corpus.encoded,
+                    plan,
+                    fill=run.fill_ids,
+                    start=step + progress.left_out_batches,
+                    host=jax.process_index(),
+                    hosts=jax.process_count(),
+                    threads=config.data.threads,
+                    prefetch=config.data.prefetch,
+                ),
+                batch_sharding,
+            )
+            stack.enter_context(contextlib.closing(log))
+            stack.enter_context(contextlib.closing(batches))
+            return log, batches, StepWatch(run.examples["train"], bad_steps, progress)
+
+        log, batches, watch = begin()
         interruption = stack.enter_context(Interruption.watched())
-        batches = loading.to_device(
-            loading.train_batches(
-                corpus.encoded,
-                plan,
-                fill=run.fill_ids,
-                start=step,
-                host=jax.process_index(),
-                hosts=jax.process_count(),
-                threads=config.data.threads,
-                prefetch=config.data.prefetch,
-            ),
-            batch_sharding,
-        )
-        stack.enter_context(contextlib.closing(batches))
-        watch = FiniteWatch(run.examples["train"])
         clock = Clock(progress.elapsed_s)
         kind = jax.local_devices()[0].device_kind
         utilization = Utilization(model.config, kind, mesh.size)
@@ -191,18 +209,51 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
             watch.add(step, step_checks, host_batch["example_index"])
             utilization.add(host_batch)
 
-            if due(step, config.log.every_steps, last):
-                state, totals = flush_totals(state)
+            stopping = interruption.requested()
+            logs = due(step, config.log.every_steps, last)
+            evaluates = due(step, config.eval.every_steps, last)
+            saves = due(step, config.checkpoint.every_steps, last)
+            if logs or evaluates or saves or stopping:
                 watch.flush()
+            if watch.bad_step is not None:
+                # Go back, and leave out the batches up to the bad one. A run that is
+                # killed before its next save comes here again, so the result is the
+                # same.
+                with clock.paused(), jax.transfer_guard("allow"):
+                    trees.delete(state)
+                    state, earlier = checkpoints.restore(progress.scheduled_step)
+                    run.store.delete_after(progress.scheduled_step)
+                    progress = progress.gone_back(earlier, watch.bad_step)
+                    step = progress.scheduled_step
+                    batches.close()
+                    log.close()
+                    log, batches, watch = begin()
+                    clock.begin(step)
+                _log.warning(
+                    "back to step %d; the next batch is number %d",
+                    step,
+                    step + progress.left_out_batches + 1,
+                )
+                stopping = False
+                continue
+            progress = dataclasses.replace(
+                progress,
+                skipped=watch.skipped,
+                skipped_in_a_row=watch.skipped_in_a_row,
+            )
+
+            if logs:
+                state, totals = flush_totals(state)
                 with jax.transfer_guard("allow"):
-                    values = metrics_log.train_values(totals, schedule(step - 1))
+                    rate = schedule(step - progress.skipped - 1)
+                    values = metrics_log.train_values(totals, rate)
                 values |= metrics_log.rates(clock, utilization, step, last, values)
+                values |= progress.left_out()
                 log.write(step, "train", values)
                 _log.info(metrics_log.train_line(step, last, values))
 
             metrics = None
-            if due(step, config.eval.every_steps, last):
-                watch.flush()
+            if evaluates:
                 with clock.paused(), jax.transfer_guard("allow"):
                     evaluation = validation.evaluate(state.eval_params, step)
                     metrics = evaluation.metrics
@@ -212,21 +263,21 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                 _log.info(progress.line(step, metrics, config.eval.metric))
 
             done = step == last or progress.exhausted(config.eval.patience)
-            stopping = interruption.requested(step)
-            if (
-                stopping
-                or done
-                or due(step, config.checkpoint.every_steps, last)
-                or (metrics is not None and progress.best_step == step)
-            ):
-                watch.flush()
+            saves |= done or (metrics is not None and progress.best_step == step)
+            if saves or stopping:
                 progress = dataclasses.replace(progress, elapsed_s=clock.trained_s)
-                with (
-                    clock.paused(),
-                    jax.transfer_guard("allow"),
-                    watching(f"the save of step {step}"),
-                ):
-                    run.store.save(step, state, dataclasses.asdict(progress), metrics)
+                if saves:
+                    progress = progress.scheduled(step)
+                with clock.paused(), jax.transfer_guard("allow"):
+                    checkpoints.save(
+                        state,
+                        progress,
+                        metrics,
+                        step=step,
+                        # What a signal saves does not replace the checkpoint to which
+                        # an undisturbed run would go back.
+                        keep=[progress.scheduled_step] if bad_steps.goes_back else [],
+                    )
 
         # 5. Export the best parameters to WORKDIR/model.
         with jax.transfer_guard("allow"), watching(f"the save of step {step}"):

@@ -40,7 +40,7 @@ def test_a_run_of_an_earlier_version_may_resume_and_be_evaluated(tmp_path):
     config = common.get_config()
     config.batch_size = 64
     saved = workdir.resolved(config)
-    for field in ("watchdog_s",):
+    for field in ("watchdog_s", "bad_steps"):
         del saved[field]
     del saved["data"]["workers"]
     (tmp_path / "config.json").write_text(json.dumps(saved))

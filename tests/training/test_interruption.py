@@ -11,9 +11,9 @@ from bertgen_jax.training.interruption import Interruption
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_becomes_a_request(number):
     with Interruption.watched() as interruption:
-        assert not interruption.requested(1)
+        assert not interruption.requested()
         os.kill(os.getpid(), number)
-        assert interruption.requested(1)
+        assert interruption.requested()
         assert interruption.name == signal.Signals(number).name
 
 

@@ -156,6 +156,50 @@ def test_a_step_that_is_not_finite_changes_nothing(batch):
     jax.tree.map(np.testing.assert_array_equal, new, state)
 
 
+def spiked(batch):
+    """Returns the batch with a loss and a gradient that are many times as large."""
+    return batch | {"label_weights": batch["label_weights"].at[0, 0].set(-60.0)}
+
+
+@pytest.fixture
+def arrays(batch):
+    return jax.tree.map(jnp.asarray, batch)
+
+
+def test_a_spike_is_above_a_multiple_of_the_median_of_a_full_window(arrays):
+    state = toy_state(window=3)
+    for number in range(3):
+        assert int(jnp.isnan(state.recent).sum()) == 2 * (3 - number)
+        spike = toy_step(state, spiked(arrays), spike_factor=3.0)[1]
+        assert bool(spike.good)
+        assert bool(jnp.isnan(spike.excess))
+        state, checks = toy_step(state, arrays, spike_factor=3.0)
+        assert bool(checks.good)
+        assert float(state.recent[0, -1]) == float(checks.loss)
+        assert float(state.recent[1, -1]) == float(checks.grad_norm)
+    new, checks = toy_step(state, spiked(arrays), spike_factor=3.0)
+    assert not bool(checks.good)
+    assert bool(checks.finite)
+    medians = np.median(state.recent, axis=1)
+    latest = np.array([checks.loss, checks.grad_norm])
+    np.testing.assert_allclose(float(checks.excess), max(latest / medians), rtol=1e-6)
+    jax.tree.map(np.testing.assert_array_equal, new, state)
+    assert bool(toy_step(state, spiked(arrays), spike_factor=1e6)[1].good)
+
+
+def test_a_skipped_step_changes_only_the_number_of_steps(arrays):
+    state = toy_state(window=1, ema=True)
+    settings = {"spike_factor": 3.0, "counts_bad_steps": True, "ema_decay": 0.9}
+    state, _ = toy_step(state, arrays, **settings)
+    nans = arrays | {"label_weights": arrays["label_weights"] * jnp.nan}
+    for bad in (spiked(arrays), nans):
+        new, checks = toy_step(state, bad, **settings)
+        assert not bool(checks.good)
+        assert int(new.step) == int(state.step) + 1
+        back = new.replace(step=state.step)
+        jax.tree.map(np.testing.assert_array_equal, back, state)
+
+
 def test_dropout_differs_from_step_to_step_and_repeats_for_a_step(batch):
     state = toy_state()
     losses = [

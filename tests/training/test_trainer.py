@@ -19,7 +19,7 @@ from bertgen_jax.errors import (
 from bertgen_jax.evaluation import evaluator
 from bertgen_jax.generation.pipeline import pipeline
 from bertgen_jax.training import memory, metrics_log, trainer
-from bertgen_jax.training.finite_watch import FiniteWatch
+from bertgen_jax.training.step_watch import StepWatch
 from configs import common
 
 WORDS = [
@@ -118,14 +118,14 @@ def saved_state(workdir, step):
 
 def interrupt(monkeypatch, step, action):
     """Calls `action` in the middle of a run, right after step `step` was dispatched."""
-    add = FiniteWatch.add
+    add = StepWatch.add
 
     def add_and_act(self, number, *rest):
         add(self, number, *rest)
         if number == step:
             action()
 
-    monkeypatch.setattr(FiniteWatch, "add", add_and_act)
+    monkeypatch.setattr(StepWatch, "add", add_and_act)
 
 
 class Killed(Exception):
@@ -254,7 +254,7 @@ def test_a_finished_run_does_not_change(finished, data, tmp_path):
     assert metrics(copy) == metrics(workdir)
 
 
-def test_a_run_resumes_on_another_mesh(finished, data, tmp_path):
+def test_a_run_resumes_on_another_mesh_and_says_so(finished, data, tmp_path, caplog):
     undisturbed, _ = finished
     config = small_config(data)
     copy = shutil.copytree(undisturbed, tmp_path / "copy")
@@ -262,8 +262,22 @@ def test_a_run_resumes_on_another_mesh(finished, data, tmp_path):
         shutil.rmtree(copy / "checkpoints" / step, ignore_errors=True)
     config.mesh.fsdp = 4
     trainer.train(config, copy)
+    said = [line for line in caplog.messages if "saved elsewhere" in line]
+    assert ["mesh.data: 8, 2; mesh.fsdp: 1, 4" in line for line in said] == [True]
     actual, expected = metrics(copy)[-1], metrics(undisturbed)[-1]
     assert actual["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+
+
+def test_a_checkpoint_of_an_earlier_version_loads(finished, data, tmp_path, caplog):
+    workdir, outcome = finished
+    copy = shutil.copytree(workdir, tmp_path / "copy")
+    step = copy / "checkpoints" / "8"
+    fields = json.loads((step / "extra.json").read_text())
+    names = ("data", "elapsed_s", "best", "best_step", "stale_evaluations")
+    (step / "extra.json").write_text(json.dumps({name: fields[name] for name in names}))
+    (step / "digests.json").unlink()
+    assert trainer.train(small_config(data), copy) == outcome
+    assert "goes on with other masks" in caplog.text
 
 
 def test_a_damaged_newest_checkpoint_costs_steps_not_the_run(
