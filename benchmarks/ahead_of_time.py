@@ -184,7 +184,8 @@ def create_config(size: str, *, shared: bool = False) -> EncoderDecoderConfig:
     )
 
 
-def abstract_params(config: EncoderDecoderConfig) -> Any:
+@functools.cache
+def abstract_params(config: Seq2SeqConfig) -> Any:
     """Returns the shapes of the parameters of a model."""
     model, ids = create_model(config), np.zeros((1, 2), np.int32)
     return jax.eval_shape(

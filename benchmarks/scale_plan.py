@@ -2,25 +2,33 @@
 
     python -m benchmarks.scale_plan --device=h100|v5e|v5p|v6e --mesh=DATA,FSDP --rows=N
         [--size=base] [--tokens=512/128] [--config=bbc_summarize] [--policy=auto]
-        [--output=FILE]
-    python -m benchmarks.scale_plan --device=h100 --plan [--output=FILE]
+        [--predict] [--output=FILE]
+    python -m benchmarks.scale_plan --device=h100 --plan [--predict] [--output=FILE]
 
 The training step is compiled ahead of time for the mesh (see `ahead_of_time` for the
 packages that takes), and its memory and its collectives are read from the program.
 `scale_model` computes the expected time from them. --rows is the batch of all devices.
 --config takes the model, the lengths and the optimizer of a config in configs/.
 
---plan compiles the meshes of docs/scaling.md that FILE does not hold yet; FILE is
-benchmarks/results/scale-plan-DEVICE.json by default.
+--plan compiles the meshes of docs/scaling.md that FILE does not hold yet, or only as a
+prediction; FILE is benchmarks/results/scale-plan-DEVICE.json by default.
+
+--predict compiles nothing. Memory is that of the formula which chooses `model.remat`,
+and the gradients that devices send are counted; it needs fsdp=1. Tests compare both
+with what is compiled.
 """
 
 import argparse
 import dataclasses
 import json
+import math
 import pathlib
 import sys
 import time
 from typing import Any
+
+import jax
+import jax.numpy as jnp
 
 from benchmarks import ahead_of_time, programs, record, scale_model
 from benchmarks.ahead_of_time import Workload
@@ -89,9 +97,14 @@ def main() -> int:
             "fsdp": fsdp,
             "requested": workload.policy,
         }
-        if options.plan and any(_is_same(row, names) for row in _rows(file)):
+        kept = [row for row in _rows(file) if _is_same(row, names)] if file else []
+        if options.plan and any(row["compiled"] or options.predict for row in kept):
             continue
-        row = names | measure(workload, options.device, data, fsdp)
+        if options.predict and fsdp > 1:
+            print(f"left out: {data} x {fsdp}; --predict expects fsdp=1")
+            continue
+        plan = predict if options.predict else measure
+        row = names | plan(workload, options.device, data, fsdp)
         print(_described(row), flush=True)
         if file:
             _write(file, options.device, row)
@@ -125,25 +138,72 @@ def measure(workload: Workload, kind: str, data: int, fsdp: int) -> Row:
             f"{workload.rows} rows do not fit into {data} x {fsdp} {kind}; expected "
             "fewer rows, more devices or a larger fsdp."
         )
-    source, target = workload.bucket.source, workload.bucket.target
-    tokens = workload.rows // mesh.size * target
-    model_flops = flops.step_flops(
-        workload.config, [source] * workload.rows, [target] * workload.rows
-    )
-    row = {
+    row = _operations(workload, traced.jaxpr, data * fsdp) | {
         "device": kind,
+        "compiled": True,
         "policy": policy,
         "parameters": workload.parameters,
         "temporaries": compiled.memory_analysis().temp_size_in_bytes,
         "total": total,
         "available": int(device.memory),
-        "model_flops": model_flops // mesh.size,
-        # The loss multiplies 1,024 tokens at a time.
-        "flops": programs.product_flops(traced.jaxpr, -(-tokens // 1024)) // mesh.size,
         "sent": sent(compiled.as_text()),
         "compile_s": round(time.monotonic() - started_s, 1),
     }
     return row | {"times": scale_model.times(row | {"data": data, "fsdp": fsdp})}
+
+
+def predict(workload: Workload, kind: str, data: int, fsdp: int = 1) -> Row:
+    """Returns the row of `measure` for data parallelism without compiling anything."""
+    device = ahead_of_time.DEVICES[kind]
+    mesh = ahead_of_time.create_mesh(kind, data, fsdp)
+    policy = next(workload.policies(mesh, device.memory))
+    traced = ahead_of_time.trace_step(workload, mesh, policy)
+    row = _operations(workload, traced.jaxpr, data) | {
+        "device": kind,
+        "compiled": False,
+        "policy": policy,
+        "parameters": workload.parameters,
+        "temporaries": 0,
+        "total": workload.predicted_bytes(mesh, policy),
+        "available": int(device.memory),
+        "sent": predicted_sent(workload, data),
+        "compile_s": 0.0,
+    }
+    return row | {"times": scale_model.times(row | {"data": data, "fsdp": fsdp})}
+
+
+def predicted_sent(workload: Workload, data: int) -> list[Row]:
+    """Counts what a device sends with data parallelism.
+
+    Gradients of layers are summed in the compute dtype, a layer at a time, and all
+    others in f32.
+    """
+    if data == 1:
+        return []
+    size, layers = 0, set()
+    shapes = ahead_of_time.abstract_params(workload.config)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(shapes):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        layer = name.partition("layer_")
+        dtype = workload.dtype if layer[1] else "float32"
+        size += math.prod(leaf.shape) * jnp.dtype(dtype).itemsize
+        layers.add(layer[0] + layer[2].partition("/")[0] if layer[1] else "")
+    size = round(2 * size * (data - 1) / data)
+    kind = {"kind": "all-reduce", "devices": data, "stride": 1}
+    return [kind | {"times": len(layers), "bytes": size}]
+
+
+def _operations(workload: Workload, jaxpr: Any, devices: int) -> Row:
+    """Counts the operations of a device: those of the model, and all products."""
+    source, target = workload.bucket.source, workload.bucket.target
+    rows = workload.rows
+    # The loss multiplies 1,024 tokens at a time.
+    chunks = -(-(rows // devices // workload.micro_batches * target) // 1024)
+    model_flops = flops.step_flops(workload.config, [source] * rows, [target] * rows)
+    return {
+        "model_flops": model_flops // devices,
+        "flops": programs.product_flops(jaxpr, chunks) // devices,
+    }
 
 
 def sent(text: str) -> list[Row]:
@@ -193,7 +253,7 @@ def _described(row: Row) -> str:
         f"({row['model_flops'] / 1e12:.1f} without recomputation); "
         f"{1e3 * times['step_s']:.0f} ms to {1e3 * times['serial_s']:.0f} ms a step, "
         f"efficiency {times['serial_efficiency']:.0%} to {times['efficiency']:.0%}"
-        f"; compiled in {row['compile_s']:.0f} s"
+        + (f"; compiled in {row['compile_s']:.0f} s" if row["compiled"] else "")
     ]
     lines += [
         f"  {each['times']} x {each['kind']} over {each['devices']} devices: "
@@ -245,6 +305,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tokens", type=bucket)
     parser.add_argument("--config", help="name of a file in configs/")
     parser.add_argument("--policy", help="model.remat")
+    parser.add_argument("--predict", action="store_true", help="compile nothing")
     parser.add_argument("--output", type=pathlib.Path, help="JSON file")
     return parser.parse_args()
 

@@ -54,7 +54,7 @@ def memory_table(rows: Sequence[Row]) -> str:
                     f"{row['rows']:,} x {row['source']}/{row['target']}",
                     str(row["rows"] // (row["data"] * row["fsdp"])),
                     row["policy"],
-                    f"{row['total'] / 1e9:.1f} GB, {share:.0%} of what there is",
+                    f"{row['total'] / 1e9:.1f} GB, {share:.0%}",
                 ]
             )
         )
@@ -199,7 +199,8 @@ def _is_of(panel: str, row: Row) -> bool:
 
 
 def _mesh(row: Row) -> str:
-    return f"{row['device']}, {row['data']} x {row['fsdp']}"
+    star = "" if row["compiled"] else "*"
+    return f"{row['device']}, {row['data']} x {row['fsdp']}{star}"
 
 
 def _range(low: float, high: float, form: str, unit: str) -> str:

@@ -180,7 +180,7 @@ def _described(row: dict[str, Any], options: argparse.Namespace) -> str:
         text = f"{name} {each['median_s']:.3f} s"
         if "ratio" in each:
             text += f" ({each['ratio']:.2f}x)"
-        text += f", {each['flops_per_s'] / 1e12:.1f} TFLOP/s"
+        text += f", {each['flops_per_s'] / 1e12:.3g} TFLOP/s"
         if "mfu" in each:
             text += f", MFU {each['mfu']:.0%}"
         if "peak_bytes" in each:
