@@ -5,8 +5,12 @@ and --config.FIELD=VALUE give another, for example to search with other settings
 WORKDIR/predictions/SPLIT-STEP.jsonl and WORKDIR/results/SPLIT-STEP.json.
 """
 
-import pathlib
 import sys
+
+if __name__ == "__main__":  # before the imports, which take seconds
+    print("eval.py: loading JAX", file=sys.stderr, flush=True)
+
+import pathlib
 
 import jax
 from absl import flags
@@ -16,6 +20,7 @@ from rich.console import Console
 from bertgen_jax import processes
 from bertgen_jax.evaluation import evaluator, report
 from bertgen_jax.experiment import flags as flags_lib
+from bertgen_jax.files import compilation_cache
 from configs import common
 
 SPLIT = flags.DEFINE_enum("split", "test", ["validation", "test"], "split to evaluate")
@@ -24,6 +29,7 @@ STEP = flags.DEFINE_string("step", "best", "best, latest or a number")
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> int:
     """Evaluates a checkpoint on a split and prints a table of the scores."""
+    compilation_cache.enable()
     if config.multihost:
         # A run of several processes may be evaluated by one.
         processes.connect(may_be_alone=True)

@@ -3,9 +3,13 @@
 To resume an interrupted run, run the same command again.
 """
 
+import sys
+
+if __name__ == "__main__":  # before the imports, which take seconds
+    print("train.py: loading JAX", file=sys.stderr, flush=True)
+
 import pathlib
 import shlex
-import sys
 
 import jax
 from ml_collections import ConfigDict
@@ -14,11 +18,13 @@ from rich.console import Console
 from bertgen_jax import processes
 from bertgen_jax.evaluation import evaluator, report
 from bertgen_jax.experiment import flags
+from bertgen_jax.files import compilation_cache
 from bertgen_jax.training import trainer
 
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> int:
     """Trains a model, evaluates its best checkpoint and prints what to run next."""
+    compilation_cache.enable()
     if config.multihost:
         processes.connect()
     outcome = trainer.train(config, workdir)

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -15,7 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from bertgen_jax.commands.messages import plural, print_message
 from bertgen_jax.data import texts as data_texts
 from bertgen_jax.errors import ConfigError, check_choice
-from bertgen_jax.files import paths
+from bertgen_jax.files import compilation_cache
 from bertgen_jax.generation import bulk, result_files
 from bertgen_jax.generation.pipeline import pipeline
 from bertgen_jax.generation.result_files import ResultWriter, TextResult
@@ -93,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
         result_files.check(options.output, None if is_piped else options.file)
     elif options.overwrite:
         raise ConfigError("--overwrite is given without --output; expected both.")
-    _enable_compilation_cache()
+    compilation_cache.enable()
     pipe = pipeline(
         "text2text-generation", model=options.model, dtype=jnp.dtype(options.dtype)
     )
@@ -279,25 +278,3 @@ def _progress(start: int, is_shown: bool) -> Iterator[Callable[[], object]]:
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=None, completed=start)
         yield lambda: bar.advance(task)
-
-
-def _enable_compilation_cache() -> None:
-    """Stores compiled programs on disk, so that the next process need not compile them.
-
-    Programs in the folder are run without a check, so nobody else may write there.
-    """
-    if getattr(jax.config, "jax_compilation_cache_dir", None) is not None:
-        return  # the user has chosen a folder
-    folder = paths.cache_dir() / "programs"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)  # only the owner can
-    except OSError as error:
-        print_message(
-            f"compiled programs are not stored, because {folder} cannot be used: "
-            f"{error.strerror}. BERTGEN_CACHE_DIR names another folder"
-        )
-        return
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)  # of any size

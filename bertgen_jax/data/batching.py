@@ -231,6 +231,20 @@ class TrainPlan:
         planned = self._planned(epoch)
         return self.buckets[planned.buckets[position]], planned.indices[position]
 
+    def buckets_in_use(self, start: int, stop: int) -> list[Bucket]:
+        """Returns the buckets of batches from `start` to `stop`, by their first use.
+
+        What the first epoch of them does not use comes last, if there are more epochs.
+        """
+        used: dict[Bucket, None] = {}
+        for number in range(start, min(stop, start + self.batches_per_epoch)):
+            used.setdefault(self[number][0])
+            if len(used) == len(self.buckets):
+                break
+        if stop - start > self.batches_per_epoch:
+            used |= dict.fromkeys(self.buckets)
+        return list(used)
+
     def padding_share(self, epoch: int = 0) -> float:
         """Returns the share of an epoch's source and target tokens that is padding."""
         planned = self._planned(epoch)

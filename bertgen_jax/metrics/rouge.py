@@ -6,11 +6,9 @@ import importlib.metadata
 import pathlib
 import re
 from collections.abc import Callable, Mapping
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
-from nltk.stem import porter
-from rouge_score import rouge_scorer, tokenizers
 
 from bertgen_jax import errors
 from bertgen_jax.errors import DataError
@@ -66,7 +64,7 @@ def compute(
       ConfigError: an unknown choice.
       DataError: a text is too long.
     """
-    stem = porter.PorterStemmer().stem if stemming else _unchanged
+    stem = _porter_stemmer().stem if stemming else _unchanged
     signature = f"{_LIBRARY}|stem:{'yes' if stemming else 'no'}"
     return _compute(
         outputs, _words, stem, signature, multi_reference, sentence_ends, quantity
@@ -96,7 +94,7 @@ def compute_155(
       DataError: a text is too long, or `exceptions` is missing or malformed.
     """
     bases = read_exceptions(exceptions)
-    stemmer = porter.PorterStemmer(mode=porter.PorterStemmer.ORIGINAL_ALGORITHM)
+    stemmer = _porter_stemmer("ORIGINAL_ALGORITHM")
 
     def stem(word: str) -> str:
         return bases.get(word) or stemmer.stem(word)
@@ -150,6 +148,8 @@ def _compute(
     errors.check_choice("sentence_ends", sentence_ends, _SENTENCES)
     errors.check_choice("quantity", quantity, _QUANTITIES)
     outputs.check_size("ROUGE", _MAX_CELLS, lambda text: len(split_words(text.lower())))
+    from rouge_score import rouge_scorer  # see `_porter_stemmer`
+
     tokenizer = _Tokenizer(split_words, stem)
     limit = 1 if multi_reference == "first" else None  # of references; None is all
     split = _SENTENCES[sentence_ends]
@@ -187,7 +187,14 @@ def _compute(
     ]
 
 
-class _Tokenizer(tokenizers.Tokenizer):
+def _porter_stemmer(mode: str = "NLTK_EXTENSIONS") -> Any:
+    # NLTK imports scipy: a second, which a run spends at its first evaluation only.
+    from nltk.stem import porter
+
+    return porter.PorterStemmer(mode=mode)
+
+
+class _Tokenizer:
     """A tokenizer for rouge-score that remembers stems; its own stems words anew."""
 
     def __init__(
@@ -197,6 +204,7 @@ class _Tokenizer(tokenizers.Tokenizer):
         self._stem = functools.lru_cache(maxsize=1 << 20)(stem)
 
     def tokenize(self, text: str) -> list[str]:
+        """Returns the stems of a text."""
         words = self._split_words(text.lower())
         return [self._stem(word) if len(word) > 3 else word for word in words]
 

@@ -4,16 +4,16 @@ metrics.jsonl holds all values, one JSON object a line; TensorBoard shows the sa
 """
 
 import contextlib
+import functools
 import json
 import logging
 import math
 import pathlib
 import time
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-from tensorboardX import SummaryWriter
 
 from bertgen_jax.files import atomic
 from bertgen_jax.training.flops import Utilization
@@ -195,14 +195,16 @@ class MetricsLog:
     def __init__(self, workdir: pathlib.Path, *, tensorboard: bool, step: int):
         self._file = None
         self._events = None
+        self._open_events = None
         if jax.process_index() != 0:
             return
         path = workdir / METRICS
         _drop_after(path, step)
         self._file = path.open("a", encoding="utf-8")
         if tensorboard:
-            self._events = SummaryWriter(
-                str(workdir / "tensorboard"), purge_step=step + 1 if step else None
+            purge_step = step + 1 if step else None
+            self._open_events = functools.partial(
+                _open_events, workdir / "tensorboard", purge_step
             )
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
@@ -212,6 +214,8 @@ class MetricsLog:
         line = json.dumps({"step": step, "split": split, **values})
         self._file.write(line + "\n")
         self._file.flush()
+        if self._events is None and self._open_events is not None:
+            self._events = self._open_events()
         if self._events is not None:
             for name, value in values.items():
                 self._events.add_scalar(f"{split}/{name}", value, step)
@@ -222,6 +226,14 @@ class MetricsLog:
             self._file.close()
         if self._events is not None:
             self._events.close()
+
+
+def _open_events(folder: pathlib.Path, purge_step: int | None) -> Any:
+    # Imported after the first step, because it imports torch where there is one, which
+    # takes a second.
+    from tensorboardX import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=purge_step)
 
 
 def _drop_after(path: pathlib.Path, step: int) -> None:

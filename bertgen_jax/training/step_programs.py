@@ -2,8 +2,10 @@
 
 import dataclasses
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent import futures
 from typing import Any, Self
 
 import jax
@@ -22,10 +24,14 @@ _log = logging.getLogger(__name__)
 
 
 class StepPrograms:
-    """A training step, compiled once for each bucket.
+    """A training step, compiled once for each bucket, by a thread.
 
-    The program of the largest bucket decides the policy of rematerialization: the first
-    one whose program fits into a device. The other programs are compiled on first use.
+    The programs are compiled one after the other, in the same order on every process. A
+    step waits for its program only. The first program decides the policy of
+    rematerialization: the first policy whose program fits into a device.
+
+    The thread sees the global settings of JAX, but no context manager of the thread
+    that trains.
 
     Attributes:
       policy: a name in `rematerialization.POLICIES`.
@@ -36,7 +42,7 @@ class StepPrograms:
         jit_step: Callable[[str], Any],
         state: Any,
         batch_of: Callable[[Bucket], Mapping[str, jax.ShapeDtypeStruct]],
-        largest: Bucket,
+        buckets: Sequence[Bucket],
         policies: Iterable[str],
         available: int,
         too_large: Callable[[int], ConfigError],
@@ -47,28 +53,65 @@ class StepPrograms:
           jit_step: policy -> the jitted step.
           state: the shapes and shardings of the train state.
           batch_of: bucket -> the shapes and shardings of its batches.
-          largest: the bucket that needs the most memory.
+          buckets: the buckets to compile for, in this order.
           policies: the policies to try, the preferred one first.
           available: bytes of a device.
-          too_large: needed bytes -> the error if no policy fits.
+          too_large: needed bytes -> the error if a program fits with no policy.
         """
         self._jit_step, self._policies = jit_step, list(policies)
-        self._state, self._batch_of, self._largest = state, batch_of, largest
+        self._state, self._batch_of = state, batch_of
         self._available, self._too_large = available, too_large
-        self._programs: dict[Bucket, Any] = {}
+        self._programs = {bucket: futures.Future[Any]() for bucket in buckets}
+        self._closed = False
+        self._thread = threading.Thread(target=self._compile_all, name="step-programs")
+        self._step = None
         self.policy = self._policies[0]
 
-    def prepare(self) -> None:
-        """Compiles the program of the largest bucket, with the first policy that fits.
+    def start(self) -> None:
+        """Begins to compile."""
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Waits for the first program.
 
         Raises:
-          ConfigError: no program fits.
+          ConfigError: it fits with no policy.
+        """
+        for program in list(self._programs.values())[:1]:
+            program.result()
+
+    def close(self) -> None:
+        """Ends the thread. A compilation that has begun is waited for."""
+        self._closed = True
+        if self._thread.is_alive():
+            _log.info("waiting for a compilation that has begun")
+            self._thread.join()
+
+    def _compile_all(self) -> None:
+        failure = None
+        for bucket, future in list(self._programs.items()):
+            if self._closed:
+                return
+            if failure is None:
+                try:
+                    future.set_result(self._first_that_fits(bucket))
+                    continue
+                except BaseException as error:  # of every step that needs a program
+                    failure = error
+            future.set_exception(failure)
+
+    def _first_that_fits(self, bucket: Bucket) -> Any:
+        """Compiles a program; unless it is the first, with the policy that is decided.
+
+        Raises:
+          ConfigError: the program fits with no policy.
         """
         needed = 0
         for policy in self._policies:
-            self.policy, self._step = policy, self._jit_step(policy)
+            if policy != self.policy or self._step is None:
+                self.policy, self._step = policy, self._jit_step(policy)
             try:
-                program = self._compile(self._largest)
+                program = self._compile(bucket)
             except jax.errors.JaxRuntimeError as error:
                 # A TPU's compiler refuses a program that does not fit.
                 if "RESOURCE_EXHAUSTED" not in str(error):
@@ -77,8 +120,8 @@ class StepPrograms:
                 continue
             needed = memory.program_bytes(program) or 0
             if needed <= self._available:
-                self._programs[self._largest] = program
-                return
+                self._policies = [policy]
+                return program
             _log.info("that does not fit into %s", memory.shown(self._available))
         raise self._too_large(needed)
 
@@ -98,12 +141,18 @@ class StepPrograms:
           run: the run.
           jit_step: policy -> the jitted step.
           state: the shapes and shardings of the train state.
-          buckets: the shapes of batches.
+          buckets: the shapes of batches, in the order in which steps need them. The
+            largest one, which decides the policy, is compiled first, unless by the
+            prediction there is twice the memory that it needs.
           parameters: the number of parameters of the model.
         """
         config, mesh = run.config, run.mesh
         by_rows = sharding.batch_sharding(mesh)
-        largest = max(buckets, key=lambda bucket: bucket.source * bucket.target)
+        largest = max(
+            buckets,
+            key=lambda bucket: bucket.source * bucket.target,
+            default=Bucket(1, 1),  # a run that is complete
+        )
         shapes = memory.Shapes(
             rows=config.batch_size // config.micro_batches // mesh.size,
             source=largest.source,
@@ -119,6 +168,11 @@ class StepPrograms:
             return memory.predicted_bytes(run.model.config, parameters, changed, policy)
 
         available = memory.available_bytes()
+        policies = list(memory.policies(config.model.remat, predicted, available))
+        ordered = list(buckets)
+        if buckets and 2 * predicted(policies[0]) > available:
+            ordered.remove(largest)
+            ordered.insert(0, largest)
 
         def too_large(needed: int) -> ConfigError:
             remedies = {"--config.model.remat=full": predicted("full")}
@@ -136,8 +190,8 @@ class StepPrograms:
             jit_step,
             state,
             lambda bucket: loading.abstract_batch(bucket, config.batch_size, by_rows),
-            largest,
-            memory.policies(config.model.remat, predicted, available),
+            ordered,
+            policies,
             available,
             too_large,
         )
@@ -146,17 +200,20 @@ class StepPrograms:
         self, state: TrainState, batch: Batch
     ) -> tuple[TrainState, StepChecks]:
         """Makes one step; see `steps.train_step`."""
-        if not self._programs:
-            self.prepare()
         bucket = Bucket(
             batch["input_ids"].shape[1], batch["decoder_input_ids"].shape[1]
         )
         if bucket not in self._programs:
-            self._programs[bucket] = self._compile(bucket)
-        return self._programs[bucket](state, batch)
+            # The newest checkpoint is damaged, and steps before it are made again.
+            self._thread.join()
+            self._programs[bucket] = futures.Future()
+            self._programs[bucket].set_result(self._first_that_fits(bucket))
+        return self._programs[bucket].result()(state, batch)
 
     def _compile(self, bucket: Bucket) -> Any:
+        _log.info("compiling a step for %d and %d tokens", bucket.source, bucket.target)
         started_s = time.monotonic()
+        assert self._step is not None
         program = self._step.lower(self._state, self._batch_of(bucket)).compile()
         size = memory.program_bytes(program)
         _log.info(

@@ -133,11 +133,12 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         count = sum(leaf.size for leaf in jax.tree.leaves(param_shapes))
         _log.info("model: %s, %s parameters", config.init.recipe, f"{count:,}")
         sharded_shapes = sharding.with_shardings(state_shapes, state_sharding)
+        buckets = plan.buckets_in_use(run.store.latest_step() or 0, config.total_steps)
         train_step = StepPrograms.of_run(
-            run, jit_step, sharded_shapes, corpus.buckets, parameters=count
+            run, jit_step, sharded_shapes, buckets, parameters=count
         )
-        if (run.store.latest_step() or 0) < config.total_steps:
-            train_step.prepare()  # a run that does not fit fails here
+        stack.enter_context(contextlib.closing(train_step))
+        train_step.start()
         flush_totals = jax.jit(
             steps.flush_totals,
             in_shardings=(state_sharding,),
@@ -149,10 +150,13 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         #    which the warm start replaces some, and makes the optimizer's state from
         #    them. A run with checkpoints continues from the newest intact one.
         checkpoints = Checkpointing(run.store, sharded_shapes, mesh, plan.fingerprint)
+        # Meanwhile the step compiles.
+        params = run.first_params() if run.is_new else None
+        train_step.wait()  # a run that does not fit fails here
         here = environment.describe(mesh, config.model.scan_layers, train_step.policy)
-        if run.is_new:
+        if params is not None:
             create_on_mesh = jax.jit(create_state, out_shardings=state_sharding)
-            state = create_on_mesh(run.first_params())
+            state = create_on_mesh(params)
             progress = Progress(data=plan.fingerprint, environment=here)
         else:
             state, progress = checkpoints.restore(None)
@@ -161,6 +165,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
             if elsewhere:
                 _log.warning("%s", elsewhere)
             progress = dataclasses.replace(progress, environment=here)
+        del params  # the host's copy
         run.write_config()
         if run.is_new and bad_steps.goes_back:
             checkpoints.save(state, progress, None, step=0)

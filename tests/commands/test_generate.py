@@ -14,6 +14,7 @@ import pytest
 
 from bertgen_jax.commands import generate, main
 from bertgen_jax.decoding.config import GenerationConfig
+from bertgen_jax.files import compilation_cache
 from bertgen_jax.generation.pipeline import Pipeline, pipeline
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.pretrained import saving
@@ -45,7 +46,7 @@ def directory(tmp_path_factory, draw_params):
 @pytest.fixture(autouse=True)
 def _no_compilation_cache(monkeypatch):
     """Keeps compiled programs from the next test."""
-    monkeypatch.setattr(generate, "_enable_compilation_cache", lambda: None)
+    monkeypatch.setattr(compilation_cache, "enable", lambda: None)
 
 
 @pytest.fixture
@@ -353,7 +354,7 @@ def test_interactive_input_is_answered_line_by_line(directory):
 @pytest.mark.slow
 def test_the_next_process_compiles_nothing(directory, tmp_path):
     """And only the owner can read and write the stored programs."""
-    cache = tmp_path / "cache" / "programs"
+    cache = tmp_path / "cache" / "compiled"
     environment = {**os.environ, "BERTGEN_CACHE_DIR": str(tmp_path / "cache")}
     arguments = command("generate", directory, "--num-beams=2")
     outputs, entries = [], []

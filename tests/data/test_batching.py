@@ -254,6 +254,22 @@ def test_the_padding_share_counts_tokens_that_batches_add():
     assert plan.padding_share(epoch=3) == pytest.approx(4 / (2 * 12 + 2 * 20))
 
 
+def test_buckets_are_listed_by_their_first_use():
+    encoded = corpora.encoded_corpus([8, 6, 16, 16, 7, 5], [4, 2, 4, 4, 3, 2])
+    plan = batching.TrainPlan(encoded, BUCKETS, batch_size=2, seed=0)
+    used = list(dict.fromkeys(plan[number][0] for number in range(3)))
+    assert len(used) == 2
+    assert plan.buckets_in_use(0, 3) == used
+    assert plan.buckets_in_use(0, 1) == used[:1]
+    assert plan.buckets_in_use(2, 3) == [plan[2][0]]
+    # A later epoch may have batches of a bucket that this one does not use.
+    assert plan.buckets_in_use(0, 4) == [
+        *used,
+        *(bucket for bucket in BUCKETS if bucket not in used),
+    ]
+    assert plan.buckets_in_use(5, 5) == []
+
+
 def test_everything_that_decides_the_batches_changes_the_fingerprint():
     def fingerprint(data="a", buckets=BUCKETS, batch_size=2, seed=0):
         encoded = corpora.encoded_corpus([1, 2, 3, 4], [1, 1, 1, 1], fingerprint=data)

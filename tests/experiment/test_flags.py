@@ -119,6 +119,35 @@ def test_evaluating_an_empty_directory_is_refused(tmp_path):
         assert str(tmp_path) in message
 
 
+@pytest.mark.parametrize("script", ["train.py", "eval.py"])
+def test_a_script_says_that_it_runs_before_it_imports_jax(script, tmp_path):
+    (tmp_path / "jax.py").write_text("raise SystemExit('jax is imported')")
+    process = subprocess.run(
+        [sys.executable, ROOT / script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        check=False,
+    )
+    assert process.stderr == f"{script}: loading JAX\njax is imported\n"
+
+
+def test_training_imports_nothing_that_takes_seconds_and_is_needed_later():
+    process = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from bertgen_jax.training import trainer; "
+            "print(*{'torch', 'scipy', 'nltk', 'tensorboardX'} & set(sys.modules))",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    assert process.stdout.strip() == ""
+
+
 def test_help_lists_the_flags():
     process = run_script("train.py", "--help")
     assert process.returncode == 0

@@ -15,7 +15,6 @@ from bertgen_jax.models.losses import teacher_forced_loss
 from bertgen_jax.models.presets import SIZES
 from bertgen_jax.training import memory, steps
 from bertgen_jax.training.memory import Shapes
-from bertgen_jax.training.step_programs import StepPrograms
 from tests.fixtures.models import pair_config, prefix_config, stack_config
 
 BASE = pair_config(
@@ -64,63 +63,6 @@ def test_auto_tries_what_should_fit_first(gigabytes, chosen):
     available = int(gigabytes * 1e9)
     assert list(memory.policies("auto", predicted, available)) == chosen
     assert list(memory.policies("dots", predicted, available)) == ["dots"]
-
-
-class Program:
-    """A compiled program that needs some memory."""
-
-    def __init__(self, policy, size, log):
-        self.policy, self.size, self.log = policy, size, log
-
-    def lower(self, state, batch):
-        self.log.append((self.policy, batch))
-        return self
-
-    def compile(self):
-        return self
-
-    def memory_analysis(self):
-        return self
-
-    temp_size_in_bytes = property(lambda self: self.size)
-    argument_size_in_bytes = output_size_in_bytes = alias_size_in_bytes = 0
-
-    def __call__(self, state, batch):
-        return self.policy
-
-
-def programs(sizes, available, log):
-    return StepPrograms(
-        lambda policy: Program(policy, sizes[policy], log),
-        None,
-        lambda bucket: bucket,
-        Bucket(8, 4),
-        sizes,
-        available,
-        lambda needed: memory.does_not_fit(needed, available, {"remedy": 1}),
-    )
-
-
-def test_the_first_program_that_fits_is_used_for_all_buckets():
-    log = []
-    step = programs({"none": 30, "dots": 10, "full": 5}, 20, log)
-    assert log == []
-    step.prepare()
-    assert step.policy == "dots"
-    for shape in ((2, 8), (2, 6), (2, 6)):
-        batch = {"input_ids": np.zeros(shape), "decoder_input_ids": np.zeros((2, 4))}
-        assert step(None, batch) == "dots"
-    largest = Bucket(8, 4)
-    assert log == [("none", largest), ("dots", largest), ("dots", Bucket(6, 4))]
-
-
-def test_if_no_program_fits_the_error_says_what_needs_less():
-    step = programs({"dots": 3_000_000_000, "full": 2_000_000_000}, 1_000_000, [])
-    with pytest.raises(
-        memory.ConfigError,
-        match=r"(?s)needs 2\.0 GB .* 1 MB are available.*remedy: about 0 MB, which",
-    ):
-        step.prepare()
 
 
 def compiled(policy, rows, source, target):
