@@ -63,6 +63,26 @@ def initializing(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
+def padding(results: Results) -> str:
+    """Returns the results of `benchmarks.padding` in Markdown."""
+    names = list(results["rows"][0]["padding"])
+    lines = [_origin(results), "", *_header(["corpus", "batch", *names])]
+    for row in results["rows"]:
+        shares = (f"{row['padding'][name]:.0%}" for name in names)
+        lines.append(_line([row["corpus"], str(row["batch"]), *shares]))
+    return "\n".join(lines) + "\n"
+
+
+def first_step(results: Results) -> str:
+    """Returns the results of `benchmarks.first_step` in Markdown."""
+    names = [n for n in results["rows"][0] if n not in ("size", "kind", "cpu_s")]
+    lines = [_origin(results), "", *_header(["size", "", *names, "CPU"])]
+    for row in results["rows"]:
+        times = (f"{row[name]:.1f} s" for name in (*names, "cpu_s"))
+        lines.append(_line([row["size"], row["kind"], *times]))
+    return "\n".join(lines) + "\n"
+
+
 def _origin(results: Results) -> str:
     machine = results["machine"]
     versions = [
@@ -94,9 +114,14 @@ def table(path: pathlib.Path) -> str:
     """Returns the results in a file in Markdown."""
     results = json.loads(path.read_text(encoding="utf-8"))
     row = results["rows"][0]
-    if "worker_peak" in row:
-        return memory(results)
-    return tokenizing(results) if "tokenizer" in row else initializing(results)
+    tables = {
+        "worker_peak": memory,
+        "tokenizer": tokenizing,
+        "kind": first_step,
+        "padding": padding,
+        "ratio": initializing,
+    }
+    return next(table for field, table in tables.items() if field in row)(results)
 
 
 def main() -> None:

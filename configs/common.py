@@ -63,8 +63,8 @@ def get_config() -> ConfigDict:
     data.fraction = 1.0  # share of the training data, drawn at random [section 4.1]
     data.max_source_tokens = 512  # tokens; longer sources are cut [section 4]
     data.max_target_tokens = 128  # tokens, end symbol included; longer targets are cut
-    data.num_buckets = 4  # batch shapes to compile; more shapes need less padding
-    data.bucket_multiple = 32  # tokens; each bucket length is a multiple of this
+    data.num_buckets = 8  # batch shapes to compile; more shapes need less padding
+    data.bucket_multiple = 8  # tokens; each bucket length is a multiple of this
     data.buckets = ()  # ((source, target), ...) lengths, in place of num_buckets
     data.workers = 0  # processes that tokenize a large corpus; 0: one on each core
     data.threads = 2  # threads that make batches

@@ -17,6 +17,9 @@ from bertgen_jax.tokenizers.pair import TokenizerPair
 
 SPLITS = ("train", "validation", "test")
 
+# A bucket costs a program of the loss and one of the search, which are compiled while
+# the evaluation waits.
+_MOST_EVALUATION_BUCKETS = 4
 _LOG_PERIOD_S = 10  # between log lines while texts are tokenized
 
 _log = logging.getLogger(__name__)
@@ -99,7 +102,11 @@ def encode(
         buckets = batching.choose_buckets(
             encoded.source_lengths,
             encoded.target_lengths,
-            num_buckets=data.num_buckets,
+            num_buckets=(
+                data.num_buckets
+                if name == "train"
+                else min(data.num_buckets, _MOST_EVALUATION_BUCKETS)
+            ),
             multiple=data.bucket_multiple,
             max_source=data.max_source_tokens,
             max_target=data.max_target_tokens,

@@ -196,6 +196,8 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         kind = jax.local_devices()[0].device_kind
         utilization = Utilization(model.config, kind, mesh.size)
         clock.begin(step)
+        if step < last:
+            _log.info("training from step %s to %s", f"{step + 1:,}", f"{last:,}")
 
         # 4. The loop: draw a batch, make a step, log. Evaluate before saving, so that
         #    the checkpoint has its metrics, and save before drawing the next batch.
