@@ -83,6 +83,23 @@ def first_step(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
+def epoch(results: Results) -> str:
+    """Returns the results of `benchmarks.train_epoch` in Markdown."""
+    head = ["system", "all", "training", "CPU", "padding", "loss", "all / ours"]
+    lines = [_origin(results), "", *_header(head)]
+    for row in results["rows"]:
+        seconds = (f"{row[name]:.0f} s" for name in ("seconds", "train_s", "cpu_s"))
+        cells = [row["system"], *seconds, f"{row['padding']:.0%}"]
+        cells += [f"{row['loss']:.3f}", f"{row['ours_is_faster']:.2f}x"]
+        lines.append(_line(cells))
+    sizes = (
+        f"{results['size']}, an epoch of {results['pairs']:,} pairs in batches of "
+        f"{results['batch']}; {results['validation']:,} validation pairs, "
+        f"{results['beams']} beams, at most {results['new_tokens']} tokens."
+    )
+    return "\n".join([*lines, "", _wrapped(sizes)]) + "\n"
+
+
 def _origin(results: Results) -> str:
     machine = results["machine"]
     versions = [
@@ -118,6 +135,7 @@ def table(path: pathlib.Path) -> str:
         "worker_peak": memory,
         "tokenizer": tokenizing,
         "kind": first_step,
+        "system": epoch,
         "padding": padding,
         "ratio": initializing,
     }
