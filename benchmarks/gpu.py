@@ -1,10 +1,11 @@
 """Measures on one GPU what matters most, within 15 minutes.
 
-    python -m benchmarks.gpu [--output=DIR] [--minutes=14] [--vocabulary=FILE] [--small]
+    python -m benchmarks.gpu [--output=FILE] [--minutes=14] [--vocabulary=FILE]
+        [--small]
 
 The parts run one after the other, the most valuable first, each in a process of its own
-with a time limit. Their output is printed as it comes, and each writes a JSON file into
-DIR as soon as it is done, so nothing is lost when time runs out. A part that fails or
+with a time limit. Their output is printed as it comes, and the JSON file of results is
+written after each of them, so nothing is lost when time runs out. A part that fails or
 takes too long does not stop the others.
 
 --vocabulary is a SentencePiece model for the training run; by default that of the
@@ -17,6 +18,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shlex
 import signal
 import subprocess
 import sys
@@ -24,8 +26,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+
+from benchmarks import record
 
 ROOT = pathlib.Path(__file__).parents[1]
 _WORDS = 4_000  # of the random documents
@@ -38,66 +43,79 @@ class Part:
     """One measurement.
 
     Attributes:
-      name: also names its file of results.
+      name: says what is measured.
       limit_s: the most time that it may take.
       command: without the interpreter.
+      results: the JSON file that the command writes; with lines if it is ".jsonl".
     """
 
     name: str
     limit_s: float
     command: Sequence[str]
+    results: pathlib.Path
 
 
 def main() -> int:
     """Runs all parts; returns 1 if one of them failed or had no time."""
     options = _options()
-    options.output.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + 60 * options.minutes
     ends: dict[str, str] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for part in parts(options, pathlib.Path(folder)):
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        for part in parts(folder, small=options.small, vocabulary=options.vocabulary):
             left_s = deadline - time.monotonic()
             if left_s < _LEAST_S:
                 ends[part.name] = "no time was left"
                 continue
             ends[part.name] = run(part, min(part.limit_s, left_s))
             print(f"== {part.name}: {ends[part.name]}", flush=True)
+            if part.results.exists():
+                results[part.name] = _read(part.results)
+            record.write(
+                options.output,
+                shlex.join(["python", "-m", "benchmarks.gpu", *sys.argv[1:]]),
+                record.machine("bertgen_jax", "jax", "jaxlib", "torch", "transformers"),
+                {"ends": ends, "results": results},
+            )
     print(json.dumps(ends, indent=1))
     return int(any(not end.startswith("done") for end in ends.values()))
 
 
-def parts(options: argparse.Namespace, folder: pathlib.Path) -> list[Part]:
+def parts(folder: pathlib.Path, *, small: bool, vocabulary: str | None) -> list[Part]:
     """Returns the parts, the most valuable first.
 
     Args:
-      options: of the command line.
-      folder: for the data and the work directory of the training run.
+      folder: for results, and for the data and the work directory of a training run.
+      small: whether everything is tiny.
+      vocabulary: a SentencePiece model for the training run; None to learn one.
     """
-    small = options.small
     base, large = ("micro", "micro") if small else ("base", "large")
     lengths = ("32", "16") if small else ("512", "128")
     many, few = ("8", "4") if small else ("64", "16")
 
     def train(name: str, limit_s: float, size: str, batch: str, *flags: str) -> Part:
+        results = folder / f"{name}.json"
         command = ["-m", "benchmarks.train_step", f"--sizes={size}"]
         command += [f"--batches={batch}", f"--source={lengths[0]}"]
         command += [f"--target={lengths[1]}", "--repeats=5", *flags]
-        command.append(f"--output={options.output / f'{name}.json'}")
-        return Part(name, limit_s, command)
+        return Part(name, limit_s, [*command, f"--output={results}"], results)
 
-    decode = ["-m", "benchmarks.decode", f"--sizes={'micro' if small else 'base'}"]
+    decoded = folder / "decode.json"
+    decode = ["-m", "benchmarks.decode", f"--sizes={base}"]
     decode += [f"--batches={'1,2' if small else '64,1'}", "--beams=4,1"]
     decode += ["--cases=fixed", f"--repeats={1 if small else 3}"]
-    decode.append(f"--output={options.output / 'decode.json'}")
+    decode.append(f"--output={decoded}")
     ours, theirs = "--systems=ours", "--systems=theirs"
     compiled = () if small else ("--compile",)
+    training = _training(folder, small=small, vocabulary=vocabulary)
     return [
         train("train-base-ours", 150, base, many, ours),
         train("train-base-theirs", 150, base, many, theirs, *compiled),
         train("train-large-ours", 150, large, few, ours),
-        Part("decode", 180, decode),
+        Part("decode", 180, decode, decoded),
         train("train-large-theirs", 120, large, few, theirs),
-        Part("bbc_summarize", 180, _training(options, folder)),
+        Part("bbc_summarize", 180, training, folder / "run" / "metrics.jsonl"),
         train("train-base-dots", 90, base, many, ours, "--remat=dots"),
         train("train-large-64", 120, large, many, ours, "--remat=dots"),
         train("train-large-64-theirs", 90, large, many, theirs),
@@ -143,7 +161,16 @@ def run(part: Part, limit_s: float) -> str:
     return f"done in {seconds:.0f} s" if status == 0 else f"failed with status {status}"
 
 
-def _training(options: argparse.Namespace, folder: pathlib.Path) -> list[str]:
+def _read(file: pathlib.Path) -> Any:
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".jsonl":
+        return [json.loads(line) for line in text.splitlines()]
+    return json.loads(text)
+
+
+def _training(
+    folder: pathlib.Path, *, small: bool, vocabulary: str | None
+) -> list[str]:
     """Returns the command that trains configs/bbc_summarize.py for 50 steps.
 
     The documents are random words that fill 512 and 64 tokens, and the one stack that
@@ -158,8 +185,8 @@ def _training(options: argparse.Namespace, folder: pathlib.Path) -> list[str]:
         "data.validation": str(folder / "validation.jsonl"),
         "data.test": str(folder / "test.jsonl"),
         "data.num_buckets": 1,
-        "tokenizer.path": options.vocabulary or "learn",
-        "model.dtype": "float32" if options.small else "bfloat16",
+        "tokenizer.path": vocabulary or "learn",
+        "model.dtype": "float32" if small else "bfloat16",
         "total_steps": _STEPS,
         "eval.every_steps": 0,
         "checkpoint.every_steps": _STEPS,
@@ -167,9 +194,9 @@ def _training(options: argparse.Namespace, folder: pathlib.Path) -> list[str]:
         "log.tensorboard": False,
         "eval.num_examples": 16,
     }
-    if not options.vocabulary:
+    if not vocabulary:
         values |= {"tokenizer.vocab_size": 4_000}
-    if options.small:
+    if small:
         values |= {
             "model.size": "micro",
             "batch_size": 8,
@@ -207,12 +234,11 @@ def _write_documents(file: pathlib.Path, number: int) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("gpu"))
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("gpu.json"))
     parser.add_argument("--minutes", type=float, default=14.0)
     parser.add_argument("--vocabulary", help="SentencePiece model")
     parser.add_argument("--small", action="store_true")
     options = parser.parse_args()
-    options.output = options.output.resolve()
     known = pathlib.Path(os.environ.get("BERTGEN_DATA_DIR", ""), "vocab")
     paper = known / "bertgen_50358.model"
     if options.vocabulary is None and paper.is_file():

@@ -33,6 +33,7 @@ import jax.numpy as jnp
 from benchmarks import ahead_of_time, programs, record, scale_model
 from benchmarks.ahead_of_time import Workload
 from bertgen_jax.data.batching import Bucket
+from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.training import flops, memory
 
 _KEY = ("model", "source", "target", "rows", "data", "fsdp", "requested")
@@ -176,21 +177,25 @@ def predicted_sent(workload: Workload, data: int) -> list[Row]:
     """Counts what a device sends with data parallelism.
 
     Gradients of layers are summed in the compute dtype, a layer at a time, and all
-    others in f32.
+    others in f32. Those of layers that encoder and decoder share are summed twice, once
+    for each of the two.
     """
     if data == 1:
         return []
-    size, layers = 0, set()
-    shapes = ahead_of_time.abstract_params(workload.config)
+    config, size, layers = workload.config, 0, 0
+    shares = isinstance(config, EncoderDecoderConfig) and config.share_encoder_decoder
+    shapes = ahead_of_time.abstract_params(config)
     for path, leaf in jax.tree_util.tree_leaves_with_path(shapes):
         name = jax.tree_util.keystr(path, simple=True, separator="/")
-        layer = name.partition("layer_")
-        dtype = workload.dtype if layer[1] else "float32"
-        size += math.prod(leaf.shape) * jnp.dtype(dtype).itemsize
-        layers.add(layer[0] + layer[2].partition("/")[0] if layer[1] else "")
+        is_layer = "/layer_" in f"/{name}"
+        dtype = workload.dtype if is_layer else "float32"
+        twice = 2 if shares and is_layer and "/crossattention/" not in name else 1
+        size += twice * math.prod(leaf.shape) * jnp.dtype(dtype).itemsize
+        if name.endswith("intermediate/kernel"):  # one in each layer
+            layers += twice
     size = round(2 * size * (data - 1) / data)
     kind = {"kind": "all-reduce", "devices": data, "stride": 1}
-    return [kind | {"times": len(layers), "bytes": size}]
+    return [kind | {"times": layers + 1, "bytes": size}]
 
 
 def _operations(workload: Workload, jaxpr: Any, devices: int) -> Row:
