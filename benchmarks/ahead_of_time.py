@@ -37,6 +37,7 @@ from bertgen_jax.models.presets import SIZES
 from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.tokenizers.interface import SpecialIds
 from bertgen_jax.training import memory, optimizers, steps
+from bertgen_jax.training.adam import scale_by_adam
 from bertgen_jax.warm_start import architecture, recipes
 
 WORDS = 50_358  # the vocabulary of the paper's models
@@ -195,7 +196,7 @@ def abstract_params(config: Seq2SeqConfig) -> Any:
 
 def adam(params: Any) -> optax.GradientTransformation:
     """Returns the optimizer of the benchmarks."""
-    return optax.adam(1e-4)
+    return optax.chain(scale_by_adam(0.9, 0.999, 1e-8), optax.scale(-1e-4))
 
 
 @dataclasses.dataclass(frozen=True)

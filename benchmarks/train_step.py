@@ -35,6 +35,7 @@ from bertgen_jax.models.losses import teacher_forced_loss
 from bertgen_jax.models.rematerialization import POLICIES
 from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.training import flops, memory, steps
+from bertgen_jax.training.adam import scale_by_adam
 
 OURS = "bertgen_jax"
 LIBRARIES = ("bertgen_jax", "jax", "jaxlib", "numpy", "torch", "transformers")
@@ -242,7 +243,7 @@ def our_step(
 ) -> tuple[Run, int]:
     """Compiles our step; also returns the bytes that its program needs."""
     model = create_model(config, dtype=jnp.dtype(dtype), scan_layers=True, remat=remat)
-    optimizer = optax.adam(RATE, eps=_EPSILON)
+    optimizer = optax.chain(scale_by_adam(0.9, 0.999, _EPSILON), optax.scale(-RATE))
     state = jax.jit(
         lambda params: steps.TrainState.create(params, optimizer, ema=False)
     )(params)

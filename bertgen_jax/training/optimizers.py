@@ -16,6 +16,7 @@ import optax
 from jax.typing import ArrayLike
 
 from bertgen_jax.errors import ConfigError, check_choice, nearest
+from bertgen_jax.training.adam import scale_by_adam, unless_bad
 from bertgen_jax.trees import PyTree
 
 OPTIMIZERS = ("adam", "adamw", "adafactor")
@@ -74,12 +75,13 @@ def create_schedule(
 
 def create_optimizer(
     optim: Mapping[str, Any], schedule: Schedule, params: PyTree
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     """Creates the optimizer of a run.
 
     Gradients are clipped, preconditioned, decayed, multiplied and scaled by the rate,
     in this order. Clipping uses the norm over the trained parameters. Weight decay is
-    decoupled (AdamW), so the rate and the multipliers scale it as well.
+    decoupled (AdamW), so the rate and the multipliers scale it as well. `update` takes
+    an argument `good`, a bool[]: if it is false, the optimizer's state does not change.
 
     Args:
       optim: the config's `optim`, documented in configs/common.py.
@@ -119,7 +121,7 @@ def create_optimizer(
         matching(paths, [pattern], "optim.multipliers")
     if multipliers:
         chain.append(_multiply(multipliers))
-    chain.append(optax.scale_by_learning_rate(schedule))
+    chain.append(unless_bad(optax.scale_by_learning_rate(schedule)))
     optimizer = optax.chain(*chain)
 
     if not optim["freeze"]:
@@ -178,11 +180,11 @@ def _precondition(optim: Mapping[str, Any]) -> list[optax.GradientTransformation
         # Shazeer and Stern 2018: factored second moments, updates clipped to RMS 1 and
         # scaled by the parameter's own RMS.
         return [
-            optax.scale_by_factored_rms(decay_rate=0.8),
+            unless_bad(optax.scale_by_factored_rms(decay_rate=0.8)),
             optax.clip_by_block_rms(1.0),
             optax.scale_by_param_block_rms(1e-3),
         ]
-    return [optax.scale_by_adam(b1=optim["b1"], b2=optim["b2"], eps=optim["eps"])]
+    return [scale_by_adam(b1=optim["b1"], b2=optim["b2"], eps=optim["eps"])]
 
 
 def _multipliers(pairs: Iterable[Any]) -> dict[str, float]:

@@ -165,7 +165,7 @@ def train_step(
     batch: Batch,
     *,
     loss: Loss,
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformationExtraArgs,
     settings: StepSettings,
 ) -> tuple[TrainState, StepChecks]:
     """Makes one update from one global batch.
@@ -174,6 +174,9 @@ def train_step(
     the whole batch, for any number of devices and micro-batches. The paper (section 2)
     does not state its objective; this is the mean over target tokens that the code it
     builds on computes.
+
+    In a bad step, the optimizer's own `update` leaves its state alone (see
+    `optimizers.create_optimizer`); this function leaves the rest alone.
     """
 
     # A batch without labels has no gradient.
@@ -203,7 +206,9 @@ def train_step(
         good &= ~(excess > settings.spike_factor)
         recent = jnp.concatenate([recent[:, 1:], latest[:, None]], axis=1)
 
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    updates, opt_state = optimizer.update(
+        grads, state.opt_state, state.params, good=good
+    )
     params = cast(Params, optax.apply_updates(state.params, updates))
     ema_params = state.ema_params
     if ema_params is not None:
@@ -211,17 +216,19 @@ def train_step(
         ema_params = jax.tree.map(
             lambda ema, new: decay * ema + (1.0 - decay) * new, ema_params, params
         )
-    new = TrainState(
-        step=state.step + 1,
-        params=params,
+
+    def if_good(new: Any, old: Any) -> Any:
+        return jax.tree.map(lambda new, old: jnp.where(good, new, old), new, old)
+
+    step = state.step + 1
+    kept = TrainState(
+        step=step if settings.counts_bad_steps else if_good(step, state.step),
+        params=if_good(params, state.params),
         opt_state=opt_state,
-        ema_params=ema_params,
-        totals=state.totals.add(batch, sums, grad_norm),
-        recent=recent,
+        ema_params=if_good(ema_params, state.ema_params),
+        totals=if_good(state.totals.add(batch, sums, grad_norm), state.totals),
+        recent=if_good(recent, state.recent),
     )
-    kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), new, state)
-    if settings.counts_bad_steps:
-        kept = dataclasses.replace(kept, step=new.step)
     return kept, StepChecks(
         good=good,
         finite=finite,

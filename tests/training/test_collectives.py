@@ -13,6 +13,7 @@ from bertgen_jax import sharding
 from bertgen_jax.models.create import create_model
 from bertgen_jax.models.losses import teacher_forced_loss
 from bertgen_jax.training import steps
+from bertgen_jax.training.adam import scale_by_adam
 from tests.fixtures.models import pair_config, prefix_config, stack_config
 
 # Rows of a device. No size below is a multiple of it, so a collective that moves
@@ -42,7 +43,7 @@ def compiled_step(config, data, fsdp, *, micro_batches=1, **fields):
     """Compiles a training step for a mesh of all devices."""
     mesh = sharding.create_mesh(data, fsdp)
     model = create_model(config, mesh=mesh, **fields)
-    optimizer = optax.adam(1e-3)
+    optimizer = optax.chain(scale_by_adam(0.9, 0.999, 1e-8), optax.scale(-1e-3))
     ids = np.zeros((1, 2), np.int32)
     params = jax.eval_shape(
         lambda: model.init(jax.random.key(0), ids, None, ids)["params"]

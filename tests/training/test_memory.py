@@ -14,6 +14,7 @@ from bertgen_jax.models.create import create_model
 from bertgen_jax.models.losses import teacher_forced_loss
 from bertgen_jax.models.presets import SIZES
 from bertgen_jax.training import memory, steps
+from bertgen_jax.training.adam import scale_by_adam
 from bertgen_jax.training.memory import Shapes
 from tests.fixtures.models import pair_config, prefix_config, stack_config
 
@@ -68,7 +69,7 @@ def test_auto_tries_what_should_fit_first(gigabytes, chosen):
 def compiled(policy, rows, source, target):
     """Compiles a step of BASE in f32 for the CPU."""
     model = create_model(BASE, scan_layers=True, remat=policy)
-    optimizer = optax.adam(1e-3)
+    optimizer = optax.chain(scale_by_adam(0.9, 0.999, 1e-8), optax.scale(-1e-3))
     ids = np.zeros((1, 2), np.int32)
     params = jax.eval_shape(
         lambda: model.init(jax.random.key(0), ids, None, ids)["params"]

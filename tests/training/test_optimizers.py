@@ -8,6 +8,7 @@ import pytest
 
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.training import optimizers
+from bertgen_jax.training.adam import scale_by_adam
 from configs import common
 
 PARAMS = {
@@ -36,7 +37,7 @@ def updates(params=PARAMS, grads=GRADS, **changes):
         hidden_size=4,
     )
     optimizer = optimizers.create_optimizer(settings, schedule, params)
-    return optimizer.update(grads, optimizer.init(params), params)
+    return optimizer.update(grads, optimizer.init(params), params, good=True)
 
 
 def test_adam_steps_by_the_rate_against_the_gradient():
@@ -102,6 +103,42 @@ def test_adafactor_keeps_rows_and_columns_instead_of_matrices():
     moves, state = updates(params, {"kernel": jnp.ones((256, 128))}, name="adafactor")
     assert np.all(np.asarray(moves["kernel"]) < 0)
     assert (256, 128) not in [leaf.shape for leaf in jax.tree.leaves(state)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"name": "adamw", "weight_decay": 0.25, "freeze": ("bias",), "clip_norm": 1.0},
+        {"name": "adafactor"},
+    ],
+)
+def test_a_bad_step_leaves_the_state_alone(changes):
+    optimizer = optimizers.create_optimizer(
+        optim(**changes), lambda count: jnp.float32(1.0), PARAMS
+    )
+    _, state = optimizer.update(GRADS, optimizer.init(PARAMS), PARAMS, good=True)
+    bad = jax.tree.map(lambda leaf: leaf * jnp.nan, GRADS)
+    _, kept = jax.jit(optimizer.update)(bad, state, PARAMS, good=jnp.array(False))
+    jax.tree.map(np.testing.assert_array_equal, kept, state)
+    _, moved = jax.jit(optimizer.update)(GRADS, state, PARAMS, good=jnp.array(True))
+    counts = [leaf for leaf in jax.tree.leaves(moved) if leaf.dtype == jnp.int32]
+    assert {int(count) for count in counts} == {2}
+
+
+def test_adam_is_that_of_optax():
+    ours = scale_by_adam(0.9, 0.98, 1e-6)
+    theirs = optax.scale_by_adam(0.9, 0.98, 1e-6)
+    our_state, their_state = ours.init(PARAMS), theirs.init(PARAMS)
+    for step in range(5):
+        grads = jax.tree.map(lambda leaf, step=step: leaf * (step - 1.7), GRADS)
+        our_moves, our_state = jax.jit(ours.update)(grads, our_state, good=True)
+        their_moves, their_state = jax.jit(theirs.update)(grads, their_state)
+        jax.tree.map(
+            lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-6),
+            (our_moves, our_state),
+            (their_moves, their_state),
+        )
 
 
 @pytest.mark.parametrize(

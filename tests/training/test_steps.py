@@ -13,11 +13,12 @@ from bertgen_jax import sharding
 from bertgen_jax.models.encoder_decoder import EncoderDecoder
 from bertgen_jax.models.losses import Sums, teacher_forced_loss
 from bertgen_jax.training import steps
+from bertgen_jax.training.adam import unless_bad
 from bertgen_jax.training.steps import TrainState
 from tests.fixtures.models import START, VOCAB_SIZE, pair_config, stack_config
 
 # One plain descent step of rate 1: the change of a parameter is minus its gradient.
-DESCENT = optax.sgd(1.0)
+DESCENT = unless_bad(optax.sgd(1.0))
 
 
 def random_batch(seed, rows=16, source=8, target=6):
