@@ -143,6 +143,27 @@ def test_a_run_resumes_with_another_number_of_processes(alone, tmp_path):
     assert_same_run(workdir, alone)
 
 
+def test_several_processes_go_back_together(tmp_path):
+    """The gradient norm of step 5 is 1.036 times the median of the two before it."""
+    bad_steps = (
+        "--config.bad_steps.action=rewind",
+        "--config.bad_steps.spike_factor=1.03",
+        "--config.bad_steps.window=2",
+        "--config.bad_steps.limit=100",
+    )
+    lines = {}
+    for count in (1, 2):
+        workdir = tmp_path / f"{count}"
+        command = ("train.py", *CONFIG, *bad_steps, f"--workdir={workdir}")
+        for output in processes.run(count, *command):
+            assert "back to step 4; the next batch is" in output
+        lines[count] = read_lines(workdir / "metrics.jsonl")
+    assert lines[1][-2]["left_out_batches"] > 0
+    for ours, theirs in zip(lines[2], lines[1], strict=True):
+        assert ours.get("left_out_batches") == theirs.get("left_out_batches")
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-6)
+
+
 @contextlib.contextmanager
 def training(workdir):
     """Starts two processes that train for long; yields when both have made steps."""
