@@ -4,8 +4,8 @@ XLA makes the real program: its memory and its collectives can be read, but it d
 run. The compilers are in packages that exclude each other, so each needs a virtual
 environment of its own:
 
-    pip install -c constraints.txt -e '.[aot_gpu]'
-    pip install -c constraints.txt -e '.[aot_tpu]'
+    pip install -c constraints.txt -e '.[aot-gpu]'
+    pip install -c constraints.txt -e '.[aot-tpu]'
 
 The first needs no CUDA libraries. The CUDA plugin must have the version of jax.
 """
