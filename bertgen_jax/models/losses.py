@@ -199,10 +199,12 @@ def _over_chunks(
             jnp.zeros_like(table),
             by_bias,
         )
-    chunks = (used + chunk - 1) // chunk
-    (loss, nll, correct), gradients = jax.lax.fori_loop(
-        0, chunks, add, ((zero, zero, zero), gradients)
-    )
+    start = ((zero, zero, zero), gradients)
+    if count <= chunk:  # without a loop, XLA stores no zeros to add to
+        (loss, nll, correct), gradients = add(0, start)
+    else:
+        chunks = (used + chunk - 1) // chunk
+        (loss, nll, correct), gradients = jax.lax.fori_loop(0, chunks, add, start)
     if gradient:
         by_states, by_table, by_bias = gradients
         back = jnp.argsort(order, axis=1)[..., None]
