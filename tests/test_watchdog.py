@@ -118,6 +118,11 @@ CheckpointStore.save = lambda *_: time.sleep(1000)
 config.checkpoint.every_steps = 1
 """
 
+NO_TEXT = """
+Generator.__call__ = lambda *_: time.sleep(1000)
+config.eval.every_steps = 1
+"""
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
@@ -126,8 +131,9 @@ config.checkpoint.every_steps = 1
         (NO_BATCH, "the wait for batch 3"),
         (NO_STEP, "step 2"),
         (NO_SAVE, "the save of step 1"),
+        (NO_TEXT, "the texts of the validation split"),
     ],
-    ids=["batch", "step", "save"],
+    ids=["batch", "step", "save", "text"],
 )
 def test_a_stuck_run_says_what_it_waits_for(fault, what, tmp_path):
     script = f"""
@@ -138,6 +144,7 @@ import jax
 
 from bertgen_jax.checkpoints.store import CheckpointStore
 from bertgen_jax.data import loading
+from bertgen_jax.generation.generator import Generator
 from bertgen_jax.training import trainer
 from tests.training import test_trainer
 

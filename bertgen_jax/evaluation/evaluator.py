@@ -206,7 +206,10 @@ def evaluate_run(
     Raises:
       BertgenError: there is no such checkpoint, or data is missing.
     """
-    with Run.for_evaluation(config, workdir, [split]) as run:
+    with (
+        Run.for_evaluation(config, workdir, [split]) as run,
+        watchdog.running(config.watchdog_s),
+    ):
         number = run.find_step(step)
         params = run.params(number, sharding.replicated(run.mesh))
         _log.info("evaluating step %d on the %s split", number, split)
