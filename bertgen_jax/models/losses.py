@@ -189,7 +189,7 @@ def _over_chunks(
         return sums, (by_states, by_table, by_bias)
 
     zero = jnp.zeros((), jnp.float32)
-    gradients = None
+    gradients: Any = None
     if gradient:
         by_bias = None
         if bias is not None:

@@ -148,6 +148,7 @@ def test_what_cannot_be_pickled_is_tokenized_here(
     assert "Tokenizing in one process: cannot pickle" in caplog.text
 
 
+@pytest.mark.slow
 def test_what_another_process_cannot_load_is_tokenized_here(
     tokenizer, processes, tmp_path, caplog, monkeypatch
 ):

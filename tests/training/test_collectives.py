@@ -16,6 +16,8 @@ from bertgen_jax.training import steps
 from bertgen_jax.training.adam import scale_by_adam
 from tests.fixtures.models import pair_config, prefix_config, stack_config
 
+slow = pytest.mark.slow
+
 # Rows of a device. No size below is a multiple of it, so a collective that moves
 # activations has it in a dimension.
 ROWS = 13
@@ -95,11 +97,11 @@ def collectives(compiled):
 @pytest.mark.parametrize(
     ("data", "fsdp", "name", "micro_batches", "fields"),
     [
-        (8, 1, "two stacks", 1, {"scan_layers": True}),
-        (1, 8, "two stacks", 1, {"scan_layers": True}),
+        pytest.param(8, 1, "two stacks", 1, {"scan_layers": True}, marks=slow),
+        pytest.param(1, 8, "two stacks", 1, {"scan_layers": True}, marks=slow),
         (2, 4, "shared", 2, {"scan_layers": True, "remat": "dots"}),
         (4, 2, "prefix", 1, {"scan_layers": True, "remat": "full"}),
-        (1, 8, "shared", 1, {}),
+        pytest.param(1, 8, "shared", 1, {}, marks=slow),
     ],
 )
 def test_no_activation_travels(
@@ -119,7 +121,7 @@ def test_no_activation_travels(
     assert "rematerialization" not in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(("data", "fsdp"), [(8, 1), (1, 8)])
+@pytest.mark.parametrize(("data", "fsdp"), [pytest.param(8, 1, marks=slow), (1, 8)])
 def test_the_gradient_of_a_table_travels_once(data, fsdp, monkeypatch):
     monkeypatch.setattr(sharding, "_MIN_SPLIT_SIZE", 1)
     compiled = compiled_step(CONFIGS["two stacks"], data, fsdp, scan_layers=True)
@@ -133,6 +135,7 @@ def test_the_gradient_of_a_table_travels_once(data, fsdp, monkeypatch):
     assert len(sums) == 1
 
 
+@slow
 def test_a_device_holds_its_share_of_the_state(monkeypatch):
     monkeypatch.setattr(sharding, "_MIN_SPLIT_SIZE", 1)
     whole, split = (
