@@ -24,7 +24,6 @@ import dataclasses
 import itertools
 import os
 import pathlib
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -86,7 +85,7 @@ def main() -> int:
     if options.output or is_whole:
         record.write(
             options.output or record.results_file("decode", machine),
-            shlex.join(["python", "-m", "benchmarks.decode", *sys.argv[1:]]),
+            record.command("decode"),
             machine,
             {
                 "dtype": setting.dtype,

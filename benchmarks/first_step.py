@@ -50,7 +50,7 @@ def main() -> int:
         rows += measure(command(size), size, options.repeats)
     record.write(
         options.output or record.results_file("first-step", machine),
-        shlex.join(["python", "-m", "benchmarks.first_step", *sys.argv[1:]]),
+        record.command("first_step"),
         machine,
         {"load": round(load, 2), "repeats": options.repeats, "rows": rows},
     )

@@ -18,7 +18,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import shlex
 import signal
 import subprocess
 import sys
@@ -74,7 +73,7 @@ def main() -> int:
                 results[part.name] = _read(part.results)
             record.write(
                 options.output,
-                shlex.join(["python", "-m", "benchmarks.gpu", *sys.argv[1:]]),
+                record.command("gpu"),
                 record.machine("bertgen_jax", "jax", "jaxlib", "torch", "transformers"),
                 {"ends": ends, "results": results},
             )

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import pathlib
-import shlex
 import statistics
 import subprocess
 import sys
@@ -66,7 +65,7 @@ def main() -> int:
         print(row)
     record.write(
         options.output or record.results_file("initialize", machine),
-        shlex.join(["python", "-m", "benchmarks.initialize", *sys.argv[1:]]),
+        record.command("initialize"),
         machine,
         {"load": round(load, 2), "repeats": options.repeats, "rows": rows},
     )

@@ -11,7 +11,6 @@ import dataclasses
 import gzip
 import os
 import pathlib
-import shlex
 import sys
 from typing import Any
 
@@ -61,7 +60,7 @@ def main() -> int:
             print(row, flush=True)
     record.write(
         options.output or record.RESULTS / "padding.json",
-        shlex.join(["python", "-m", "benchmarks.padding", *sys.argv[1:]]),
+        record.command("padding"),
         machine,
         {"load": round(os.getloadavg()[0], 2), "rows": rows},
     )

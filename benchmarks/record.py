@@ -6,8 +6,12 @@ import os
 import pathlib
 import platform
 import re
+import shlex
+import sys
 from importlib import metadata
 from typing import Any
+
+from bertgen_jax.training import environment
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 
@@ -30,7 +34,7 @@ def machine(*libraries: str, device: str | None = None) -> dict[str, Any]:
     kind = f"{cores()}-cores" if device is None else re.sub(r"\W+", "-", device)
     return {
         "class": f"{platform.machine()}-{kind}",
-        "processor": _processor(),
+        "processor": environment.cpu_name(),
         "python": platform.python_version(),
         **{name: _version(name) for name in libraries},
     }
@@ -39,6 +43,11 @@ def machine(*libraries: str, device: str | None = None) -> dict[str, Any]:
 def results_file(benchmark: str, machine: dict[str, Any]) -> pathlib.Path:
     """Returns the file for results of a benchmark on a machine, see `machine`."""
     return RESULTS / f"{benchmark}-{machine['class']}.json"
+
+
+def command(benchmark: str) -> str:
+    """Returns the command that this process runs: a module of `benchmarks`."""
+    return shlex.join(["python", "-m", f"benchmarks.{benchmark}", *sys.argv[1:]])
 
 
 def write(
@@ -53,13 +62,6 @@ def write(
         **values,
     }
     file.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-
-
-def _processor() -> str | None:
-    """Returns the name that Linux gives the processor; None where it gives none."""
-    text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    name = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
-    return None if name is None else name[1]
 
 
 def _version(library: str) -> str | None:

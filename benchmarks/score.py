@@ -12,7 +12,6 @@ import argparse
 import gzip
 import os
 import pathlib
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 
@@ -53,7 +52,7 @@ def main() -> int:
                 return 1
     record.write(
         options.output or record.results_file("score", machine),
-        shlex.join(["python", "-m", "benchmarks.score", *sys.argv[1:]]),
+        record.command("score"),
         machine,
         {"load": round(load, 2), "repeats": options.repeats, "rows": rows},
     )

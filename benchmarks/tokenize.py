@@ -24,7 +24,6 @@ import gzip
 import json
 import os
 import pathlib
-import shlex
 import statistics
 import subprocess
 import sys
@@ -108,7 +107,7 @@ def main() -> int:
     name = "tokenize-memory" if options.memory else "tokenize"
     record.write(
         options.output or record.results_file(name, machine),
-        shlex.join(["python", "-m", "benchmarks.tokenize", *sys.argv[1:]]),
+        record.command("tokenize"),
         machine,
         values,
     )

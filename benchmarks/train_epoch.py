@@ -19,7 +19,6 @@ import json
 import os
 import pathlib
 import resource
-import shlex
 import statistics
 import subprocess
 import sys
@@ -76,7 +75,7 @@ def main() -> int:
     settings = ("size", "pairs", "validation", "batch", "beams", "new_tokens")
     record.write(
         options.output or record.results_file("train-epoch", machine),
-        shlex.join(["python", "-m", "benchmarks.train_epoch", *sys.argv[1:]]),
+        record.command("train_epoch"),
         machine,
         {
             "load": load,

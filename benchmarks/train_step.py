@@ -16,7 +16,6 @@ import argparse
 import functools
 import os
 import pathlib
-import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -65,7 +64,7 @@ def main() -> int:
     if options.output:
         record.write(
             options.output,
-            f"python -m benchmarks.train_step {shlex.join(sys.argv[1:])}",
+            record.command("train_step"),
             machine,
             {
                 "dtype": setting.dtype,

@@ -30,7 +30,6 @@ from bertgen_jax import errors
 
 LOST = 3  # exit status of a process that ends because another is lost
 
-_STDERR = 2  # as a file
 _GRACE_S = 5.0  # until a process takes an error for its own, or others for deaf
 _CONNECTION_S = 60.0  # until processes that start together are connected
 _SILENCE_S = 30  # after which the system takes a host that does not answer for lost
@@ -112,6 +111,12 @@ def close() -> None:
     if _Watch.current is not None:
         _Watch.current.say({"end": "in order"})
         _Watch.current = None
+
+
+def print_stacks() -> None:
+    """Prints the stacks of all threads of this process."""
+    # To the file itself, because a notebook's sys.stderr is none.
+    faulthandler.dump_traceback(2, all_threads=True)
 
 
 def leave(status: int, reason: str, *, show_stacks: bool = False) -> int:
@@ -240,7 +245,7 @@ class _Watch:
                 message = json.loads(data.splitlines()[0])
                 end = message["end"]
                 if message.get("show_stacks"):
-                    faulthandler.dump_traceback(_STDERR, all_threads=True)
+                    print_stacks()
                 if end != "in order":
                     time.sleep(_GRACE_S / 2)  # this process may have the same error
                     self._end(end.rstrip("."))

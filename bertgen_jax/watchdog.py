@@ -6,7 +6,6 @@ watchdog, `watching` and `each` do nothing.
 """
 
 import contextlib
-import faulthandler
 import logging
 import os
 import sys
@@ -20,8 +19,6 @@ from jax._src import compiler  # its frames show that a thread compiles
 from bertgen_jax import processes
 
 STUCK = 4  # exit status of a process that the watchdog ends
-
-_STDERR = 2  # the file itself, because a notebook's sys.stderr is none
 
 T = TypeVar("T")
 
@@ -71,7 +68,7 @@ class _Watchdog:
                 self._end(activities[0].what)
 
     def _end(self, what: str) -> NoReturn:
-        faulthandler.dump_traceback(_STDERR, all_threads=True)
+        processes.print_stacks()
         reason = f"was stuck in {what} for more than {self._limit_s:g} s"
         _log.error(
             "This process %s (watchdog_s) and ends; the stacks of its threads are "

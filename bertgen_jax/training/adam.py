@@ -1,5 +1,6 @@
 """Adam that leaves its moments alone in a bad step, and reads and writes them once."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -27,12 +28,10 @@ def scale_by_adam(
     def update(
         updates: optax.Updates,
         state: optax.OptState,
-        params: optax.Params | None = None,
-        *,
-        good: ArrayLike = True,
-        **extra: Any,
+        params: optax.Params | None,
+        good: ArrayLike,
     ) -> tuple[optax.Updates, optax.OptState]:
-        del params, extra
+        del params
         assert isinstance(state, optax.ScaleByAdamState)
         count = state.count + 1
         mean_share, square_share = 1 - b1**count, 1 - b2**count
@@ -61,8 +60,7 @@ def scale_by_adam(
         )
         return tree.unflatten([scaled(*each) for each in stored]), new_state
 
-    init = optax.scale_by_adam(b1, b2, eps).init
-    return optax.GradientTransformationExtraArgs(init, update)
+    return _with_good(optax.scale_by_adam(b1, b2, eps).init, update)
 
 
 def unless_bad(
@@ -73,15 +71,31 @@ def unless_bad(
     def update(
         updates: optax.Updates,
         state: optax.OptState,
-        params: optax.Params | None = None,
-        *,
-        good: ArrayLike = True,
-        **extra: Any,
+        params: optax.Params | None,
+        good: ArrayLike,
     ) -> tuple[optax.Updates, optax.OptState]:
-        del extra
         updates, new = transformation.update(updates, state, params)
         return updates, jax.tree.map(
             lambda new, old: jnp.where(good, new, old), new, state
         )
 
-    return optax.GradientTransformationExtraArgs(transformation.init, update)
+    return _with_good(transformation.init, update)
+
+
+def _with_good(
+    init: optax.TransformInitFn, update: Callable[..., tuple[Any, Any]]
+) -> optax.GradientTransformationExtraArgs:
+    """Makes `update(updates, state, params, good)` a transformation of Optax."""
+
+    def with_good(
+        updates: optax.Updates,
+        state: optax.OptState,
+        params: optax.Params | None = None,
+        *,
+        good: ArrayLike = True,
+        **extra: Any,
+    ) -> tuple[optax.Updates, optax.OptState]:
+        del extra  # of other transformations
+        return update(updates, state, params, good)
+
+    return optax.GradientTransformationExtraArgs(init, with_good)

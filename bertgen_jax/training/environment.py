@@ -29,7 +29,8 @@ def describe(mesh: jax.sharding.Mesh, scan_layers: bool, remat: str) -> dict[str
         "jax": importlib.metadata.version("jax"),
         "jaxlib": importlib.metadata.version("jaxlib"),
         "backend": device.platform,
-        "device": _processor() if device.platform == "cpu" else device.device_kind,
+        # The name of a CPU, because XLA compiles for exactly this one.
+        "device": (device.platform == "cpu" and cpu_name()) or device.device_kind,
         "processes": jax.process_count(),
         "mesh": dict(mesh.shape),
         "random_bits": str(settings.jax_default_prng_impl),
@@ -39,12 +40,12 @@ def describe(mesh: jax.sharding.Mesh, scan_layers: bool, remat: str) -> dict[str
     }
 
 
-def _processor() -> str:
-    """Returns the name of the CPU, because XLA compiles for exactly this one."""
+def cpu_name() -> str | None:
+    """Returns the name that Linux gives the processor; None where it gives none."""
     file = pathlib.Path("/proc/cpuinfo")
     text = file.read_text(encoding="utf-8") if file.exists() else ""
     name = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
-    return name[1].strip() if name else "cpu"
+    return name[1].strip() if name else None
 
 
 def changes(
