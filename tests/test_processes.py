@@ -128,7 +128,7 @@ from bertgen_jax.experiment import flags, workdir as workdir_lib
 def main(config, workdir):
     if config.multihost:
         processes.connect()
-    with workdir_lib.locked(workdir), watchdog.running(3):
+    with workdir_lib.locked(workdir), watchdog.running(10):
         print("ready", flush=True)
         while True:
             with watchdog.watching("a collective"):

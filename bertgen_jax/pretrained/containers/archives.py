@@ -37,6 +37,7 @@ _ENCRYPTED = 1  # a bit of the flags of a zip member
 UNREADABLE = (
     EOFError,
     NotImplementedError,
+    OverflowError,  # of a number in a header, when it becomes a place in the file
     RecursionError,
     ValueError,
     gzip.BadGzipFile,

@@ -500,6 +500,17 @@ def test_a_chain_of_headers_is_read_without_recursion(tmp_path):
         pass
 
 
+def test_headers_with_numbers_beyond_64_bits_are_errors(tmp_path):
+    path = tmp_path / "x.tar"
+    record = b"9" * 20 + b" path=y\n"
+    header = member("x", type=tarfile.XHDTYPE, size=len(record))
+    path.write_bytes(
+        header.tobuf(tarfile.GNU_FORMAT) + record.ljust(512, b"\0") + bytes(1024)
+    )
+    with pytest.raises(CheckpointError, match="not a whole"), archives.unpacked(path):
+        pass
+
+
 def test_negative_sizes_are_refused(tmp_path):
     path = tmp_path / "x.tar"
     header = member("x", size=-512).tobuf(tarfile.GNU_FORMAT)
