@@ -47,7 +47,9 @@ def results_file(benchmark: str, machine: dict[str, Any]) -> pathlib.Path:
 
 def command(benchmark: str) -> str:
     """Returns the command that this process runs: a module of `benchmarks`."""
-    return shlex.join(["python", "-m", f"benchmarks.{benchmark}", *sys.argv[1:]])
+    words = ["python", "-m", f"benchmarks.{benchmark}", *sys.argv[1:]]
+    tunables = os.environ.get("GLIBC_TUNABLES")
+    return (f"GLIBC_TUNABLES={tunables} " if tunables else "") + shlex.join(words)
 
 
 def write(

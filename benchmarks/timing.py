@@ -29,13 +29,25 @@ class Timing:
         return statistics.median(self.seconds)
 
 
-def race(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Timing]:
-    """Calls each function once to warm up, then all of them `repeats` times in turn."""
+def race(
+    runs: Mapping[str, Callable[[], Any]], repeats: int, *, settling: int = 0
+) -> dict[str, Timing]:
+    """Calls each function once to warm up, then all of them `repeats` times in turn.
+
+    Args:
+      runs: the functions.
+      repeats: timed calls of each.
+      settling: calls before each timed one that are not timed. A function that is
+        called many times in a row, such as a training step, reuses the memory that its
+        last call gave back; after another function, it has to ask the system for it.
+    """
     results = {name: run() for name, run in runs.items()}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
             time.sleep(_PAUSE_S)
+            for _ in range(settling):
+                run()
             started_s = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - started_s)

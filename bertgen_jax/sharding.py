@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from bertgen_jax import stacked_layers
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.trees import PyTree
 
@@ -164,24 +165,21 @@ def look_up(table: jax.Array, copied: jax.Array, ids: jax.Array) -> jax.Array:
     return rows.reshape(*ids.shape, table.shape[1])
 
 
-def split(params: PyTree, mesh: Mesh | None, *, stacked: bool = False) -> PyTree:
+def split(params: PyTree, mesh: Mesh | None) -> PyTree:
     """Splits values computed from parameters as the parameters are split.
 
     Args:
       params: a tree with the paths of the parameters.
       mesh: the devices; without a mesh that splits parameters, nothing is changed.
-      stacked: whether the leaves are [L, ...], those of L layers.
     """
     if not splits_params(mesh):
         return params
-
-    def constrain(path: Any, leaf: jax.Array) -> jax.Array:
-        place = _split(path, leaf[0] if stacked else leaf, mesh)
-        if stacked:
-            place = NamedSharding(mesh, PartitionSpec(None, *place.spec))
-        return jax.lax.with_sharding_constraint(leaf, place)
-
-    return jax.tree_util.tree_map_with_path(constrain, params)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: jax.lax.with_sharding_constraint(
+            leaf, _split(path, leaf, mesh)
+        ),
+        params,
+    )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
@@ -214,9 +212,11 @@ _gathered.defvjp(
 
 
 def _split(path: Any, leaf: jax.Array, mesh: Mesh) -> NamedSharding:
-    """Returns how a parameter is split."""
+    """Returns how a parameter is split; [L, ...] of all layers as in each of them."""
     name = jax.tree_util.keystr(path, simple=True, separator="/")
-    return NamedSharding(mesh, _partition(name, leaf.shape, mesh.shape["fsdp"]))
+    layers = 1 if stacked_layers.is_joined(name) else 0
+    spec = _partition(name, leaf.shape[layers:], mesh.shape["fsdp"])
+    return NamedSharding(mesh, PartitionSpec(*[None] * layers, *spec))
 
 
 # Splitting an array with fewer elements costs more communication than it saves memory.

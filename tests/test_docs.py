@@ -10,7 +10,7 @@ import pytest
 from ml_collections import ConfigDict
 
 import bertgen_jax as bg
-from benchmarks import memory_table, preparation_tables
+from benchmarks import memory_table, training_tables
 from bertgen_jax.commands import main
 from configs import common
 
@@ -131,12 +131,12 @@ def test_tables_of_the_page_on_performance_are_those_of_kept_results():
     page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     comment = re.compile(r"<!-- python -m benchmarks.(\w+) (benchmarks.*?) -->\n")
     found = comment.findall(page)
-    assert {module for module, _ in found} == {"preparation_tables", "memory_table"}
+    assert {module for module, _ in found} == {"training_tables", "memory_table"}
     for module, names in found:
         files = [ROOT / name for name in names.split()]
         if module == "memory_table":
             table = memory_table.table(files)
         else:
             (file,) = files
-            table = preparation_tables.table(file)
+            table = training_tables.table(file)
         assert f"{names} -->\n{table}" in page

@@ -39,7 +39,8 @@ def read_layers():
     """Returns the layers of the drawing from top to bottom, as lists of names."""
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     block = re.search(r"Imports point down only:\s+```\n(.*?)```", page, re.DOTALL)[1]
-    layers = [re.findall(r"(\w+)(?:/(?!\w)|\.py)", line) for line in block.splitlines()]
+    lines = block.replace("\n  ", "  ").splitlines()  # an indented line goes on
+    layers = [re.findall(r"(\w+)(?:/(?!\w)|\.py)", line) for line in lines]
     return [names for names in layers if names]
 
 

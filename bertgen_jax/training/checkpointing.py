@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 import jax
 import numpy as np
 
-from bertgen_jax import sharding
+from bertgen_jax import sharding, stacked_layers, trees
 from bertgen_jax.checkpoints.store import CheckpointStore
 from bertgen_jax.training.progress import Progress
 from bertgen_jax.training.steps import TrainState
@@ -18,7 +18,8 @@ class Checkpointing:
     """The checkpoints of a run.
 
     The arrays on disk do not depend on `bad_steps`, which may change when a run
-    resumes: the losses of recent steps are stored with the progress.
+    resumes: the losses of recent steps are stored with the progress. They are those of
+    separate layers, whether or not the run trains joined ones (`stacked_layers`).
 
     Attributes:
       store: the saved steps.
@@ -40,17 +41,20 @@ class Checkpointing:
         *,
         step: int,
         keep: Collection[int] = (),
-    ) -> None:
-        """Saves a state; see `CheckpointStore.save`."""
-        progress = dataclasses.replace(progress, recent=_values(state.recent))
+    ) -> TrainState:
+        """Saves a state, which may not be used after; see `CheckpointStore.save`.
+
+        Returns:
+          The same state.
+        """
+        recent = state.recent
+        progress = dataclasses.replace(progress, recent=_values(recent))
+        state = dataclasses.replace(state, recent=None)
         with watching(f"the save of step {step}"):
-            self.store.save(
-                step,
-                dataclasses.replace(state, recent=None),
-                dataclasses.asdict(progress),
-                metrics,
-                keep,
-            )
+            arrays = stacked_layers.separate(trees.named(state), free=True)
+            self.store.save(step, arrays, dataclasses.asdict(progress), metrics, keep)
+            state = trees.like(state, self._as_trained(arrays))
+        return dataclasses.replace(state, recent=recent)
 
     def restore(self, step: int | None) -> tuple[TrainState, Progress]:
         """Restores a state on the devices, and its progress.
@@ -61,8 +65,10 @@ class Checkpointing:
         Raises:
           CheckpointError: see `CheckpointStore.restore` and `Progress.restored`.
         """
-        abstract = dataclasses.replace(self.shapes, recent=None)
-        number, state, extra = self.store.restore(step, abstract)
+        shapes = dataclasses.replace(self.shapes, recent=None)
+        abstract = stacked_layers.separate(trees.named(shapes))
+        number, arrays, extra = self.store.restore(step, abstract)
+        state = trees.like(shapes, self._as_trained(arrays))
         progress = Progress.restored(extra, self.data)
         if progress.scheduled_step not in self.store.steps():
             # Saved by an earlier version, or without bad_steps.action "rewind".
@@ -72,6 +78,12 @@ class Checkpointing:
             recent = jax.device_put(recent, sharding.replicated(self.mesh))
             state = dataclasses.replace(state, recent=recent)
         return state, progress
+
+    def _as_trained(self, arrays: Mapping[str, jax.Array]) -> Mapping[str, jax.Array]:
+        """Joins the layers if this run trains them so."""
+        if any(map(stacked_layers.is_joined, trees.named(self.shapes))):
+            return stacked_layers.join(arrays, free=True)
+        return arrays
 
 
 def _values(recent: jax.Array | None) -> list[list[float]] | None:

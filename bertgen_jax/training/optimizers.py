@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
+from bertgen_jax import stacked_layers
 from bertgen_jax.errors import ConfigError, check_choice, nearest
 from bertgen_jax.training.adam import scale_by_adam, unless_bad
 from bertgen_jax.trees import PyTree
@@ -141,10 +142,46 @@ def create_optimizer(
 
 
 def parameter_paths(params: PyTree) -> PyTree:
-    """Returns a tree like `params` with the path of each parameter, joined by "/"."""
+    """Returns a tree like `params` with the path of each parameter, joined by "/".
+
+    An array of all layers has the path that it has in the first layer.
+    """
     return jax.tree_util.tree_map_with_path(
-        lambda path, _: jax.tree_util.keystr(path, simple=True, separator="/"), params
+        lambda path, _: stacked_layers.of_layer(
+            jax.tree_util.keystr(path, simple=True, separator="/"), 0
+        ),
+        params,
     )
+
+
+def treats_layers_alike(optim: Mapping[str, Any], params: PyTree) -> bool:
+    """Whether an update of arrays of all layers is that of each layer by itself.
+
+    Not if a pattern matches some layers only, and not with Adafactor, which scales by
+    the root mean square of an array.
+
+    Args:
+      optim: the config's `optim`.
+      params: the parameters of separate layers, or a tree of their shapes.
+
+    Raises:
+      ConfigError: a pattern that matches no parameter.
+    """
+    decayed = [optim["decay_pattern"]] if optim["weight_decay"] else []
+    fields = {
+        "optim.decay_pattern": decayed,
+        "optim.freeze": optim["freeze"],
+        "optim.multipliers": list(_multipliers(optim["multipliers"])),
+    }
+    paths = parameter_paths(params)
+    for field, patterns in fields.items():
+        for pattern in patterns:
+            found: dict[str, bool] = {}
+            matches = jax.tree.leaves(matching(paths, [pattern], field))
+            for path, match in zip(jax.tree.leaves(paths), matches, strict=True):
+                if found.setdefault(stacked_layers.of_all_layers(path), match) != match:
+                    return False
+    return optim["name"] != "adafactor"
 
 
 def matching(paths: PyTree, patterns: Iterable[str], field: str) -> PyTree:

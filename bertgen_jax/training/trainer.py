@@ -14,7 +14,7 @@ import pathlib
 import jax
 from ml_collections import ConfigDict
 
-from bertgen_jax import sharding, trees, watchdog
+from bertgen_jax import sharding, stacked_layers, trees, watchdog
 from bertgen_jax.data import batching, loading
 from bertgen_jax.evaluation.evaluator import Evaluator
 from bertgen_jax.experiment.run import Run
@@ -92,6 +92,11 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
             total_steps=config.total_steps,
             hidden_size=model.config.decoder.hidden_size,
         )
+        joins_layers = config.model.scan_layers and optimizers.treats_layers_alike(
+            config.optim, param_shapes
+        )
+        if joins_layers:
+            param_shapes = stacked_layers.join_params(param_shapes)
         optimizer = optimizers.create_optimizer(config.optim, schedule, param_shapes)
 
         bad_steps = BadSteps(**config.bad_steps)
@@ -155,6 +160,8 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         train_step.wait()  # a run that does not fit fails here
         here = environment.describe(mesh, config.model.scan_layers, train_step.policy)
         if params is not None:
+            if joins_layers:
+                params = stacked_layers.join_params(params)
             create_on_mesh = jax.jit(create_state, out_shardings=state_sharding)
             state = create_on_mesh(params)
             progress = Progress(data=plan.fingerprint, environment=here)
@@ -168,7 +175,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         del params  # the host's copy
         run.write_config()
         if run.is_new and bad_steps.goes_back:
-            checkpoints.save(state, progress, None, step=0)
+            state = checkpoints.save(state, progress, None, step=0)
         step, last = int(state.step), config.total_steps
 
         def begin():  # from the current `step` and `progress`
@@ -262,7 +269,9 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
             metrics = None
             if evaluates:
                 with clock.paused(), jax.transfer_guard("allow"):
-                    evaluation = validation.evaluate(state.eval_params, step)
+                    params = stacked_layers.separate_params(state.eval_params)
+                    evaluation = validation.evaluate(params, step)
+                    del params
                     metrics = evaluation.metrics
                     log.write(step, "validation", metrics)
                     evaluation.write(run.workdir)
@@ -276,7 +285,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                 if saves:
                     progress = progress.scheduled(step)
                 with clock.paused(), jax.transfer_guard("allow"):
-                    checkpoints.save(
+                    state = checkpoints.save(
                         state,
                         progress,
                         metrics,

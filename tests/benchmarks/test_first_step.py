@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from benchmarks import first_step, preparation_tables
+from benchmarks import first_step, training_tables
 
 LINES = (
     "train.py: loading JAX",
@@ -40,7 +40,7 @@ def test_the_stages_are_columns_of_the_table():
         "machine": machine,
         "rows": [row],
     }
-    assert preparation_tables.first_step(results).splitlines()[-3:] == [
+    assert training_tables.first_step(results).splitlines()[-3:] == [
         "| size |  | step done | CPU |",
         "|---|---|---|---|",
         "| base | cold | 3.1 s | 5.0 s |",

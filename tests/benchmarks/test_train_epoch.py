@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks import preparation_tables, train_epoch
+from benchmarks import train_epoch, training_tables
 from bertgen_jax.files import paths
 
 
@@ -27,7 +27,7 @@ def test_a_result_compares_the_medians_of_all_systems(tmp_path, monkeypatch):
     rows = json.loads(output.read_text())["rows"]
     assert [row["seconds"] for row in rows] == [2.0, 4.0, 6.0]
     assert [row["ours_is_faster"] for row in rows] == [1, 2, 3]
-    table = preparation_tables.table(output).splitlines()
+    table = training_tables.table(output).splitlines()
     assert "| Seq2SeqTrainer | 4 s | 0 s | 5 s | 25% | 2.000 | 2.00x |" in table
 
 

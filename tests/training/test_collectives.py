@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from bertgen_jax import sharding
+from bertgen_jax import sharding, stacked_layers
 from bertgen_jax.models.create import create_model
 from bertgen_jax.models.losses import teacher_forced_loss
 from bertgen_jax.training import steps
@@ -50,6 +50,8 @@ def compiled_step(config, data, fsdp, *, micro_batches=1, **fields):
     params = jax.eval_shape(
         lambda: model.init(jax.random.key(0), ids, None, ids)["params"]
     )
+    if model.scan_layers:  # as a run
+        params = stacked_layers.join_params(params)
     state = jax.eval_shape(
         lambda params: steps.TrainState.create(params, optimizer, ema=False), params
     )

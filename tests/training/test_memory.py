@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from bertgen_jax import stacked_layers
 from bertgen_jax.data.batching import Bucket
 from bertgen_jax.data.loading import abstract_batch
 from bertgen_jax.models.create import create_model
@@ -75,6 +76,7 @@ def compiled(policy, rows, source, target):
         lambda: model.init(jax.random.key(0), ids, None, ids)["params"]
     )
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == PARAMETERS
+    params = stacked_layers.join_params(params)
     state = jax.eval_shape(
         lambda params: steps.TrainState.create(params, optimizer, ema=False), params
     )

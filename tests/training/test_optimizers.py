@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from bertgen_jax import stacked_layers
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.training import optimizers
 from bertgen_jax.training.adam import scale_by_adam
@@ -216,3 +217,58 @@ def test_a_warm_up_longer_than_the_run_is_refused_where_the_end_matters():
     with pytest.raises(ConfigError, match="warmup_steps is 110 with total_steps 110"):
         rates("linear", [1], warmup_steps=110)
     assert rates("paper", [1], warmup_steps=110)
+
+
+LAYERS = {
+    "encoder": {
+        f"layer_{number}": {
+            "kernel": np.full((4, 3), 1.0 + number, np.float32),
+            "LayerNorm": {"scale": np.full(3, 0.5 + number, np.float32)},
+        }
+        for number in range(11)
+    },
+    "decoder": {"embedding": np.full((5, 4), 2.0, np.float32)},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "alike"),
+    [
+        ({}, True),
+        ({"name": "adamw", "weight_decay": 0.1}, True),
+        ({"name": "adafactor"}, False),
+        ({"freeze": ("^encoder/", "embedding")}, True),
+        ({"freeze": ("encoder/layer_[0-9]/",)}, False),  # not layer_10
+        ({"freeze": ("layer_0/", "layer_[1-9]")}, False),  # cautious
+        ({"multipliers": (("kernel", 0.5), ("layer_", 0.1))}, True),
+        ({"multipliers": (("layer_10/", 0.5),)}, False),
+        ({"name": "adamw", "weight_decay": 0.1, "decay_pattern": "layer_0/"}, False),
+        ({"decay_pattern": "layer_0/"}, True),  # nothing decays
+    ],
+)
+def test_which_settings_tell_layers_apart(changes, alike):
+    assert optimizers.treats_layers_alike(optim(**changes), LAYERS) == alike
+
+
+def test_a_pattern_for_a_layer_that_is_not_there():
+    with pytest.raises(ConfigError, match=r"'layer_11/' matches no parameter"):
+        optimizers.treats_layers_alike(optim(freeze=("layer_11/",)), LAYERS)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "adamw", "weight_decay": 0.1, "clip_norm": 1.0},
+        {"freeze": ("scale",), "multipliers": (("encoder/layer_", 0.5),)},
+    ],
+)
+def test_joined_layers_get_the_updates_of_separate_ones(changes):
+    grads = jax.tree.map(lambda leaf: 0.1 * leaf**2, LAYERS)
+    join = stacked_layers.join_params
+    expected, _ = updates(LAYERS, grads, **changes)
+    moves, _ = updates(join(LAYERS), join(grads), **changes)
+    assert np.any(moves["encoder"]["layers"]["kernel"])
+    moves = stacked_layers.separate_params(moves)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), moves, expected
+    )

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from bertgen_jax import stacked_layers, trees
 from bertgen_jax.checkpoints.store import CheckpointStore
 from bertgen_jax.errors import (
     CheckpointError,
@@ -53,7 +54,6 @@ def small_config(data):
     config.total_steps, config.batch_size = 8, 16
     config.ema_decay = 0.9
     config.model.size = "micro"
-    config.model.scan_layers = False
     config.tokenizer.vocab_size = 60
     config.data.train = str(data / "train.jsonl")
     config.data.validation = str(data / "held_out.jsonl")
@@ -114,6 +114,14 @@ def saved_state(workdir, step):
     store.close()
     del extra["elapsed_s"]
     return arrays, extra
+
+
+def saved_subtree(workdir, name):
+    """Returns a part of the newest checkpoint."""
+    store = CheckpointStore(workdir / "checkpoints", best_metric=None, best_mode="max")
+    _, tree, _ = store.restore_params(None, name)
+    store.close()
+    return tree
 
 
 def interrupt(monkeypatch, step, action):
@@ -266,6 +274,38 @@ def test_a_run_resumes_on_another_mesh_and_says_so(finished, data, tmp_path, cap
     assert ["mesh.data: 8, 2; mesh.fsdp: 1, 4" in line for line in said] == [True]
     actual, expected = metrics(copy)[-1], metrics(undisturbed)[-1]
     assert actual["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+
+
+def test_a_run_resumes_with_separate_layers_and_says_so(
+    finished, data, tmp_path, caplog
+):
+    undisturbed, _ = finished
+    config = small_config(data)
+    copy = shutil.copytree(undisturbed, tmp_path / "copy")
+    for step in ("8", "4"):
+        shutil.rmtree(copy / "checkpoints" / step, ignore_errors=True)
+    paths = trees.named(saved_subtree(copy, "params"))
+    assert any("/layer_0/" in path for path in paths)
+    assert not any(map(stacked_layers.is_joined, paths))
+    config.model.scan_layers = False
+    trainer.train(config, copy)
+    said = [line for line in caplog.messages if "saved elsewhere" in line]
+    assert ["scan_layers: True, False" in line for line in said] == [True]
+    actual, expected = metrics(copy)[-1], metrics(undisturbed)[-1]
+    assert actual["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+    assert trees.named(saved_subtree(copy, "params")).keys() == paths.keys()
+
+
+def test_settings_for_some_layers_train_separate_ones(data, tmp_path):
+    config = small_config(data)
+    config.model.size = "tiny"  # two layers
+    config.optim.freeze = ("layer_1/",)
+    config.total_steps = config.checkpoint.every_steps = 2
+    trainer.train(config, tmp_path)
+    moments = saved_subtree(tmp_path, "opt_state")
+    paths = [path for path in trees.named(moments) if "/mu/" in path]
+    assert any("/layer_0/" in path for path in paths)
+    assert not any("/layer_1/" in path for path in paths)
 
 
 def test_a_checkpoint_of_an_earlier_version_loads(finished, data, tmp_path, caplog):

@@ -1,6 +1,6 @@
-"""Prints the results of benchmarks of the preparation of a run as a table of the docs.
+"""Prints the kept results of a benchmark of training as a table of the docs.
 
-python -m benchmarks.preparation_tables benchmarks/results/tokenize-CLASS.json
+python -m benchmarks.training_tables benchmarks/results/tokenize-CLASS.json
 """
 
 import argparse
@@ -100,6 +100,26 @@ def epoch(results: Results) -> str:
     return "\n".join([*lines, "", _wrapped(sizes)]) + "\n"
 
 
+def step(results: Results) -> str:
+    """Returns the results of `benchmarks.train_step` in Markdown."""
+    names = list(results["rows"][0]["systems"])
+    head = ["size, batch", *names, "theirs / ours", "floor", "floor / ours", "tokens/s"]
+    lines = [_origin(results), "", *_header(head)]
+    for row in results["rows"]:
+        systems = row["systems"].values()
+        times = (f"{s['median_s']:.2f} s ({s['min_s']:.2f})" for s in systems)
+        ratios = [f"{s['ratio']:.2f}x" for s in systems if "ratio" in s]
+        cells = [f"{row['size']}, {row['batch']}", *times, ", ".join(ratios)]
+        cells += [f"{row['floor_s']:.2f} s", f"{row['floor_share']:.0%}"]
+        lines.append(_line([*cells, f"{row['tokens_per_s']:,}"]))
+    sizes = (
+        f"{results['source']}/{results['target']} tokens, {results['dtype']}, dropout "
+        f"{results['dropout']:g}: the median of {results['repeats']} steps, and the "
+        "shortest."
+    )
+    return "\n".join([*lines, "", _wrapped(sizes)]) + "\n"
+
+
 def _origin(results: Results) -> str:
     machine = results["machine"]
     versions = [
@@ -136,6 +156,7 @@ def table(path: pathlib.Path) -> str:
         "tokenizer": tokenizing,
         "kind": first_step,
         "system": epoch,
+        "systems": step,
         "padding": padding,
         "ratio": initializing,
     }
