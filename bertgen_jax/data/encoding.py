@@ -276,6 +276,8 @@ class _Builder:
             if not (is_shared and self._share.host > 0 and self._was_joined()):
                 self._join()
         except OSError as error:
+            if self._folder.exists():
+                return  # another process has finished the entry, and removed the parts
             raise errors.DataError(
                 f"The cache entry {self._folder} cannot be written: {error}. "
                 "BERTGEN_CACHE_DIR names another folder for derived files."

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import logging
+import os
 import shutil
 import threading
 import time
@@ -261,6 +262,26 @@ def test_hosts_with_a_common_cache_divide_the_work(small_parts, cache):
     assert sequences(results[0].result()) == sequences(encoded)
     assert first.calls + later.calls < 2 * 3 * 2  # less than everything twice
     assert files_of(cache, encoded) == expected
+
+
+def test_a_host_that_writes_a_part_while_another_finishes_takes_its_result(
+    small_parts, monkeypatch, cache
+):
+    """The other one removes the folder that the part is written to."""
+    fsync, results = os.fsync, []
+
+    def finish_elsewhere(number):
+        fsync(number)
+        if not results:  # not again for the parts of the other one
+            results.append(None)
+            results[0] = encoding.encode(REPEATED, Letters(), SPEC)
+
+    monkeypatch.setattr(os, "fsync", finish_elsewhere)
+    tokenizer = Letters()
+    encoded = encoding.encode(REPEATED, tokenizer, SPEC, share=encoding.Share(1, 2))
+    assert tokenizer.calls == 2  # sources and targets of one part
+    assert sequences(encoded) == sequences(results[0])
+    assert [path.name for path in cache.iterdir()] == [encoded.fingerprint]
 
 
 def test_a_host_whose_peer_never_joins_the_parts_does_it(
