@@ -290,7 +290,7 @@ def trace_step(workload: Workload, mesh: Mesh, policy: str) -> jax.stages.Traced
         remat=policy,
         mesh=mesh,
     )
-    params = stacked_layers.join_params(abstract_params(workload.config))
+    params = stacked_layers.stack_params(abstract_params(workload.config))
     optimizer = workload.optimizer(params)
     state = jax.eval_shape(
         lambda params: steps.TrainState.create(params, optimizer, ema=False), params

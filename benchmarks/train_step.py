@@ -247,7 +247,7 @@ def our_step(
     optimizer = optax.chain(scale_by_adam(0.9, 0.999, _EPSILON), optax.scale(-RATE))
     state = jax.jit(
         lambda params: steps.TrainState.create(params, optimizer, ema=False)
-    )(stacked_layers.join_params(params))
+    )(stacked_layers.stack_params(params))
     batch = jax.device_put(arrays)
     step = jax.jit(
         functools.partial(

@@ -212,9 +212,9 @@ _gathered.defvjp(
 
 
 def _split(path: Any, leaf: jax.Array, mesh: Mesh) -> NamedSharding:
-    """Returns how a parameter is split; [L, ...] of all layers as in each of them."""
+    """Returns the sharding of a leaf; a stacked one [L, ...] is split as each layer."""
     name = jax.tree_util.keystr(path, simple=True, separator="/")
-    layers = 1 if stacked_layers.is_joined(name) else 0
+    layers = 1 if stacked_layers.is_stacked(name) else 0
     spec = _partition(name, leaf.shape[layers:], mesh.shape["fsdp"])
     return NamedSharding(mesh, PartitionSpec(*[None] * layers, *spec))
 

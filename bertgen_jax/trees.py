@@ -53,7 +53,7 @@ def like(tree: PyTree, flat: Mapping[str, Any], prefix: str = "") -> PyTree:
 
 
 def delete(tree: PyTree) -> None:
-    """Frees the memory of every `jax.Array` of a tree, which is not used any more."""
+    """Deletes every `jax.Array` of a tree that is no longer used."""
     for leaf in jax.tree.leaves(tree):
         leaf.delete()
 

@@ -1,4 +1,4 @@
-"""Layers are joined and separated without loss, whatever their arrays are."""
+"""Layers are stacked and unstacked without loss, whatever their arrays are."""
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +24,9 @@ FLAT = {
 }
 
 
-def test_layers_are_joined_in_their_order():
-    joined = stacked_layers.join(FLAT)
-    assert set(joined) == {
+def test_layers_are_stacked_in_their_order():
+    stacked = stacked_layers.stack(FLAT)
+    assert set(stacked) == {
         "step",
         "params/bert/embeddings/embedding",
         "params/bert/layers/kernel",
@@ -34,7 +34,7 @@ def test_layers_are_joined_in_their_order():
         "opt_state/0/mu/bert/layers/kernel",
         "opt_state/0/mu/bert/layers/LayerNorm/scale",
     }
-    kernel = joined["params/bert/layers/kernel"]
+    kernel = stacked["params/bert/layers/kernel"]
     assert kernel.shape == (LAYERS, 4, 8)
     np.testing.assert_array_equal(kernel[:, 0, 0], np.arange(LAYERS))
 
@@ -58,9 +58,9 @@ def on_a_mesh(flat):
 
 
 @pytest.mark.parametrize("convert", [dict, as_shapes, on_devices, on_a_mesh])
-def test_separate_is_the_inverse_of_join(convert):
+def test_unstack_is_the_inverse_of_stack(convert):
     flat = convert(FLAT)
-    back = stacked_layers.separate(stacked_layers.join(flat))
+    back = stacked_layers.unstack(stacked_layers.stack(flat))
     assert set(back) == set(flat)
     for name, leaf in flat.items():
         if convert is as_shapes:
@@ -73,11 +73,11 @@ def test_separate_is_the_inverse_of_join(convert):
 
 def test_arrays_of_all_layers_are_split_as_those_of_each():
     flat = on_a_mesh(FLAT)
-    joined = stacked_layers.join(flat)
+    stacked = stacked_layers.stack(flat)
     mesh = flat["step"].sharding.mesh
-    expected = sharding.state_shardings(as_shapes(joined), mesh)
+    expected = sharding.state_shardings(as_shapes(stacked), mesh)
     split = 0
-    for name, leaf in joined.items():
+    for name, leaf in stacked.items():
         assert leaf.sharding.is_equivalent_to(expected[name], leaf.ndim), name
         split += not leaf.sharding.is_fully_replicated
     assert split >= 2  # the kernels
@@ -85,12 +85,12 @@ def test_arrays_of_all_layers_are_split_as_those_of_each():
 
 def test_memory_is_freed_where_asked():
     flat = on_devices(FLAT)
-    joined = stacked_layers.join(flat, free=True)
+    stacked = stacked_layers.stack(flat, free=True)
     freed = {name for name, leaf in flat.items() if leaf.is_deleted()}
     assert freed == {name for name in flat if "layer_" in name}
-    separated = stacked_layers.separate(joined, free=True)
-    assert joined["params/bert/layers/kernel"].is_deleted()
-    np.testing.assert_array_equal(separated["step"], FLAT["step"])
+    unstacked = stacked_layers.unstack(stacked, free=True)
+    assert stacked["params/bert/layers/kernel"].is_deleted()
+    np.testing.assert_array_equal(unstacked["step"], FLAT["step"])
 
 
 STACK = stack_config(num_hidden_layers=3, hidden_dropout_prob=0.1)
@@ -103,7 +103,7 @@ CONFIGS = {
 
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("remat", ["none", "full"])
-def test_losses_and_gradients_are_those_of_separate_layers(name, remat):
+def test_losses_and_gradients_are_those_of_unstacked_layers(name, remat):
     model = create_model(CONFIGS[name], scan_layers=True, remat=remat)
     params = draw_params(model, key(0, "init"))
     ids = np.random.default_rng(0).integers(5, 20, (3, 7)).astype(np.int32)
@@ -119,10 +119,10 @@ def test_losses_and_gradients_are_those_of_separate_layers(name, remat):
             lambda params: teacher_forced_loss(model, params, batch, key(0, "x")).loss
         )
     )
-    joined = stacked_layers.join_params(params)
-    assert len(jax.tree.leaves(joined)) < len(jax.tree.leaves(params))
-    (loss, grads), (joined_loss, joined_grads) = gradient(params), gradient(joined)
-    assert loss == joined_loss
-    separated = trees.named(stacked_layers.separate_params(joined_grads))
+    stacked = stacked_layers.stack_params(params)
+    assert len(jax.tree.leaves(stacked)) < len(jax.tree.leaves(params))
+    (loss, grads), (stacked_loss, stacked_grads) = gradient(params), gradient(stacked)
+    assert loss == stacked_loss
+    unstacked = trees.named(stacked_layers.unstack_params(stacked_grads))
     for path, grad in trees.named(grads).items():
-        np.testing.assert_allclose(separated[path], grad, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(unstacked[path], grad, rtol=1e-5, atol=1e-7)

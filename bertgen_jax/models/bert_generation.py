@@ -4,16 +4,14 @@ As in Hugging Face, the encoder class is also the stack of the decoder: `is_deco
 its config makes it causal. The letters of shapes are defined in docs/architecture.md.
 """
 
-from typing import cast
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.sharding import Mesh
 
-from bertgen_jax import sharding, stacked_layers
+from bertgen_jax import sharding
 from bertgen_jax.errors import ConfigError, check_choice
-from bertgen_jax.models import masks, rematerialization
+from bertgen_jax.models import layer_loop, masks, rematerialization
 from bertgen_jax.models.cache import Cache, LayerCache
 from bertgen_jax.models.layers import (
     Embeddings,
@@ -23,7 +21,6 @@ from bertgen_jax.models.layers import (
 )
 from bertgen_jax.models.outputs import DecoderOutput, LogitFactors, StackOutput
 from bertgen_jax.models.stack_config import BertGenerationConfig
-from bertgen_jax.trees import Params
 
 
 def check_one_input(
@@ -177,14 +174,14 @@ class BertGenerationEncoder(nn.Module):
             source = jnp.zeros_like(hidden) if source is None else source
 
         batch, queries, _ = hidden.shape
-        keys, start, least_keys = queries, 0, queries
+        num_keys, start, least_keys = queries, 0, queries
         if cache is not None:
             cache.check_free(queries)
-            keys, start = cache.capacity, cache.index
+            num_keys, start = cache.capacity, cache.index
             least_keys = cache.known_index + queries
         mask = masks.attention_mask(
             attention_mask,
-            (batch, queries, keys),
+            (batch, queries, num_keys),
             causal=causal,
             start=start,
             least_keys=least_keys,
@@ -203,18 +200,35 @@ class BertGenerationEncoder(nn.Module):
             )
 
         dropout_key = self._dropout_key(deterministic)
-        keys = [
-            None if dropout_key is None else jax.random.fold_in(dropout_key, i)
-            for i in range(len(self.layer))
-        ]
-        needs_loop = cache is not None or output_attentions or output_hidden_states
-        alone = not (self.scan_layers or self.remat != "none")
-        if not (
-            needs_loop
+        dropout_keys = None
+        if dropout_key is not None:
+            dropout_keys = [
+                jax.random.fold_in(dropout_key, i) for i in range(len(self.layer))
+            ]
+        has_own_loop = (
+            self.scan_layers
+            or self.remat != "none"
+            or sharding.splits_params(self.mesh)
+        )
+        needs_each_layer = (
+            cache is not None
+            or output_attentions
+            or output_hidden_states
             or self.is_initializing()
-            or (alone and not sharding.splits_params(self.mesh))
-        ):
-            hidden = self._run_layers(hidden, mask, source, source_mask, keys)
+        )
+        if has_own_loop and not needs_each_layer:
+            hidden = layer_loop.run_layers(
+                TransformerLayer(self.config, self.dtype, parent=None),
+                self.variables["params"],
+                hidden,
+                dropout_keys,
+                scan=self.scan_layers,
+                remat=self.remat,
+                mesh=self.mesh,
+                mask=mask,
+                source=source,
+                source_mask=source_mask,
+            )
             return StackOutput(self._finish(hidden))
 
         states, attentions, cross_attentions, layers = [], [], [], []
@@ -227,7 +241,7 @@ class BertGenerationEncoder(nn.Module):
                 source_mask=source_mask,
                 cache=None if cache is None else cache.layers[i],
                 index=0 if cache is None else cache.index,
-                dropout_key=keys[i],
+                dropout_key=None if dropout_keys is None else dropout_keys[i],
                 output_weights=output_attentions,
             )
             layers.append(layer_cache)
@@ -283,58 +297,6 @@ class BertGenerationEncoder(nn.Module):
             return self.LayerNorm(hidden).astype(self.dtype)
         return hidden
 
-    def _run_layers(
-        self,
-        hidden: jax.Array,
-        mask: jax.Array | None,
-        source: jax.Array | None,
-        source_mask: jax.Array | None,
-        keys: list[jax.Array | None],
-    ) -> jax.Array:
-        """Scans over the layers, or recomputes them in the backward pass.
-
-        A train state has the parameters of all layers joined (`stacked_layers`).
-        Separate ones, as in files and for evaluation, are joined here: a copy.
-        """
-        parameters = self.variables["params"]
-        layer = TransformerLayer(self.config, self.dtype, parent=None)
-
-        def run(hidden, layer_parameters, key):
-            return layer.apply(
-                {"params": sharding.whole(layer_parameters, self.mesh)},
-                sharding.by_rows(hidden, self.mesh),
-                mask,
-                source=source,
-                source_mask=source_mask,
-                dropout_key=key,
-            )[0]
-
-        if self.remat != "none":
-            run = jax.checkpoint(run, policy=rematerialization.POLICIES[self.remat])
-        joined = parameters.get(stacked_layers.JOINED)
-        if joined is None:
-            separate = [
-                _computed(parameters[f"layer_{i}"], self.dtype)
-                for i in range(len(self.layer))
-            ]
-            if not self.scan_layers:
-                for i, layer_parameters in enumerate(separate):
-                    hidden = run(hidden, layer_parameters, keys[i])
-                return hidden
-            joined = jax.tree.map(lambda *leaves: jnp.stack(leaves), *separate)
-        else:
-            joined = _computed(joined, self.dtype)
-        joined = sharding.split({stacked_layers.JOINED: joined}, self.mesh)
-        stacked_keys = None
-        if keys[0] is not None:
-            stacked_keys = jnp.stack(cast(list[jax.Array], keys))
-        hidden, _ = jax.lax.scan(
-            lambda hidden, layer: (run(hidden, *layer), None),
-            hidden,
-            (joined[stacked_layers.JOINED], stacked_keys),
-        )
-        return hidden
-
     def _dropout_key(self, deterministic: bool) -> jax.Array | None:
         """Returns a new key of the "dropout" stream; None for no dropout."""
         return None if deterministic else self.make_rng("dropout")
@@ -364,20 +326,6 @@ class BertGenerationEncoder(nn.Module):
                 "encoder_attention_mask was given without encoder_hidden_states; "
                 "expected the states that it masks."
             )
-
-
-def _computed(parameters: Params, dtype: jnp.dtype) -> Params:
-    """Casts the parameters of a layer to the compute dtype, but for its LayerNorms.
-
-    A layer casts them too; before a loop it is done once for both passes, and the loop
-    reads half the bytes.
-    """
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: (
-            leaf if "LayerNorm" in jax.tree_util.keystr(path) else leaf.astype(dtype)
-        ),
-        parameters,
-    )
 
 
 class BertGenerationDecoder(nn.Module):

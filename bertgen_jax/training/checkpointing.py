@@ -17,9 +17,9 @@ from bertgen_jax.watchdog import watching
 class Checkpointing:
     """The checkpoints of a run.
 
-    The arrays on disk do not depend on `bad_steps`, which may change when a run
-    resumes: the losses of recent steps are stored with the progress. They are those of
-    separate layers, whether or not the run trains joined ones (`stacked_layers`).
+    On disk each layer has its own arrays, even if the train state stacks them. The
+    arrays do not depend on `bad_steps`, which may change when a run resumes: the losses
+    of recent steps are stored with the progress.
 
     Attributes:
       store: the saved steps.
@@ -42,16 +42,16 @@ class Checkpointing:
         step: int,
         keep: Collection[int] = (),
     ) -> TrainState:
-        """Saves a state, which may not be used after; see `CheckpointStore.save`.
+        """Saves a state; see `CheckpointStore.save`.
 
         Returns:
-          The same state.
+          A state with the same values. Arrays of the given one are deleted.
         """
         recent = state.recent
         progress = dataclasses.replace(progress, recent=_values(recent))
         state = dataclasses.replace(state, recent=None)
         with watching(f"the save of step {step}"):
-            arrays = stacked_layers.separate(trees.named(state), free=True)
+            arrays = stacked_layers.unstack(trees.named(state), free=True)
             self.store.save(step, arrays, dataclasses.asdict(progress), metrics, keep)
             state = trees.like(state, self._as_trained(arrays))
         return dataclasses.replace(state, recent=recent)
@@ -66,7 +66,7 @@ class Checkpointing:
           CheckpointError: see `CheckpointStore.restore` and `Progress.restored`.
         """
         shapes = dataclasses.replace(self.shapes, recent=None)
-        abstract = stacked_layers.separate(trees.named(shapes))
+        abstract = stacked_layers.unstack(trees.named(shapes))
         number, arrays, extra = self.store.restore(step, abstract)
         state = trees.like(shapes, self._as_trained(arrays))
         progress = Progress.restored(extra, self.data)
@@ -80,9 +80,9 @@ class Checkpointing:
         return state, progress
 
     def _as_trained(self, arrays: Mapping[str, jax.Array]) -> Mapping[str, jax.Array]:
-        """Joins the layers if this run trains them so."""
-        if any(map(stacked_layers.is_joined, trees.named(self.shapes))):
-            return stacked_layers.join(arrays, free=True)
+        """Stacks the layers if the train state does."""
+        if any(map(stacked_layers.is_stacked, trees.named(self.shapes))):
+            return stacked_layers.stack(arrays, free=True)
         return arrays
 
 

@@ -56,9 +56,9 @@ def advice(parameters: int) -> str:
     if (
         jax.default_backend() != "cpu"
         or parameters < _LARGE
-        or _HUGE_PAGES in os.environ.get("GLIBC_TUNABLES", "")
+        or "glibc.malloc.hugetlb=" in os.environ.get("GLIBC_TUNABLES", "")
         or not _PAGES.exists()
-        or "[madvise]" not in _PAGES.read_text(encoding="utf-8")  # always, or never
+        or "[madvise]" not in _PAGES.read_text(encoding="utf-8")  # else it is decided
     ):
         return ""
     return (

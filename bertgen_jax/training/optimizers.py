@@ -144,25 +144,25 @@ def create_optimizer(
 def parameter_paths(params: PyTree) -> PyTree:
     """Returns a tree like `params` with the path of each parameter, joined by "/".
 
-    An array of all layers has the path that it has in the first layer.
+    A stacked array has the path of the first layer's array.
     """
     return jax.tree_util.tree_map_with_path(
-        lambda path, _: stacked_layers.of_layer(
+        lambda path, _: stacked_layers.layer_path(
             jax.tree_util.keystr(path, simple=True, separator="/"), 0
         ),
         params,
     )
 
 
-def treats_layers_alike(optim: Mapping[str, Any], params: PyTree) -> bool:
-    """Whether an update of arrays of all layers is that of each layer by itself.
+def updates_layers_alike(optim: Mapping[str, Any], params: PyTree) -> bool:
+    """Whether stacked layers get the updates that they would get one by one.
 
-    Not if a pattern matches some layers only, and not with Adafactor, which scales by
-    the root mean square of an array.
+    They do not if a pattern matches only some layers, or with Adafactor, which scales
+    by the root mean square of each array.
 
     Args:
       optim: the config's `optim`.
-      params: the parameters of separate layers, or a tree of their shapes.
+      params: the parameters, not stacked, or a tree of their shapes.
 
     Raises:
       ConfigError: a pattern that matches no parameter.
@@ -176,10 +176,11 @@ def treats_layers_alike(optim: Mapping[str, Any], params: PyTree) -> bool:
     paths = parameter_paths(params)
     for field, patterns in fields.items():
         for pattern in patterns:
-            found: dict[str, bool] = {}
+            matched: dict[str, bool] = {}
             matches = jax.tree.leaves(matching(paths, [pattern], field))
             for path, match in zip(jax.tree.leaves(paths), matches, strict=True):
-                if found.setdefault(stacked_layers.of_all_layers(path), match) != match:
+                stacked_path = stacked_layers.stacked_path(path)
+                if matched.setdefault(stacked_path, match) != match:
                     return False
     return optim["name"] != "adafactor"
 

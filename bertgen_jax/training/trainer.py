@@ -92,11 +92,11 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
             total_steps=config.total_steps,
             hidden_size=model.config.decoder.hidden_size,
         )
-        joins_layers = config.model.scan_layers and optimizers.treats_layers_alike(
+        stacks_layers = config.model.scan_layers and optimizers.updates_layers_alike(
             config.optim, param_shapes
         )
-        if joins_layers:
-            param_shapes = stacked_layers.join_params(param_shapes)
+        if stacks_layers:
+            param_shapes = stacked_layers.stack_params(param_shapes)
         optimizer = optimizers.create_optimizer(config.optim, schedule, param_shapes)
 
         bad_steps = BadSteps(**config.bad_steps)
@@ -162,8 +162,8 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         train_step.wait()  # a run that does not fit fails here
         here = environment.describe(mesh, config.model.scan_layers, train_step.policy)
         if params is not None:
-            if joins_layers:
-                params = stacked_layers.join_params(params)
+            if stacks_layers:
+                params = stacked_layers.stack_params(params)
             create_on_mesh = jax.jit(create_state, out_shardings=state_sharding)
             state = create_on_mesh(params)
             progress = Progress(data=plan.fingerprint, environment=here)
@@ -271,7 +271,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
             metrics = None
             if evaluates:
                 with clock.paused(), jax.transfer_guard("allow"):
-                    params = stacked_layers.separate_params(state.eval_params)
+                    params = stacked_layers.unstack_params(state.eval_params)
                     evaluation = validation.evaluate(params, step)
                     del params
                     metrics = evaluation.metrics

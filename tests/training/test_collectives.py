@@ -51,7 +51,7 @@ def compiled_step(config, data, fsdp, *, micro_batches=1, **fields):
         lambda: model.init(jax.random.key(0), ids, None, ids)["params"]
     )
     if model.scan_layers:  # as a run
-        params = stacked_layers.join_params(params)
+        params = stacked_layers.stack_params(params)
     state = jax.eval_shape(
         lambda params: steps.TrainState.create(params, optimizer, ema=False), params
     )

@@ -76,7 +76,7 @@ def compiled(policy, rows, source, target):
         lambda: model.init(jax.random.key(0), ids, None, ids)["params"]
     )
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == PARAMETERS
-    params = stacked_layers.join_params(params)
+    params = stacked_layers.stack_params(params)
     state = jax.eval_shape(
         lambda params: steps.TrainState.create(params, optimizer, ema=False), params
     )

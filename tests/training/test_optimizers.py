@@ -247,12 +247,12 @@ LAYERS = {
     ],
 )
 def test_which_settings_tell_layers_apart(changes, alike):
-    assert optimizers.treats_layers_alike(optim(**changes), LAYERS) == alike
+    assert optimizers.updates_layers_alike(optim(**changes), LAYERS) == alike
 
 
 def test_a_pattern_for_a_layer_that_is_not_there():
     with pytest.raises(ConfigError, match=r"'layer_11/' matches no parameter"):
-        optimizers.treats_layers_alike(optim(freeze=("layer_11/",)), LAYERS)
+        optimizers.updates_layers_alike(optim(freeze=("layer_11/",)), LAYERS)
 
 
 @pytest.mark.parametrize(
@@ -262,13 +262,13 @@ def test_a_pattern_for_a_layer_that_is_not_there():
         {"freeze": ("scale",), "multipliers": (("encoder/layer_", 0.5),)},
     ],
 )
-def test_joined_layers_get_the_updates_of_separate_ones(changes):
+def test_stacked_layers_get_the_updates_of_each(changes):
     grads = jax.tree.map(lambda leaf: 0.1 * leaf**2, LAYERS)
-    join = stacked_layers.join_params
+    stack = stacked_layers.stack_params
     expected, _ = updates(LAYERS, grads, **changes)
-    moves, _ = updates(join(LAYERS), join(grads), **changes)
+    moves, _ = updates(stack(LAYERS), stack(grads), **changes)
     assert np.any(moves["encoder"]["layers"]["kernel"])
-    moves = stacked_layers.separate_params(moves)
+    moves = stacked_layers.unstack_params(moves)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), moves, expected
     )

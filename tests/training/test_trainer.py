@@ -276,7 +276,7 @@ def test_a_run_resumes_on_another_mesh_and_says_so(finished, data, tmp_path, cap
     assert actual["loss"] == pytest.approx(expected["loss"], rel=1e-4)
 
 
-def test_a_run_resumes_with_separate_layers_and_says_so(
+def test_a_run_resumes_with_unstacked_layers_and_says_so(
     finished, data, tmp_path, caplog
 ):
     undisturbed, _ = finished
@@ -286,7 +286,7 @@ def test_a_run_resumes_with_separate_layers_and_says_so(
         shutil.rmtree(copy / "checkpoints" / step, ignore_errors=True)
     paths = trees.named(saved_subtree(copy, "params"))
     assert any("/layer_0/" in path for path in paths)
-    assert not any(map(stacked_layers.is_joined, paths))
+    assert not any(map(stacked_layers.is_stacked, paths))
     config.model.scan_layers = False
     trainer.train(config, copy)
     said = [line for line in caplog.messages if "saved elsewhere" in line]
@@ -296,7 +296,7 @@ def test_a_run_resumes_with_separate_layers_and_says_so(
     assert trees.named(saved_subtree(copy, "params")).keys() == paths.keys()
 
 
-def test_settings_for_some_layers_train_separate_ones(data, tmp_path):
+def test_settings_for_some_layers_train_unstacked_ones(data, tmp_path):
     config = small_config(data)
     config.model.size = "tiny"  # two layers
     config.optim.freeze = ("layer_1/",)
