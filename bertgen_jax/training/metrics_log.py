@@ -202,9 +202,8 @@ class MetricsLog:
         _drop_after(path, step)
         self._file = path.open("a", encoding="utf-8")
         if tensorboard:
-            purge_step = step + 1 if step else None
             self._open_events = functools.partial(
-                _open_events, workdir / "tensorboard", purge_step
+                _open_events, workdir / "tensorboard", step + 1
             )
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:

@@ -66,8 +66,16 @@ class Progress:
           data: fingerprint of the batches that this process would draw.
 
         Raises:
-          CheckpointError: the run would continue with other batches.
+          CheckpointError: the run would continue with other batches, or the checkpoint
+            is of a later version.
         """
+        fields = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(extra.keys() - fields):
+            raise CheckpointError(
+                "the checkpoint was saved by a later version of bertgen_jax: its "
+                f"progress has {', '.join(unknown)}. Expected only "
+                f"{', '.join(sorted(fields))}. Update bertgen_jax to resume this run."
+            )
         progress = cls(**extra)
         if progress.data != data:
             raise CheckpointError(

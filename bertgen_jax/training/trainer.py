@@ -111,6 +111,8 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         state_sharding = sharding.state_shardings(state_shapes, mesh)
         batch_sharding = sharding.batch_sharding(mesh)
         replicated = sharding.replicated(mesh)
+        if window:  # whole, because every process reads it to save it
+            state_sharding = dataclasses.replace(state_sharding, recent=replicated)
 
         def jit_step(policy: str) -> jax.stages.Wrapped:
             return jax.jit(

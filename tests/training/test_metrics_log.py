@@ -6,6 +6,7 @@ import time
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tensorboardX.proto import event_pb2
 
 from bertgen_jax.models.losses import Sums
 from bertgen_jax.training import flops, metrics_log
@@ -141,3 +142,23 @@ def test_tensorboard_events_hold_the_same_numbers(tmp_path):
     log.close()
     (file,) = (tmp_path / "tensorboard").glob("events*")
     assert b"validation/rougeL" in file.read_bytes()
+
+
+def events(file):
+    """Yields the events of a TFRecord file: length, checksum, event, checksum."""
+    content = file.read_bytes()
+    while content:
+        length = int.from_bytes(content[:8], "little")
+        yield event_pb2.Event.FromString(content[12 : 12 + length])
+        content = content[length + 16 :]
+
+
+@pytest.mark.parametrize("step", [0, 4])
+def test_tensorboard_drops_the_steps_that_run_again(tmp_path, step):
+    log = MetricsLog(tmp_path, tensorboard=True, step=step)
+    log.write(step + 2, "train", {"loss": 2.5})
+    log.close()
+    (file,) = (tmp_path / "tensorboard").glob("events*")
+    started = event_pb2.SessionLog.START
+    starts = [e.step for e in events(file) if e.session_log.status == started]
+    assert starts == [step + 1]

@@ -51,3 +51,10 @@ def test_a_run_does_not_resume_with_other_batches():
     assert Progress.restored(stored, "x").elapsed_s == 1.5
     with pytest.raises(CheckpointError, match="fingerprint y, expected x"):
         Progress.restored(stored, "y")
+
+
+def test_a_checkpoint_of_a_later_version_is_refused_in_words():
+    with pytest.raises(
+        CheckpointError, match=r"later version .* has colour\. Expected"
+    ):
+        Progress.restored({"data": "x", "colour": "red"}, "x")

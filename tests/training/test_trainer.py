@@ -339,6 +339,21 @@ def size(path):
     return path.stat().st_size if path.is_file() else 0
 
 
+def test_a_long_window_of_losses_is_whole_on_every_device(data, tmp_path, monkeypatch):
+    """Arrays of its size are split over `mesh.fsdp`, if they are parameters."""
+    config = small_config(data)
+    config.mesh.fsdp = 4
+    config.bad_steps.update(action="skip", spike_factor=5.0, window=2048)
+    config.total_steps, config.checkpoint.every_steps = 4, 2
+    with monkeypatch.context() as patch:
+        interrupt(patch, 3, kill)
+        with pytest.raises(Killed):
+            trainer.train(config, tmp_path)
+    assert trainer.train(config, tmp_path).step == 4
+    _, extra = saved_state(tmp_path, 4)
+    assert np.shape(extra["recent"]) == (2, 4)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(data, tmp_path):
     config = small_config(data)
     config.optim.learning_rate = 1e30
