@@ -5,6 +5,7 @@ do, such as writing a file, goes through `on_process_0`, which also tells the ot
 when it failed.
 """
 
+import collections
 import contextlib
 import faulthandler
 import functools
@@ -67,6 +68,16 @@ def on_process_0(action: Callable[[], T]) -> T:
             raise errors.TrainingError(f"process 0 failed with {name}: {message}")
         raise error_class(message)
     return result
+
+
+def least(value: int) -> int:
+    """Returns the smallest of the values of all processes, which must all call this."""
+    if jax.process_count() == 1:
+        return value
+    # As digits, because without jax_enable_x64 arrays have 32 bits.
+    digits = np.frombuffer(f"{value:032}".encode(), np.uint8)
+    rows = np.reshape(multihost_utils.process_allgather(digits), (-1, 32))
+    return min(int(row.tobytes()) for row in rows)
 
 
 def _from_process_0(value: Any) -> Any:
@@ -228,6 +239,7 @@ class _Watch:
 
     def _read(self) -> None:
         selector = selectors.DefaultSelector()
+        received = collections.defaultdict(bytes)  # the beginnings of messages
         for connection in self._connections:
             connection.setblocking(True)
             selector.register(connection, selectors.EVENT_READ)
@@ -242,7 +254,11 @@ class _Watch:
                 name = self._connections[connection]
                 if not data:
                     self._end(f"{name} was lost: it was killed, or its host failed")
-                message = json.loads(data.splitlines()[0])
+                received[connection] += data
+                line, end_of_line, _ = received[connection].partition(b"\n")
+                if not end_of_line:
+                    continue  # the rest is on its way
+                message = json.loads(line)
                 end = message["end"]
                 if message.get("show_stacks"):
                     print_stacks()

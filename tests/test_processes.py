@@ -3,11 +3,17 @@
 import ast
 import contextlib
 import pathlib
+import queue
 import signal
+import socket
 import textwrap
+import threading
+import time
 
 import jax
+import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 
 from bertgen_jax import errors, watchdog
 from bertgen_jax import processes as processes_lib
@@ -30,6 +36,7 @@ COLLECTIVES = {
     "wait",
     "_gather",
     "_from_process_0",
+    "least",
     "evaluate",
     "predict",
     "train_step",
@@ -115,6 +122,29 @@ def test_the_other_processes_get_the_error_of_process_0(process_1):
     process_1.append(["KeyError", "'x'", None])
     with pytest.raises(errors.TrainingError, match="process 0 failed with KeyError"):
         processes_lib.on_process_0(lambda: pytest.fail("runs"))
+
+
+def test_the_least_value_of_all_processes(process_1, monkeypatch):
+    def gathered(digits):
+        return np.stack([np.frombuffer(f"{2**40:032}".encode(), np.uint8), digits])
+
+    monkeypatch.setattr(multihost_utils, "process_allgather", gathered)
+    assert processes_lib.least(2**63 - 1) == 2**40
+    assert processes_lib.least(2**35) == 2**35
+
+
+def test_a_message_may_arrive_in_parts(monkeypatch):
+    ends = queue.Queue()
+    monkeypatch.setattr(processes_lib._Watch, "_end", lambda self, what: ends.put(what))
+    monkeypatch.setattr(processes_lib, "_GRACE_S", 0.0)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        processes_lib._Watch({ours: "process 1 on node7"})
+        for part in (b'{"end": "process 1 on no', b'de7 was interrupted."}\n'):
+            theirs.sendall(part)
+            time.sleep(0.05)
+        assert ends.get(timeout=10) == "process 1 on node7 was interrupted"
 
 
 PROGRAM = """

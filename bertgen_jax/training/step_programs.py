@@ -11,7 +11,7 @@ from typing import Any, Self
 import jax
 import jax.numpy as jnp
 
-from bertgen_jax import sharding
+from bertgen_jax import processes, sharding
 from bertgen_jax.data import loading
 from bertgen_jax.data.batching import Bucket
 from bertgen_jax.errors import ConfigError
@@ -167,7 +167,8 @@ class StepPrograms:
             changed = dataclasses.replace(shapes, **changes)
             return memory.predicted_bytes(run.model.config, parameters, changed, policy)
 
-        available = memory.available_bytes()
+        # The same on all processes, so that all compile the same programs.
+        available = processes.least(memory.available_bytes())
         policies = list(memory.policies(config.model.remat, predicted, available))
         ordered = list(buckets)
         if buckets and 2 * predicted(policies[0]) > available:
