@@ -31,7 +31,9 @@ from bertgen_jax import errors
 
 LOST = 3  # exit status of a process that ends because another is lost
 
-_GRACE_S = 5.0  # until a process takes an error for its own, or others for deaf
+_NOTICE_S = 1.0  # within which a process hears that another one has ended
+_GRACE_S = 5.0  # until a process takes an exception for its own
+_DEAF_S = 30.0  # until process 0 no longer waits for others to end
 _CONNECTION_S = 60.0  # until processes that start together are connected
 _SILENCE_S = 30  # after which the system takes a host that does not answer for lost
 
@@ -149,6 +151,20 @@ def leave(status: int, reason: str, *, show_stacks: bool = False) -> int:
     return status
 
 
+def give_way(reason: str) -> None:
+    """Ends this process if another one has ended, for another reason.
+
+    An error of this process is then a consequence: a save fails if only some processes
+    take part.
+
+    Args:
+      reason: that of this process, as for `leave`.
+    """
+    if _Watch.current is not None:
+        time.sleep(_NOTICE_S)
+        _Watch.current.give_way(reason)
+
+
 def fail() -> None:
     """Ends this process because of the exception being handled, if there are others.
 
@@ -172,6 +188,7 @@ class _Watch:
     def __init__(self, connections: dict[socket.socket, str]):
         self._connections = connections  # to the name of the process at the other end
         self._leaving = threading.Lock()  # held by the thread that ends the process
+        self._heard = ""  # how another process ended, unless in order
         threading.Thread(target=self._read, name="process-watch", daemon=True).start()
         threading.excepthook = functools.partial(_report, threading.excepthook)
 
@@ -210,6 +227,11 @@ class _Watch:
         multihost_utils.sync_global_devices("watch")
         cls.current = cls(connections)
 
+    def give_way(self, reason: str) -> None:
+        """Ends this process because of another one; see the function `give_way`."""
+        if self._heard and not self._heard.endswith(reason.rstrip(".")):
+            self._end(self._heard)
+
     def say(self, message: dict[str, Any]) -> None:
         """Sends a message to the processes at the other ends."""
         for connection in self._connections:
@@ -228,7 +250,7 @@ class _Watch:
         sys.stdout.flush()
         sys.stderr.flush()
         if jax.process_index() == 0:  # its end makes jax abort those still running
-            deadline = time.monotonic() + _GRACE_S
+            deadline = time.monotonic() + _DEAF_S
             for connection in self._connections:
                 connection.settimeout(max(deadline - time.monotonic(), 0.01))
                 with contextlib.suppress(OSError):
@@ -263,8 +285,9 @@ class _Watch:
                 if message.get("show_stacks"):
                     print_stacks()
                 if end != "in order":
+                    self._heard = end.rstrip(".")
                     time.sleep(_GRACE_S / 2)  # this process may have the same error
-                    self._end(end.rstrip("."))
+                    self._end(self._heard)
                 selector.unregister(connection)
 
     def _end(self, what: str) -> None:

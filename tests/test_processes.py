@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import json
 import pathlib
 import queue
 import signal
@@ -145,6 +146,33 @@ def test_a_message_may_arrive_in_parts(monkeypatch):
             theirs.sendall(part)
             time.sleep(0.05)
         assert ends.get(timeout=10) == "process 1 on node7 was interrupted"
+
+
+@pytest.mark.parametrize(
+    ("heard", "gives_way"),
+    [
+        ("was interrupted", True),
+        ("stopped: step 9 could not be saved.", False),  # all have the same error
+        ("stopped: runs/a is in use.", True),
+    ],
+)
+def test_an_error_after_another_process_has_ended_is_no_reason(
+    monkeypatch, heard, gives_way
+):
+    ends = queue.Queue()
+    monkeypatch.setattr(processes_lib, "_NOTICE_S", 0.2)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        watch = processes_lib._Watch({ours: "process 1 on node7"})
+        watch._end = ends.put  # of this one: its thread may outlive the test
+        monkeypatch.setattr(processes_lib._Watch, "current", watch)
+        message = {"end": f"process 1 on node7 {heard}"}
+        theirs.sendall(json.dumps(message).encode() + b"\n")
+        # The thread waits before it ends the process.
+        processes_lib.give_way("stopped: step 9 could not be saved.")
+        assert ends.qsize() == gives_way
+        ends.get(timeout=10)
 
 
 PROGRAM = """

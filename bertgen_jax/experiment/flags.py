@@ -79,8 +79,10 @@ def run(
         processes.close()
         return status
     except BertgenError as error:
+        reason = f"stopped: {error}"
+        processes.give_way(reason)
         print(f"{pathlib.Path(arguments[0]).name}: {error}", file=sys.stderr)
-        return processes.leave(2, f"stopped: {error}")
+        return processes.leave(2, reason)
     except KeyboardInterrupt:
         print("interrupted; everything saved before is intact", file=sys.stderr)
         # As a shell reports a process that SIGINT ended.
