@@ -119,7 +119,11 @@ _chunked.defvjp(_chunked_forward, _chunked_backward)
 def _over_chunks(
     states, table, bias, labels, weights, label_smoothing, chunk, gradient
 ):
-    """Adds losses and gradients over chunks; see `_chunked`."""
+    """Adds losses and gradients over chunks; see `_chunked`.
+
+    Returns:
+      The sums, and the gradients of states, table and bias if `gradient`.
+    """
     groups, count, _ = states.shape
     dtype = states.dtype
     kernel = table.astype(dtype)
@@ -137,7 +141,7 @@ def _over_chunks(
     used = jnp.max(jnp.sum(weights > 0, axis=1, dtype=jnp.int32))
 
     def add(i, carry):
-        (loss, nll, correct), gradients = carry
+        sums, gradients = carry
 
         def part(values):
             return jax.lax.dynamic_slice_in_dim(values, i * chunk, chunk, axis=1)
@@ -153,28 +157,12 @@ def _over_chunks(
         )
         if bias is not None:
             logits += bias[None, None, :]
-        highest = jnp.max(logits, axis=-1)
         normalizer = jax.nn.logsumexp(logits, axis=-1)
-        label_logits = jnp.take_along_axis(logits, label[..., None], axis=-1)[..., 0]
-        token_nll = normalizer - label_logits
-        token_loss = token_nll
-        if label_smoothing:
-            uniform = normalizer - jnp.mean(logits, axis=-1)
-            token_loss = (1 - label_smoothing) * token_nll + label_smoothing * uniform
-        sums = (
-            loss + jnp.sum(token_loss * weight),
-            nll + jnp.sum(token_nll * weight),
-            # Not argmax, which is several times slower on a CPU; a tie is correct.
-            correct + jnp.sum((label_logits >= highest) * weight),
-        )
+        added = _token_sums(logits, normalizer, label, weight, label_smoothing)
+        sums = tuple(map(jnp.add, sums, added))
         if not gradient:
             return sums, gradients
-        vocabulary = jnp.arange(logits.shape[-1])[None, None, :]
-        is_label = vocabulary == label[..., None]
-        target = jnp.where(is_label, 1.0 - label_smoothing, 0.0)
-        target += label_smoothing / logits.shape[-1]
-        probabilities = jnp.exp(logits - normalizer[..., None])
-        slope = (probabilities - target) * weight[..., None]  # f32[G, C, V]
+        slope = _slope(logits, normalizer, label, weight, label_smoothing)
         by_states, by_table, by_bias = gradients
         if by_bias is not None:
             by_bias += jnp.sum(slope, axis=1)
@@ -214,6 +202,35 @@ def _over_chunks(
             None if by_bias is None else jnp.sum(by_bias, axis=0),
         )
     return (loss, (nll, correct)), gradients
+
+
+def _token_sums(logits, normalizer, labels, weights, label_smoothing) -> Any:
+    """Returns the sums of loss, nll and correct tokens of a chunk.
+
+    Args:
+      logits: f32[G, C, V].
+      normalizer: f32[G, C], their log-sum-exp.
+      labels, weights: i32[G, C] and f32[G, C].
+      label_smoothing: see `cross_entropy`.
+    """
+    label_logits = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
+    nll = normalizer - label_logits
+    loss = nll
+    if label_smoothing:
+        uniform = normalizer - jnp.mean(logits, axis=-1)
+        loss = (1 - label_smoothing) * nll + label_smoothing * uniform
+    # Not argmax, which is several times slower on a CPU; a tie is correct.
+    correct = label_logits >= jnp.max(logits, axis=-1)
+    return tuple(jnp.sum(values * weights) for values in (loss, nll, correct))
+
+
+def _slope(logits, normalizer, labels, weights, label_smoothing) -> Any:
+    """Returns the gradient f32[G, C, V] of the loss; see `_token_sums`."""
+    words = logits.shape[-1]
+    is_label = jnp.arange(words)[None, None, :] == labels[..., None]
+    target = jnp.where(is_label, 1.0 - label_smoothing, 0.0) + label_smoothing / words
+    probabilities = jnp.exp(logits - normalizer[..., None])
+    return (probabilities - target) * weights[..., None]
 
 
 def teacher_forced_loss(
