@@ -21,23 +21,23 @@ from typing import Any, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.sharding import AxisType, Mesh
 
+from benchmarks import adam
 from bertgen_jax import sharding, stacked_layers
 from bertgen_jax.data.batching import Bucket
 from bertgen_jax.data.loading import abstract_batch
 from bertgen_jax.decoding.config import GenerationConfig
 from bertgen_jax.experiment import settings
 from bertgen_jax.generation import generator
+from bertgen_jax.models import initialization
 from bertgen_jax.models.config import EncoderDecoderConfig, Seq2SeqConfig
 from bertgen_jax.models.create import create_model
 from bertgen_jax.models.losses import teacher_forced_loss
 from bertgen_jax.models.presets import SIZES
 from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.tokenizers.interface import SpecialIds
-from bertgen_jax.training import memory, optimizers, steps
-from bertgen_jax.training.adam import scale_by_adam
+from bertgen_jax.training import flops, memory, optimizers, steps
 from bertgen_jax.warm_start import architecture, recipes
 
 WORDS = 50_358  # the vocabulary of the paper's models
@@ -76,7 +76,7 @@ DEVICES = {
     "h100": Device(
         "cuda",
         0.75 * 84_978_434_048,  # the share that JAX hands out
-        989e12,
+        flops.PEAK_FLOPS["NVIDIA H100"],
         3.35e12,
         450e9,  # NVLink: 900 GB/s in both directions
         network=50e9,  # one 400 Gb/s adapter for each GPU
@@ -86,7 +86,7 @@ DEVICES = {
     "v5e": Device(
         "tpu",
         15.75 * 2**30,
-        197e12,
+        flops.PEAK_FLOPS["TPU v5e"],
         0.82e12,
         200e9,  # 1,600 Gb/s
         torus=256,
@@ -95,7 +95,7 @@ DEVICES = {
     "v5p": Device(
         "tpu",
         95 * 2**30,
-        459e12,
+        flops.PEAK_FLOPS["TPU v5"],
         2.77e12,
         600e9,  # 4,800 Gb/s
         torus=64,
@@ -104,7 +104,7 @@ DEVICES = {
     "v6e": Device(
         "tpu",
         31.25 * 2**30,
-        918e12,
+        flops.PEAK_FLOPS["TPU v6e"],
         1.64e12,
         448e9,  # 3,584 Gb/s
         torus=256,
@@ -186,20 +186,6 @@ def create_config(size: str, *, shared: bool = False) -> EncoderDecoderConfig:
     )
 
 
-@functools.cache
-def abstract_params(config: Seq2SeqConfig) -> Any:
-    """Returns the shapes of the parameters of a model."""
-    model, ids = create_model(config), np.zeros((1, 2), np.int32)
-    return jax.eval_shape(
-        lambda: model.init(jax.random.key(0), ids, None, ids)["params"]
-    )
-
-
-def adam(params: Any) -> optax.GradientTransformation:
-    """Returns the optimizer of the benchmarks."""
-    return optax.chain(scale_by_adam(0.9, 0.999, 1e-8), optax.scale(-1e-4))
-
-
 @dataclasses.dataclass(frozen=True)
 class Workload:
     """What a training step computes.
@@ -220,7 +206,7 @@ class Workload:
     dtype: str = "bfloat16"
     micro_batches: int = 1
     policy: str = memory.AUTO
-    optimizer: Any = adam
+    optimizer: Any = lambda _: adam.create()
 
     @classmethod
     def of_experiment(cls, name: str, **changes: Any) -> Self:
@@ -251,24 +237,23 @@ class Workload:
                 config.optim, lambda count: 1e-4, params
             ),
         )
-        given = {name: value for name, value in changes.items() if value is not None}
-        return dataclasses.replace(workload, **given)
+        changes = {name: value for name, value in changes.items() if value is not None}
+        return dataclasses.replace(workload, **changes)
 
     @property
     def parameters(self) -> int:
         """The number of parameters."""
-        shapes = abstract_params(self.config)
+        shapes = initialization.param_shapes(create_model(self.config))
         return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
 
     def predicted_bytes(self, mesh: Mesh, policy: str) -> int:
         """Predicts the bytes that a step needs on a device; see `training.memory`."""
-        shapes = memory.Shapes(
-            rows=self.rows // mesh.size // self.micro_batches,
-            source=self.bucket.source,
-            target=self.bucket.target,
-            itemsize=jnp.dtype(self.dtype).itemsize,
-            split=mesh.shape["fsdp"],
-            accumulates=self.micro_batches > 1,
+        shapes = memory.Shapes.of_step(
+            self.bucket,
+            mesh,
+            batch_size=self.rows,
+            micro_batches=self.micro_batches,
+            dtype=self.dtype,
         )
         return memory.predicted_bytes(self.config, self.parameters, shapes, policy)
 
@@ -290,36 +275,23 @@ def trace_step(workload: Workload, mesh: Mesh, policy: str) -> jax.stages.Traced
         remat=policy,
         mesh=mesh,
     )
-    params = stacked_layers.stack_params(abstract_params(workload.config))
+    params = stacked_layers.stack_params(initialization.param_shapes(model))
     optimizer = workload.optimizer(params)
     state = jax.eval_shape(
         lambda params: steps.TrainState.create(params, optimizer, ema=False), params
     )
-    places = sharding.state_shardings(state, mesh)
-    by_rows = sharding.batch_sharding(mesh)
-    step = jax.jit(
-        functools.partial(
-            steps.train_step,
-            loss=functools.partial(teacher_forced_loss, model),
-            optimizer=optimizer,
-            settings=steps.StepSettings(seed=0, micro_batches=workload.micro_batches),
-        ),
-        in_shardings=(places, by_rows),
-        out_shardings=(places, sharding.replicated(mesh)),
-        donate_argnums=0,
+    shardings = sharding.state_shardings(state, mesh)
+    step = steps.jit_train_step(
+        functools.partial(teacher_forced_loss, model),
+        optimizer,
+        steps.StepSettings(seed=0, micro_batches=workload.micro_batches),
+        shardings,
+        mesh,
     )
-    batch = abstract_batch(workload.bucket, workload.rows, by_rows)
-    return step.trace(sharding.with_shardings(state, places), batch)
-
-
-def compile_or_none(traced: jax.stages.Traced) -> jax.stages.Compiled | None:
-    """Compiles a program; None if the compiler of a TPU finds that it does not fit."""
-    try:
-        return traced.lower().compile()
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        return None
+    batch = abstract_batch(
+        workload.bucket, workload.rows, sharding.batch_sharding(mesh)
+    )
+    return step.trace(sharding.with_shardings(state, shardings), batch)
 
 
 def compile_generator(
@@ -333,10 +305,9 @@ def compile_generator(
 ) -> jax.stages.Compiled:
     """Compiles the generation of targets for `rows` sources on all devices."""
     model = create_model(config, dtype=jnp.dtype(dtype), mesh=mesh)
-    whole, by_rows = sharding.replicated(mesh), sharding.batch_sharding(mesh)
-    params = abstract_params(config)
-    places = sharding.state_shardings(params, mesh)
-    params = sharding.with_shardings(params, places)
+    replicated, by_rows = sharding.replicated(mesh), sharding.batch_sharding(mesh)
+    params = initialization.param_shapes(model)
+    params = sharding.with_shardings(params, sharding.state_shardings(params, mesh))
 
     def generate(params: Any, ids: jax.Array, mask: jax.Array) -> Any:
         weights = generator._convert_weights(
@@ -356,5 +327,5 @@ def compile_generator(
         )
 
     array = functools.partial(jax.ShapeDtypeStruct, (rows, source), sharding=by_rows)
-    step = jax.jit(generate, out_shardings=whole if rows % mesh.size else by_rows)
+    step = jax.jit(generate, out_shardings=replicated if rows % mesh.size else by_rows)
     return step.lower(params, array(jnp.int32), array(jnp.bool_)).compile()

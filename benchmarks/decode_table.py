@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks import system
+from benchmarks import markdown, system
 
 Row = Mapping[str, Any]
 
@@ -31,7 +31,7 @@ def tables(results: Mapping[str, Any]) -> str:
     names = list(results["rows"][0]["systems"])
     names.remove(system.Ours.name)
     head = ["case", "size", "batch", "beams", "ours", *names, "of the floor"]
-    lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    lines += markdown.header(head)
     for row in results["rows"]:
         ours = row["systems"][system.Ours.name]["median_s"]
         cells = [row["case"], row.get("size", "small"), row["batch"], row["beams"]]
@@ -41,7 +41,7 @@ def tables(results: Mapping[str, Any]) -> str:
             cells.append("" if times is None else f"{times['ratio']:.2f}x")
         floor = row.get("floor")
         cells.append("" if floor is None else f"{floor['reached']:.0%}")
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
+        lines.append(markdown.line(map(str, cells)))
     lines += ["", "Their time over ours: above 1x, we are faster."]
     lines.append(_agreement(results["rows"], names))
     for row in results["rows"]:

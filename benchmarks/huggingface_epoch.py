@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import transformers
 
-from benchmarks import record, train_epoch
+from benchmarks import adam, record, train_epoch
 
 transformers.logging.set_verbosity_error()
 
@@ -30,11 +30,11 @@ def train(options: argparse.Namespace, *, grouped: bool) -> dict[str, float]:
     """
     torch.set_num_threads(record.cores())
     folder = pathlib.Path(options.folder)
-    shared = train_epoch.shared(options)
-    special = shared["ids"]
+    prepared = train_epoch.prepared(options)
+    special = prepared["ids"]
     model = transformers.EncoderDecoderModel.from_pretrained(folder / "model")
     # Version 5 loads two tables with equal values; we have one if they are shared.
-    if shared["has_one_table"]:
+    if prepared["has_one_table"]:
         model.encoder.embeddings.word_embeddings = (
             model.decoder.bert.embeddings.word_embeddings
         )
@@ -43,7 +43,7 @@ def train(options: argparse.Namespace, *, grouped: bool) -> dict[str, float]:
         setattr(model.generation_config, name, value)
     collator = Collator(special["pad_token_id"])
     optimizer = torch.optim.Adam(
-        model.parameters(), lr=train_epoch.RATE, eps=train_epoch.EPSILON, fused=True
+        model.parameters(), lr=adam.RATE, eps=adam.EPSILON, fused=True
     )
     with tempfile.TemporaryDirectory() as output:
         tuner = transformers.Seq2SeqTrainer(

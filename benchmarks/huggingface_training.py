@@ -9,15 +9,13 @@ import numpy as np
 import torch
 import transformers
 
-from benchmarks import record
+from benchmarks import adam, record
 from benchmarks.huggingface import NAME, can_use
 from benchmarks.system import Setting
 from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.pretrained import saving
 
 __all__ = ["can_use", "steps"]
-
-_RATE, _EPSILON = 1e-4, 1e-6
 
 
 def steps(
@@ -62,7 +60,7 @@ def _step(
     model.encoder.embeddings.word_embeddings = (
         model.decoder.bert.embeddings.word_embeddings
     )
-    optimizer = torch.optim.Adam(model.parameters(), lr=_RATE, eps=_EPSILON)
+    optimizer = torch.optim.Adam(model.parameters(), lr=adam.RATE, eps=adam.EPSILON)
     batch = {
         name: torch.tensor(array).long().to(setting.device)
         for name, array in arrays.items()

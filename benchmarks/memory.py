@@ -13,7 +13,6 @@ the file.
 import argparse
 import dataclasses
 import itertools
-import json
 import pathlib
 import sys
 import time
@@ -84,9 +83,8 @@ def measure(workload: Workload, mesh: Mesh, available: float) -> dict[str, Any]:
     row: dict[str, Any] = {}
     started_s = time.monotonic()
     for policy in workload.policies(mesh, available):
-        compiled = ahead_of_time.compile_or_none(
-            ahead_of_time.trace_step(workload, mesh, policy)
-        )
+        traced = ahead_of_time.trace_step(workload, mesh, policy)
+        compiled = memory.compile_or_none(traced.lower())
         total = memory.program_bytes(compiled) if compiled is not None else None
         row = {
             "policy": policy,
@@ -111,11 +109,7 @@ def _write(
     row: dict[str, Any],
 ) -> None:
     """Adds a row to the results in a file, in place of an older one."""
-    rows = []
-    if file.exists():
-        rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
-    rows = [each for each in rows if any(each[name] != row[name] for name in _KEY)]
-    rows = sorted([*rows, row], key=lambda each: [each[name] for name in _KEY])
+    rows = record.replaced(record.rows(file), row, _KEY)
     kind = None if device == HERE else device
     record.write(
         file,

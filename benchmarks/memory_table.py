@@ -6,9 +6,10 @@ python -m benchmarks.memory_table benchmarks/results/memory-h100.json ...
 import argparse
 import json
 import pathlib
-import textwrap
 from collections.abc import Sequence
 from typing import Any
+
+from benchmarks import markdown
 
 _HEAD = ["device", "model, batch", "remat", "temporaries", "in all", "predicted", ""]
 
@@ -26,15 +27,12 @@ def table(files: Sequence[pathlib.Path]) -> str:
         name = results["device"]
         device = "this machine's CPU" if name == "here" else name
         for row in results["rows"]:
-            lines.append(_line(_cells(f"{device}, {available}", row)))
-    head = [_line(_HEAD), "|---" * len(_HEAD) + "|"]
-    note = textwrap.fill(
+            lines.append(markdown.line(_cells(f"{device}, {available}", row)))
+    head = markdown.header(_HEAD)
+    note = markdown.wrapped(
         f"{'; '.join(origins)}. bf16, on a CPU f32; {_lengths(files)} tokens; bytes on "
         "one device. `auto` stands before the policy that it takes. `python -m "
         "benchmarks.memory --device=h100`, and so on.",
-        100,
-        break_on_hyphens=False,
-        break_long_words=False,
     )
     return "\n".join([*head, *lines, "", note]) + "\n"
 
@@ -58,10 +56,6 @@ def _lengths(files: Sequence[pathlib.Path]) -> str:
         for row in json.loads(file.read_text(encoding="utf-8"))["rows"]
     }
     return ", ".join(sorted(lengths))
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import platform
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -64,6 +65,21 @@ def write(
         **values,
     }
     file.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def rows(file: pathlib.Path) -> list[dict[str, Any]]:
+    """Returns the rows of the results in a file; none if there is no file."""
+    if not file.exists():
+        return []
+    return json.loads(file.read_text(encoding="utf-8"))["rows"]
+
+
+def replaced(
+    rows: Sequence[dict[str, Any]], row: dict[str, Any], key: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Puts a row in the place of the one with the same values of `key`, in order."""
+    others = [each for each in rows if any(each[name] != row[name] for name in key)]
+    return sorted([*others, row], key=lambda each: [each[name] for name in key])
 
 
 def _version(library: str) -> str | None:

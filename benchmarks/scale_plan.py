@@ -20,20 +20,21 @@ with what is compiled.
 
 import argparse
 import dataclasses
-import json
 import math
 import pathlib
 import sys
 import time
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from benchmarks import ahead_of_time, programs, record, scale_model
 from benchmarks.ahead_of_time import Workload
+from bertgen_jax import stacked_layers, trees
 from bertgen_jax.data.batching import Bucket
+from bertgen_jax.models import initialization
 from bertgen_jax.models.config import EncoderDecoderConfig
+from bertgen_jax.models.create import create_model
 from bertgen_jax.training import flops, memory
 
 _KEY = ("model", "source", "target", "rows", "data", "fsdp", "requested")
@@ -98,8 +99,9 @@ def main() -> int:
             "fsdp": fsdp,
             "requested": workload.policy,
         }
-        kept = [row for row in _rows(file) if _is_same(row, names)] if file else []
-        if options.plan and any(row["compiled"] or options.predict for row in kept):
+        known = record.rows(file) if file else []
+        same = [row for row in known if all(row[name] == names[name] for name in _KEY)]
+        if options.plan and any(row["compiled"] or options.predict for row in same):
             continue
         if options.predict and fsdp > 1:
             print(f"left out: {data} x {fsdp}; --predict expects fsdp=1")
@@ -127,7 +129,7 @@ def measure(workload: Workload, kind: str, data: int, fsdp: int) -> Row:
     started_s = time.monotonic()
     for policy in workload.policies(mesh, device.memory):
         traced = ahead_of_time.trace_step(workload, mesh, policy)
-        compiled = ahead_of_time.compile_or_none(traced)
+        compiled = memory.compile_or_none(traced.lower())
         if compiled is None:
             continue
         total = memory.program_bytes(compiled)
@@ -184,10 +186,9 @@ def predicted_sent(workload: Workload, data: int) -> list[Row]:
         return []
     config, size, layers = workload.config, 0, 0
     shares = isinstance(config, EncoderDecoderConfig) and config.share_encoder_decoder
-    shapes = ahead_of_time.abstract_params(config)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(shapes):
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
-        is_layer = "/layer_" in f"/{name}"
+    shapes = initialization.param_shapes(create_model(config))
+    for name, leaf in trees.named(shapes).items():
+        is_layer = stacked_layers.stacked_path(name) != name
         dtype = workload.dtype if is_layer else "float32"
         twice = 2 if shares and is_layer and "/crossattention/" not in name else 1
         size += twice * math.prod(leaf.shape) * jnp.dtype(dtype).itemsize
@@ -268,20 +269,9 @@ def _described(row: Row) -> str:
     return "\n".join(lines)
 
 
-def _rows(file: pathlib.Path) -> list[Row]:
-    if not file.exists():
-        return []
-    return json.loads(file.read_text(encoding="utf-8"))["rows"]
-
-
-def _is_same(row: Row, names: Row) -> bool:
-    return all(row[name] == names[name] for name in _KEY)
-
-
 def _write(file: pathlib.Path, kind: str, row: Row) -> None:
     """Adds a row to the results in a file, in place of an older one."""
-    rows = [each for each in _rows(file) if not _is_same(each, row)]
-    rows = sorted([*rows, row], key=lambda each: [each[name] for name in _KEY])
+    rows = record.replaced(record.rows(file), row, _KEY)
     record.write(
         file,
         f"python -m benchmarks.scale_plan --device={kind} --plan",

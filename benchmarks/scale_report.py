@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks import record, scale_model, scale_plan
+from benchmarks import markdown, record, scale_model, scale_plan
 
 Row = dict[str, Any]
 
@@ -26,9 +26,7 @@ def kept_rows(kinds: Sequence[str] = KINDS) -> list[Row]:
     """Returns the rows of all kept results, with the times of today's assumptions."""
     rows = []
     for kind in kinds:
-        file = record.RESULTS / f"scale-plan-{kind}.json"
-        if file.exists():
-            rows += json.loads(file.read_text(encoding="utf-8"))["rows"]
+        rows += record.rows(record.RESULTS / f"scale-plan-{kind}.json")
     rows.sort(
         key=lambda row: (
             row["model"],
@@ -43,11 +41,13 @@ def kept_rows(kinds: Sequence[str] = KINDS) -> list[Row]:
 
 def memory_table(rows: Sequence[Row]) -> str:
     """Returns the memory of each mesh in Markdown."""
-    lines = _header(["mesh", "model", "batch", "rows a device", "remat", "memory"])
+    lines = markdown.header(
+        ["mesh", "model", "batch", "rows a device", "remat", "memory"]
+    )
     for row in rows:
         share = row["total"] / row["available"]
         lines.append(
-            _line(
+            markdown.line(
                 [
                     _mesh(row),
                     row["model"],
@@ -64,7 +64,7 @@ def memory_table(rows: Sequence[Row]) -> str:
 def traffic_table(rows: Sequence[Row]) -> str:
     """Returns what a device sends in a step, by kind of collective, in Markdown."""
     kinds = ["all-reduce", "all-gather", "reduce-scatter"]
-    lines = _header(["mesh", "model", "batch", *kinds, "other"])
+    lines = markdown.header(["mesh", "model", "batch", *kinds, "other"])
     for row in rows:
         if row["data"] * row["fsdp"] == 1:
             continue
@@ -72,7 +72,9 @@ def traffic_table(rows: Sequence[Row]) -> str:
         for each in row["sent"]:
             sums[each["kind"] if each["kind"] in kinds else "other"] += each["bytes"]
         cells = [f"{size / 1e6:,.1f} MB" if size else "" for size in sums.values()]
-        lines.append(_line([_mesh(row), row["model"], f"{row['rows']:,}", *cells]))
+        lines.append(
+            markdown.line([_mesh(row), row["model"], f"{row['rows']:,}", *cells])
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -80,13 +82,13 @@ def time_table(rows: Sequence[Row]) -> str:
     """Returns the expected times of each mesh in Markdown."""
     head = ["mesh", "model", "batch", "TFLOP a device", "recomputed", "computing"]
     head += ["sending", "step", "efficiency", "examples/s", "MFU"]
-    lines = _header(head)
+    lines = markdown.header(head)
     for row in rows:
         times = row["times"]
         again = row["flops"] / row["model_flops"] - 1
         rates = [row["rows"] / times[name] for name in ("serial_s", "step_s")]
         lines.append(
-            _line(
+            markdown.line(
                 [
                     _mesh(row),
                     row["model"],
@@ -209,14 +211,6 @@ def _range(low: float, high: float, form: str, unit: str) -> str:
     space = "" if unit in ("%", "") else " "
     shown = texts[0] if texts[0] == texts[1] else f"{texts[0]} to {texts[1]}"
     return f"{shown}{space}{unit}"
-
-
-def _header(cells: Sequence[str]) -> list[str]:
-    return [_line(cells), "|---" * len(cells) + "|"]
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def main() -> int:

@@ -28,7 +28,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from benchmarks import record, wikisplit
+from benchmarks import adam, record, wikisplit
 from bertgen_jax.data import batching
 from bertgen_jax.experiment.run import Run
 from bertgen_jax.pretrained import saving
@@ -40,7 +40,6 @@ RANDOM = "Seq2SeqTrainer"
 GROUPED = "Seq2SeqTrainer, group_by_length"
 SYSTEMS = (OURS, RANDOM, GROUPED)
 
-RATE, EPSILON = 1e-4, 1e-6  # of Adam
 _LONGEST = 128  # tokens of a text
 
 
@@ -109,9 +108,9 @@ def config_of(options: argparse.Namespace) -> ConfigDict:
     config.data.max_source_tokens = config.data.max_target_tokens = _LONGEST
     config.optim.update(
         schedule="constant",
-        learning_rate=RATE,
+        learning_rate=adam.RATE,
         warmup_steps=0,
-        eps=EPSILON,
+        eps=adam.EPSILON,
         clip_norm=0.0,
     )
     config.eval.update(every_steps=0, num_examples=0, batch_size=options.batch)
@@ -153,7 +152,7 @@ def prepare(options: argparse.Namespace) -> None:
                 padding = plan.padding_share()
         saving.save(folder / "model", run.model.config, run.first_params())
         search = run.generation_config
-        shared = {
+        noted = {
             "has_one_table": run.model.config.share_embeddings,
             "padding": padding,
             "ids": {
@@ -162,12 +161,12 @@ def prepare(options: argparse.Namespace) -> None:
                 "decoder_start_token_id": search.decoder_start_token_id,
             },
         }
-        (folder / "shared.json").write_text(json.dumps(shared), encoding="utf-8")
+        (folder / "prepared.json").write_text(json.dumps(noted), encoding="utf-8")
 
 
-def shared(options: argparse.Namespace) -> dict[str, Any]:
+def prepared(options: argparse.Namespace) -> dict[str, Any]:
     """Returns what `prepare` noted: special ids, shared tables, our padding."""
-    path = pathlib.Path(options.folder) / "shared.json"
+    path = pathlib.Path(options.folder) / "prepared.json"
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -217,7 +216,7 @@ def _train_ours(options: argparse.Namespace) -> dict[str, float]:
     return {
         "train_s": values["train"]["trained_s"],
         "loss": values["validation"]["loss"],
-        "padding": shared(options)["padding"],
+        "padding": prepared(options)["padding"],
     }
 
 

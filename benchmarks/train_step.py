@@ -25,23 +25,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from benchmarks import ahead_of_time, floor, random_models, record, timing
+from benchmarks import adam, ahead_of_time, floor, random_models, record, timing
 from benchmarks.system import Setting
-from bertgen_jax import stacked_layers
+from bertgen_jax import sharding, stacked_layers
 from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.models.create import create_model
 from bertgen_jax.models.losses import teacher_forced_loss
 from bertgen_jax.models.rematerialization import POLICIES
 from bertgen_jax.models.stack_config import BertGenerationConfig
 from bertgen_jax.training import flops, memory, steps
-from bertgen_jax.training.adam import scale_by_adam
 
 OURS = "bertgen_jax"
 LIBRARIES = ("bertgen_jax", "jax", "jaxlib", "numpy", "torch", "transformers")
-RATE = 1e-4  # of Adam
-_EPSILON = 1e-6
 
 Run = Callable[[], list[float]]  # makes a step; returns its loss
 
@@ -125,7 +121,7 @@ def measure(
     )
     peak = flops.peak_flops(jax.devices()[0].device_kind)
     for name, each in compared.items():
-        each.pop("agreement", None)  # losses are compared above
+        each.pop("agreement", None)  # `losses` shows how near they are
         each["flops_per_s"] = round(operations / each["median_s"])
         if peak is not None:
             each["mfu"] = round(operations / each["median_s"] / peak, 3)
@@ -190,7 +186,7 @@ def _described(row: dict[str, Any], options: argparse.Namespace) -> str:
         parts.append(text)
     line = (
         f"{row['size']} {row['batch']} x {options.source}/{options.target}: "
-        f"{'; '.join(parts)}; {row['floor_share']:.0%} of the floor, "
+        f"{'; '.join(parts)}; floor {row['floor_s']:.2f} s ({row['floor_share']:.0%}), "
         f"{row['tokens_per_s']} tokens/s, losses {row['losses']}"
     )
     if "bytes" in row:
@@ -244,19 +240,21 @@ def our_step(
 ) -> tuple[Run, int]:
     """Compiles our step; also returns the bytes that its program needs."""
     model = create_model(config, dtype=jnp.dtype(dtype), scan_layers=True, remat=remat)
-    optimizer = optax.chain(scale_by_adam(0.9, 0.999, _EPSILON), optax.scale(-RATE))
-    state = jax.jit(
-        lambda params: steps.TrainState.create(params, optimizer, ema=False)
-    )(stacked_layers.stack_params(params))
-    batch = jax.device_put(arrays)
-    step = jax.jit(
-        functools.partial(
-            steps.train_step,
-            loss=functools.partial(teacher_forced_loss, model),
-            optimizer=optimizer,
-            settings=steps.StepSettings(seed=0),
-        ),
-        donate_argnums=0,
+    optimizer, mesh = adam.create(), sharding.create_mesh(1, 1)
+    params = stacked_layers.stack_params(params)
+
+    def create_state(params: Any) -> steps.TrainState:
+        return steps.TrainState.create(params, optimizer, ema=False)
+
+    shardings = sharding.state_shardings(jax.eval_shape(create_state, params), mesh)
+    state = jax.jit(create_state, out_shardings=shardings)(params)
+    batch = jax.device_put(arrays, sharding.batch_sharding(mesh))
+    step = steps.jit_train_step(
+        functools.partial(teacher_forced_loss, model),
+        optimizer,
+        steps.StepSettings(seed=0),
+        shardings,
+        mesh,
     )
     program = step.lower(state, batch).compile()
     held = [state]

@@ -91,8 +91,8 @@ def state_shardings(abstract_state: PyTree, mesh: Mesh) -> PyTree:
 def with_shardings(abstract: PyTree, shardings: PyTree) -> PyTree:
     """Returns the same tree of `jax.ShapeDtypeStruct`s, each with its sharding."""
     return jax.tree.map(
-        lambda leaf, place: jax.ShapeDtypeStruct(
-            leaf.shape, leaf.dtype, sharding=place
+        lambda leaf, sharding: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=sharding
         ),
         abstract,
         shardings,

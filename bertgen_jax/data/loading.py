@@ -66,7 +66,8 @@ def train_batches(
       encoded: the corpus.
       plan: its batches.
       fill: see `batching.collate`.
-      start: the number of the first batch: the number of training steps done before.
+      start: the number of the first batch: that of the steps done before and of the
+        batches that they left out (`bad_steps`).
       host: the number of this process, from 0; it makes its share of each batch's rows.
       hosts: the number of processes that share a batch.
       threads: the number of threads that make batches; with 0 the consumer makes them.

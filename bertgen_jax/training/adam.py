@@ -15,9 +15,9 @@ def scale_by_adam(
     """Returns `optax.scale_by_adam` (Kingma and Ba 2015) that a step can call off.
 
     `update` takes one more argument, `good`, a bool[]: if it is false, the state stays
-    as it is. The condition belongs here, and not to the step, because the updates are
-    computed from the moments that are stored. From others, XLA would on a CPU compute
-    the moments twice, and copy the old ones first.
+    as it is. The condition is applied here, and not in the step, so that the updates
+    are computed from the moments that are stored. Otherwise XLA computes the moments
+    twice on a CPU, and copies the old ones first.
 
     Args:
       b1: decay of the mean of gradients.

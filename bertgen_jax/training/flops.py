@@ -92,7 +92,7 @@ def _scores(
 
 
 class Utilization:
-    """Measures the MFU of a run. On devices without a known peak it counts nothing.
+    """Measures the MFU of a run; without a known peak it measures nothing.
 
     Args:
       config: the architecture.

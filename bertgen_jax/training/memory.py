@@ -8,9 +8,13 @@ arrays of `models.layers`; XLA's own figures for an H100 are within a fifth of i
 import dataclasses
 import os
 from collections.abc import Callable, Iterator
+from typing import Self
 
 import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
 
+from bertgen_jax.data.batching import Bucket
 from bertgen_jax.errors import ConfigError
 from bertgen_jax.models.config import EncoderDecoderConfig, Seq2SeqConfig
 from bertgen_jax.models.rematerialization import POLICIES
@@ -50,6 +54,37 @@ class Shapes:
     split: int = 1
     accumulates: bool = False
 
+    @classmethod
+    def of_step(
+        cls,
+        bucket: Bucket,
+        mesh: Mesh,
+        *,
+        batch_size: int,
+        micro_batches: int,
+        dtype: str,
+        ema: bool = False,
+    ) -> Self:
+        """Returns the sizes of a step.
+
+        Args:
+          bucket: the shape of a row.
+          mesh: the devices.
+          batch_size: rows of a batch, on all devices.
+          micro_batches: parts of a batch that run one after the other.
+          dtype: the name of the compute dtype.
+          ema: whether the state has a moving average of the parameters.
+        """
+        return cls(
+            rows=batch_size // micro_batches // mesh.size,
+            source=bucket.source,
+            target=bucket.target,
+            itemsize=jnp.dtype(dtype).itemsize,
+            slots=4 if ema else 3,
+            split=mesh.shape["fsdp"],
+            accumulates=micro_batches > 1,
+        )
+
 
 def predicted_bytes(
     config: Seq2SeqConfig, parameters: int, shapes: Shapes, policy: str
@@ -80,11 +115,11 @@ def predicted_bytes(
     )
     work = int(_SCORES * shapes.rows * scores * _F32)
     gradients = (2 if shapes.accumulates else 1) * parameters * _F32
-    # Weights and their gradients, cast and stacked for the loops over layers.
-    stacked = 2 * parameters * shapes.itemsize
+    # Weights and their gradients in the compute dtype.
+    cast = 2 * parameters * shapes.itemsize
     table = 2 * decoder.vocab_size * decoder.hidden_size * _F32
     state = parameters * shapes.slots * _F32
-    return (state + gradients + stacked) // shapes.split + table + kept + work
+    return (state + gradients + cast) // shapes.split + table + kept + work
 
 
 def _kept_bytes(
@@ -136,6 +171,16 @@ def policies(
     while len(names) > 1 and predicted(names[0]) > available:
         del names[0]
     yield from names
+
+
+def compile_or_none(lowered: jax.stages.Lowered) -> jax.stages.Compiled | None:
+    """Compiles a program; None if the compiler of a TPU finds that it does not fit."""
+    try:
+        return lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return None
 
 
 def program_bytes(compiled: jax.stages.Compiled) -> int | None:

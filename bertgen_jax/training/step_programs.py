@@ -9,7 +9,6 @@ from concurrent import futures
 from typing import Any, Self
 
 import jax
-import jax.numpy as jnp
 
 from bertgen_jax import processes, sharding
 from bertgen_jax.data import loading
@@ -110,15 +109,10 @@ class StepPrograms:
         for policy in self._policies:
             if policy != self.policy or self._step is None:
                 self.policy, self._step = policy, self._jit_step(policy)
-            try:
-                program = self._compile(bucket)
-            except jax.errors.JaxRuntimeError as error:
-                # A TPU's compiler refuses a program that does not fit.
-                if "RESOURCE_EXHAUSTED" not in str(error):
-                    raise
-                needed = self._available + 1
-                continue
-            needed = memory.program_bytes(program) or 0
+            program = self._compile(bucket)
+            needed = self._available + 1  # a compiler that refuses does not say
+            if program is not None:
+                needed = memory.program_bytes(program) or 0
             if needed <= self._available:
                 self._policies = [policy]
                 return program
@@ -153,14 +147,13 @@ class StepPrograms:
             key=lambda bucket: bucket.source * bucket.target,
             default=Bucket(1, 1),  # a run that is complete
         )
-        shapes = memory.Shapes(
-            rows=config.batch_size // config.micro_batches // mesh.size,
-            source=largest.source,
-            target=largest.target,
-            itemsize=jnp.dtype(config.model.dtype).itemsize,
-            slots=3 + (config.ema_decay > 0),
-            split=mesh.shape["fsdp"],
-            accumulates=config.micro_batches > 1,
+        shapes = memory.Shapes.of_step(
+            largest,
+            mesh,
+            batch_size=config.batch_size,
+            micro_batches=config.micro_batches,
+            dtype=config.model.dtype,
+            ema=config.ema_decay > 0,
         )
 
         def predicted(policy: str, **changes: Any) -> int:
@@ -215,8 +208,9 @@ class StepPrograms:
         _log.info("compiling a step for %d and %d tokens", bucket.source, bucket.target)
         started_s = time.monotonic()
         assert self._step is not None
-        program = self._step.lower(self._state, self._batch_of(bucket)).compile()
-        size = memory.program_bytes(program)
+        lowered = self._step.lower(self._state, self._batch_of(bucket))
+        program = memory.compile_or_none(lowered)
+        size = None if program is None else memory.program_bytes(program)
         _log.info(
             "compiled a step for %d and %d tokens in %.0f s: model.remat=%s%s",
             bucket.source,

@@ -1,6 +1,7 @@
 """The training step, a pure function, and the state that it updates."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Self, cast
 
@@ -8,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jax.sharding import Mesh
 
-from bertgen_jax import rng
+from bertgen_jax import rng, sharding
 from bertgen_jax.models.losses import Batch, Sums
 from bertgen_jax.trees import Params
 
@@ -66,8 +68,7 @@ class TrainState:
     """The arrays of a run that live on the devices; a step returns the next state.
 
     Attributes:
-      step: i32[], completed steps; also the number of the next batch and part of the
-        seed of the next step's dropout.
+      step: i32[], completed steps; also part of the seed of the next step's dropout.
       params: f32 parameters.
       opt_state: the optimizer's state.
       ema_params: exponential moving average of the parameters, or None.
@@ -235,6 +236,32 @@ def train_step(
         loss=sums.loss / tokens,
         grad_norm=grad_norm,
         excess=excess,
+    )
+
+
+def jit_train_step(
+    loss: Loss,
+    optimizer: optax.GradientTransformationExtraArgs,
+    settings: StepSettings,
+    state_shardings: TrainState,
+    mesh: Mesh,
+) -> jax.stages.Wrapped:
+    """Returns `train_step` of (state, batch) for the devices of a mesh.
+
+    The state is donated: its arrays become those of the next one.
+
+    Args:
+      loss, optimizer, settings: see `train_step`.
+      state_shardings: see `sharding.state_shardings`.
+      mesh: the devices, over which the rows of a batch are split.
+    """
+    return jax.jit(
+        functools.partial(
+            train_step, loss=loss, optimizer=optimizer, settings=settings
+        ),
+        in_shardings=(state_shardings, sharding.batch_sharding(mesh)),
+        out_shardings=(state_shardings, sharding.replicated(mesh)),
+        donate_argnums=0,
     )
 
 

@@ -108,40 +108,35 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
             )
 
         state_shapes = jax.eval_shape(create_state, param_shapes)
-        state_sharding = sharding.state_shardings(state_shapes, mesh)
+        state_shardings = sharding.state_shardings(state_shapes, mesh)
         batch_sharding = sharding.batch_sharding(mesh)
         replicated = sharding.replicated(mesh)
         if window:  # whole, because every process reads it to save it
-            state_sharding = dataclasses.replace(state_sharding, recent=replicated)
+            state_shardings = dataclasses.replace(state_shardings, recent=replicated)
+
+        step_settings = steps.StepSettings(
+            seed=config.seed,
+            micro_batches=config.micro_batches,
+            ema_decay=config.ema_decay,
+            spike_factor=bad_steps.spike_factor,
+            counts_bad_steps=bad_steps.skips,
+        )
 
         def jit_step(policy: str) -> jax.stages.Wrapped:
-            return jax.jit(
-                functools.partial(
-                    steps.train_step,
-                    loss=functools.partial(
-                        teacher_forced_loss,
-                        model.clone(remat=policy),
-                        label_smoothing=config.label_smoothing,
-                    ),
-                    optimizer=optimizer,
-                    settings=steps.StepSettings(
-                        seed=config.seed,
-                        micro_batches=config.micro_batches,
-                        ema_decay=config.ema_decay,
-                        spike_factor=bad_steps.spike_factor,
-                        counts_bad_steps=bad_steps.skips,
-                    ),
-                ),
-                in_shardings=(state_sharding, batch_sharding),
-                out_shardings=(state_sharding, replicated),
-                donate_argnums=0,
+            loss = functools.partial(
+                teacher_forced_loss,
+                model.clone(remat=policy),
+                label_smoothing=config.label_smoothing,
+            )
+            return steps.jit_train_step(
+                loss, optimizer, step_settings, state_shardings, mesh
             )
 
         count = sum(leaf.size for leaf in jax.tree.leaves(param_shapes))
         _log.info("model: %s, %s parameters", config.init.recipe, f"{count:,}")
         if advice := environment.advice(count):
             _log.info("%s", advice)
-        sharded_shapes = sharding.with_shardings(state_shapes, state_sharding)
+        sharded_shapes = sharding.with_shardings(state_shapes, state_shardings)
         buckets = plan.buckets_in_use(run.store.latest_step() or 0, config.total_steps)
         train_step = StepPrograms.of_run(
             run, jit_step, sharded_shapes, buckets, parameters=count
@@ -150,8 +145,8 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         train_step.start()
         flush_totals = jax.jit(
             steps.flush_totals,
-            in_shardings=(state_sharding,),
-            out_shardings=(state_sharding, replicated),
+            in_shardings=(state_shardings,),
+            out_shardings=(state_shardings, replicated),
             donate_argnums=0,
         )
 
@@ -162,20 +157,22 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         # Meanwhile the step compiles.
         params = run.first_params() if run.is_new else None
         train_step.wait()  # a run that does not fit fails here
-        here = environment.describe(mesh, config.model.scan_layers, train_step.policy)
+        current = environment.describe(
+            mesh, config.model.scan_layers, train_step.policy
+        )
         if params is not None:
             if stacks_layers:
                 params = stacked_layers.stack_params(params)
-            create_on_mesh = jax.jit(create_state, out_shardings=state_sharding)
+            create_on_mesh = jax.jit(create_state, out_shardings=state_shardings)
             state = create_on_mesh(params)
-            progress = Progress(data=plan.fingerprint, environment=here)
+            progress = Progress(data=plan.fingerprint, environment=current)
         else:
             state, progress = checkpoints.restore(None)
             _log.info("resuming from step %d", int(state.step))
-            elsewhere = environment.changes(progress.environment, here, model.config)
-            if elsewhere:
-                _log.warning("%s", elsewhere)
-            progress = dataclasses.replace(progress, environment=here)
+            changes = environment.changes(progress.environment, current, model.config)
+            if changes:
+                _log.warning("%s", changes)
+            progress = dataclasses.replace(progress, environment=current)
         del params  # the host's copy
         run.write_config()
         if run.is_new and bad_steps.goes_back:

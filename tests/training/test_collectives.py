@@ -1,19 +1,13 @@
 """Only weights and their gradients travel between devices in a training step."""
 
-import functools
 import re
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
 import pytest
 
-from bertgen_jax import sharding, stacked_layers
+from bertgen_jax import sharding
+from bertgen_jax.data.batching import Bucket
 from bertgen_jax.models.create import create_model
-from bertgen_jax.models.losses import teacher_forced_loss
-from bertgen_jax.training import steps
-from bertgen_jax.training.adam import scale_by_adam
+from tests.fixtures import training
 from tests.fixtures.models import pair_config, prefix_config, stack_config
 
 slow = pytest.mark.slow
@@ -45,42 +39,10 @@ def compiled_step(config, data, fsdp, *, micro_batches=1, **fields):
     """Compiles a training step for a mesh of all devices."""
     mesh = sharding.create_mesh(data, fsdp)
     model = create_model(config, mesh=mesh, **fields)
-    optimizer = optax.chain(scale_by_adam(0.9, 0.999, 1e-8), optax.scale(-1e-3))
-    ids = np.zeros((1, 2), np.int32)
-    params = jax.eval_shape(
-        lambda: model.init(jax.random.key(0), ids, None, ids)["params"]
-    )
-    if model.scan_layers:  # as a run
-        params = stacked_layers.stack_params(params)
-    state = jax.eval_shape(
-        lambda params: steps.TrainState.create(params, optimizer, ema=False), params
-    )
-    places = sharding.state_shardings(state, mesh)
-    by_rows = sharding.batch_sharding(mesh)
+    bucket = Bucket(SOURCE, TARGET)
     rows = ROWS * mesh.size * micro_batches
-    array = functools.partial(jax.ShapeDtypeStruct, sharding=by_rows)
-    batch = {
-        "input_ids": array((rows, SOURCE), jnp.int32),
-        "attention_mask": array((rows, SOURCE), jnp.bool_),
-        "decoder_input_ids": array((rows, TARGET), jnp.int32),
-        "labels": array((rows, TARGET), jnp.int32),
-        "label_weights": array((rows, TARGET), jnp.float32),
-    }
-    step = functools.partial(
-        steps.train_step,
-        loss=functools.partial(teacher_forced_loss, model),
-        optimizer=optimizer,
-        settings=steps.StepSettings(seed=0, micro_batches=micro_batches),
-    )
-    return (
-        jax.jit(
-            step,
-            in_shardings=(places, by_rows),
-            out_shardings=(places, sharding.replicated(mesh)),
-            donate_argnums=0,
-        )
-        .lower(sharding.with_shardings(state, places), batch)
-        .compile()
+    return training.compiled_step(
+        model, mesh, bucket, rows, micro_batches=micro_batches
     )
 
 
