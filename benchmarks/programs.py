@@ -16,7 +16,7 @@ _SHAPE = re.compile(r"\b([a-z]+\d*\w*)\[([\d,]*)\]")
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.-]+) \(.*\{$")
 _CALLED = re.compile(r"(?:body|calls|to_apply|branch_computations)=\{?%?([\w.-]+)")
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
-_CONDITION = re.compile(r" while\(.*condition=%?([\w.-]+)")
+_WHILE = re.compile(r" while\(.*condition=%?([\w.-]+), body=%?([\w.-]+)")
 _CHAIN = re.compile(r'chain_id="(\d+)"')
 _ITEMSIZE = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s64": 8, "f64": 8}
 
@@ -152,16 +152,39 @@ def _turns(line: str, lines: dict[str, list[str]]) -> int:
     trips = _TRIPS.search(line)
     if trips:
         return int(trips[1])
-    condition = _CONDITION.search(line)
-    if condition:  # index < constant
-        body = "\n".join(lines.get(condition[1], ()))
-        compared = re.search(r"ROOT .* compare\(%?\S+, %?([\w.-]+)\), .*=LT", body)
-        if compared:
-            name = re.escape(compared[1])
-            limit = re.search(rf"%?{name} = \S+ constant\((\d+)\)", body)
-            if limit:
-                return int(limit[1])
+    loop = _WHILE.search(line)
+    if loop is None:
+        return 1
+    condition, body = ("\n".join(lines.get(name, ())) for name in loop.groups())
+    compared = re.search(  # index < limit
+        r"ROOT .* compare\(%?([\w.-]+), %?([\w.-]+)\), .*=LT", condition
+    )
+    limit = compared and _constant(compared[2], condition)
+    if not limit:
+        return 1
+    return -(-limit // _step(compared[1], condition, body))
+
+
+def _step(index: str, condition: str, body: str) -> int:
+    """Returns what a turn of a loop adds to its index; 1 if it is not written out."""
+    place = re.search(
+        rf"%?{re.escape(index)} = .* get-tuple-element\(.*\), index=(\d+)", condition
+    )
+    result = re.search(r"ROOT .* tuple\((.*?)\)", body)
+    if place and result:
+        names = re.findall(r"%([\w.-]+)", result[1])
+        added = re.search(
+            rf"%{re.escape(names[int(place[1])])} = \S+ add\(%\S+, %([\w.-]+)\)", body
+        )
+        if added:
+            return _constant(added[1], body) or 1
     return 1
+
+
+def _constant(name: str, text: str) -> int | None:
+    """Returns the value of a constant in a computation; None if it has none."""
+    match = re.search(rf"%?{re.escape(name)} = \S+ constant\((\d+)\)", text)
+    return int(match[1]) if match else None
 
 
 def _result_bytes(match: re.Match[str]) -> int:
@@ -170,6 +193,8 @@ def _result_bytes(match: re.Match[str]) -> int:
         _ITEMSIZE.get(dtype, 4) * math.prod(int(n) for n in shape.split(",") if n)
         for dtype, shape in _SHAPE.findall(match["shapes"])
     ]
+    if match["start"] and match["kind"] == "collective-permute":
+        return sizes[1]  # operand, result and two flags
     if match["start"] and match["kind"] in ("all-gather", "reduce-scatter"):
         sizes = sizes[len(sizes) // 2 :]  # operands first
     return sum(sizes)

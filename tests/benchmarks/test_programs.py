@@ -126,6 +126,38 @@ def test_the_program_of_a_tpu():
     ]
 
 
+# A TPU's compiler replaces a product and the reduce-scatter of its result by a loop in
+# which parts travel around a ring, here two hops in each of two turns.
+RING = """
+HloModule jit_step
+
+%condition (state: (bf16[16,8], u32[])) -> pred[] {
+  %limit.3 = u32[]{:T(128)} constant(4)
+  %state = (bf16[16,8]{1,0}, u32[]{:T(128)}) parameter(0)
+  %index.9 = u32[]{:T(128)} get-tuple-element(%state), index=1
+  ROOT %lt.1 = pred[]{:T(512)} compare(%index.9, %limit.3), direction=LT
+}
+
+%body (state: (bf16[16,8], u32[])) -> (bf16[16,8], u32[]) {
+  %two..sunk.2 = u32[]{:T(128)} constant(2), metadata={op_name="jit(step)/while"}
+  %index.4 = u32[]{:T(128)} get-tuple-element(%state), index=1
+  %hop.1 = (bf16[16,8]{1,0}, bf16[16,8]{1,0}, u32[]{:S(2)}, u32[]{:S(2)}) collective-permute-start(%a), channel_id=1, source_target_pairs={{0,1},{1,2},{2,3},{3,0}}
+  %hop.2 = (bf16[16,8]{1,0}, bf16[16,8]{1,0}, u32[]{:S(2)}, u32[]{:S(2)}) collective-permute-start(%b), channel_id=2, source_target_pairs={{0,1},{1,2},{2,3},{3,0}}
+  %next.7 = u32[]{:T(128)} add(%index.4, %two..sunk.2), metadata={op_name="jit(step)/while"}
+  ROOT %tuple.1 = (bf16[16,8]{1,0}, /*index=1*/u32[]{:T(128)}) tuple(%part, /*index=1*/%next.7)
+}
+
+ENTRY %main (a: f32[]) -> f32[] {
+  %while.1 = (bf16[16,8]{1,0}, u32[]{:T(128)}) while(%tuple), condition=%condition, body=%body
+}
+"""  # noqa: E501 one instruction is one line
+
+
+def test_a_ring_counts_its_real_turns_and_each_part_once():
+    hop = Collective("collective-permute", 16 * 8 * 2, (0, 1), 2)
+    assert programs.collectives(RING) == [hop, hop]
+
+
 @pytest.mark.parametrize(
     ("form", "group"),
     [
