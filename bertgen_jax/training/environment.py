@@ -1,7 +1,6 @@
-"""Describes where a run computes: what a resume elsewhere changes, what is faster."""
+"""Describes where a run computes, and says what a resume elsewhere changes."""
 
 import importlib.metadata
-import os
 import pathlib
 import re
 from collections.abc import Mapping
@@ -13,9 +12,6 @@ from bertgen_jax.experiment import workdir
 from bertgen_jax.models.config import Seq2SeqConfig
 
 _PAGE = "docs/reliability.md"
-_HUGE_PAGES = "glibc.malloc.hugetlb=1"
-_PAGES = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
-_LARGE = 10_000_000  # parameters from which on huge pages matter
 
 
 def describe(mesh: jax.sharding.Mesh, scan_layers: bool, remat: str) -> dict[str, Any]:
@@ -42,29 +38,6 @@ def describe(mesh: jax.sharding.Mesh, scan_layers: bool, remat: str) -> dict[str
         "scan_layers": scan_layers,
         "remat": remat,
     }
-
-
-def advice(parameters: int) -> str:
-    """Says how to start a run on a CPU so that steps are faster; "" if nothing helps.
-
-    XLA asks the system for its temporary memory in every step. In pages of 4 kB, that
-    takes about a fifth of the step of a large model.
-
-    Args:
-      parameters: their number.
-    """
-    if (
-        jax.default_backend() != "cpu"
-        or parameters < _LARGE
-        or "glibc.malloc.hugetlb=" in os.environ.get("GLIBC_TUNABLES", "")
-        or not _PAGES.exists()
-        or "[madvise]" not in _PAGES.read_text(encoding="utf-8")  # else it is decided
-    ):
-        return ""
-    return (
-        f"steps on this CPU are faster in huge pages: GLIBC_TUNABLES={_HUGE_PAGES} "
-        "before the command (docs/performance.md#a-training-step)"
-    )
 
 
 def cpu_name() -> str | None:

@@ -134,8 +134,6 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
 
         count = sum(leaf.size for leaf in jax.tree.leaves(param_shapes))
         _log.info("model: %s, %s parameters", config.init.recipe, f"{count:,}")
-        if advice := environment.advice(count):
-            _log.info("%s", advice)
         sharded_shapes = sharding.with_shardings(state_shapes, state_shardings)
         buckets = plan.buckets_in_use(run.store.latest_step() or 0, config.total_steps)
         train_step = StepPrograms.of_run(

@@ -15,29 +15,6 @@ NONE = pair_config(
 )
 
 
-@pytest.mark.parametrize(
-    ("enabled", "tunables", "parameters", "helps"),
-    [
-        ("always [madvise] never", "", 100_000_000, True),
-        ("always [madvise] never", "glibc.malloc.hugetlb=1", 100_000_000, False),
-        ("[always] madvise never", "", 100_000_000, False),
-        ("always madvise [never]", "", 100_000_000, False),
-        (None, "", 100_000_000, False),
-        ("always [madvise] never", "", 100_000, False),
-    ],
-)
-def test_huge_pages_are_advised_where_they_help(
-    tmp_path, monkeypatch, enabled, tunables, parameters, helps
-):
-    file = tmp_path / "enabled"
-    if enabled:
-        file.write_text(f"{enabled}\n")
-    monkeypatch.setattr(environment, "_PAGES", file)
-    monkeypatch.setenv("GLIBC_TUNABLES", tunables)
-    advice = environment.advice(parameters)
-    assert ("GLIBC_TUNABLES=glibc.malloc.hugetlb=1 " in advice) == helps
-
-
 @pytest.fixture
 def here():
     return environment.describe(sharding.create_mesh(data=2, fsdp=4), True, "none")
