@@ -109,7 +109,7 @@ def _write(
     row: dict[str, Any],
 ) -> None:
     """Adds a row to the results in a file, in place of an older one."""
-    rows = record.replaced(record.rows(file), row, _KEY)
+    rows = record.with_row(record.rows(file), row, _KEY)
     kind = None if device == HERE else device
     record.write(
         file,

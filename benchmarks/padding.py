@@ -8,7 +8,6 @@ batch" draws batches at random and pads each to its longest source and target.
 
 import argparse
 import dataclasses
-import gzip
 import os
 import pathlib
 import sys
@@ -69,24 +68,20 @@ def main() -> int:
 
 def lengths() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Returns the lengths in tokens, end included, of sources and targets by corpus."""
-    folder, tokenizer = wikisplit.folder(), wikisplit.tokenizer()
-
-    def lines(name: str) -> list[str]:
-        with gzip.open(folder / name, "rt", encoding="utf-8", newline="\n") as file:
-            return file.read().removesuffix("\n").split("\n")
+    tokenizer = wikisplit.tokenizer()
 
     def counted(texts: list[str]) -> np.ndarray:
         return np.array([min(len(tokenizer.encode(text)) + 1, 128) for text in texts])
 
-    split = [line.split("\t") for line in lines("wikisplit/tune.tsv.gz")]
+    split = [line.split("\t") for line in wikisplit.lines("wikisplit/tune.tsv.gz")]
     return {
         "WikiSplit": (
             counted([row[0] for row in split]),
             counted([r[1] for r in split]),
         ),
         "WMT en-de": (
-            counted(lines("opennmt_ende/train.en.gz")),
-            counted(lines("opennmt_ende/train.de.gz")),
+            counted(wikisplit.lines("opennmt_ende/train.en.gz")),
+            counted(wikisplit.lines("opennmt_ende/train.de.gz")),
         ),
     }
 

@@ -47,7 +47,7 @@ def results_file(benchmark: str, machine: dict[str, Any]) -> pathlib.Path:
 
 
 def command(benchmark: str) -> str:
-    """Returns the command that this process runs: a module of `benchmarks`."""
+    """Returns the shell command that started this process: a module of `benchmarks`."""
     words = ["python", "-m", f"benchmarks.{benchmark}", *sys.argv[1:]]
     tunables = os.environ.get("GLIBC_TUNABLES")
     return (f"GLIBC_TUNABLES={tunables} " if tunables else "") + shlex.join(words)
@@ -74,12 +74,16 @@ def rows(file: pathlib.Path) -> list[dict[str, Any]]:
     return json.loads(file.read_text(encoding="utf-8"))["rows"]
 
 
-def replaced(
-    rows: Sequence[dict[str, Any]], row: dict[str, Any], key: Sequence[str]
+def with_row(
+    kept: Sequence[dict[str, Any]], row: dict[str, Any], key: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Puts a row in the place of the one with the same values of `key`, in order."""
-    others = [each for each in rows if any(each[name] != row[name] for name in key)]
-    return sorted([*others, row], key=lambda each: [each[name] for name in key])
+    """Puts a row in the place of the one with the same values of `key`.
+
+    Returns:
+      The rows, sorted by these values.
+    """
+    kept = [each for each in kept if any(each[name] != row[name] for name in key)]
+    return sorted([*kept, row], key=lambda each: [each[name] for name in key])
 
 
 def _version(library: str) -> str | None:

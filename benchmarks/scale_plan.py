@@ -155,7 +155,7 @@ def measure(workload: Workload, kind: str, data: int, fsdp: int) -> Row:
     return row | {"times": scale_model.times(row | {"data": data, "fsdp": fsdp})}
 
 
-def predict(workload: Workload, kind: str, data: int, fsdp: int = 1) -> Row:
+def predict(workload: Workload, kind: str, data: int, fsdp: int) -> Row:
     """Returns the row of `measure` for data parallelism without compiling anything."""
     device = ahead_of_time.DEVICES[kind]
     mesh = ahead_of_time.create_mesh(kind, data, fsdp)
@@ -271,7 +271,7 @@ def _described(row: Row) -> str:
 
 def _write(file: pathlib.Path, kind: str, row: Row) -> None:
     """Adds a row to the results in a file, in place of an older one."""
-    rows = record.replaced(record.rows(file), row, _KEY)
+    rows = record.with_row(record.rows(file), row, _KEY)
     record.write(
         file,
         f"python -m benchmarks.scale_plan --device={kind} --plan",

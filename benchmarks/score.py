@@ -9,7 +9,6 @@ of the libraries have none. No library computes the paper's SARI.
 """
 
 import argparse
-import gzip
 import os
 import pathlib
 import sys
@@ -59,12 +58,6 @@ def main() -> int:
     return 0
 
 
-def _lines(name: str) -> list[str]:
-    path = wikisplit.folder() / name
-    with gzip.open(path, "rt", encoding="utf-8", newline="\n") as file:
-        return file.read().removesuffix("\n").split("\n")
-
-
 def _scored(names: Sequence[str], outputs: Outputs, shown: Sequence[str]):
     def run() -> list[float]:
         values = scores(catalogue.compute(names, outputs), Resamples(len(outputs)))
@@ -75,8 +68,8 @@ def _scored(names: Sequence[str], outputs: Outputs, shown: Sequence[str]):
 
 def _rouge() -> tuple[str, Outputs, Runs]:
     names = ("rouge1", "rouge2", "rougeL")
-    references = _lines("xsum_outputs/references.txt.gz")
-    predictions = _lines("xsum_outputs/outputs.tconvs2s.txt.gz")
+    references = wikisplit.lines("xsum_outputs/references.txt.gz")
+    predictions = wikisplit.lines("xsum_outputs/outputs.tconvs2s.txt.gz")
     outputs = Outputs.of(predictions, [[reference] for reference in references])
 
     def library() -> list[float]:
@@ -93,8 +86,8 @@ def _rouge() -> tuple[str, Outputs, Runs]:
 
 
 def _bleu() -> tuple[str, Outputs, Runs]:
-    references = _lines("wmt17_en_de/references.de.gz")
-    predictions = _lines("wmt17_en_de/outputs.LIUM.de.gz")
+    references = wikisplit.lines("wmt17_en_de/references.de.gz")
+    predictions = wikisplit.lines("wmt17_en_de/outputs.LIUM.de.gz")
     outputs = Outputs.of(predictions, [[reference] for reference in references])
 
     def library() -> list[float]:
@@ -111,7 +104,7 @@ def _bleu() -> tuple[str, Outputs, Runs]:
 
 
 def _splitting() -> tuple[str, Outputs, Runs]:
-    rows = [line.split("\t") for line in _lines("wikisplit/test.tsv.gz")]
+    rows = [line.split("\t") for line in wikisplit.lines("wikisplit/test.tsv.gz")]
     outputs = Outputs.of(
         [baselines.halve(source) for source, _ in rows],
         [[target] for _, target in rows],

@@ -20,7 +20,6 @@ copies of it.
 """
 
 import argparse
-import gzip
 import json
 import os
 import pathlib
@@ -71,7 +70,7 @@ def main() -> int:
         corpus = workspace / "corpus.tsv"
         pairs = sorted(set(_pairs()))
         corpus.write_text("\n".join(pairs) + "\n", encoding="utf-8")
-        cores = len(os.sched_getaffinity(0))
+        cores = record.cores()
         if options.memory:
             larger = workspace / "larger.tsv"
             larger.write_text(("\n".join(pairs) + "\n") * _COPIES, encoding="utf-8")
@@ -126,9 +125,11 @@ def _check_out(commit: str, folder: pathlib.Path) -> None:
 
 def _pairs() -> Iterator[str]:
     """Yields the lines of the corpus: source, tab, target."""
-    rows = [line.split("\t")[:2] for name in _TABLES for line in _lines(name)]
+    rows = [line.split("\t")[:2] for name in _TABLES for line in wikisplit.lines(name)]
     for name in _PARALLEL:
-        columns = (_lines(f"{name}.{language}.gz") for language in ("en", "de"))
+        columns = (
+            wikisplit.lines(f"{name}.{language}.gz") for language in ("en", "de")
+        )
         rows += [
             [text.replace("\t", " ") for text in row]
             for row in zip(*columns, strict=True)
@@ -136,12 +137,6 @@ def _pairs() -> Iterator[str]:
     for source, target in rows:
         if source.strip() and target.strip():
             yield f"{source}\t{target}"
-
-
-def _lines(name: str) -> list[str]:
-    path = wikisplit.folder() / name
-    with gzip.open(path, "rt", encoding="utf-8", newline="\n") as file:
-        return file.read().removesuffix("\n").split("\n")
 
 
 def _run(

@@ -240,7 +240,8 @@ def our_step(
 ) -> tuple[Run, int]:
     """Compiles our step; also returns the bytes that its program needs."""
     model = create_model(config, dtype=jnp.dtype(dtype), scan_layers=True, remat=remat)
-    optimizer, mesh = adam.create(), sharding.create_mesh(1, 1)
+    optimizer = adam.create()
+    mesh = sharding.create_mesh(1, 1, devices=jax.devices()[:1])
     params = stacked_layers.stack_params(params)
 
     def create_state(params: Any) -> steps.TrainState:

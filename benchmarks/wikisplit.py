@@ -1,4 +1,4 @@
-"""Reads real sentences: WikiSplit's validation pairs, from `BERTGEN_DATA_DIR`."""
+"""Reads real texts from `BERTGEN_DATA_DIR`, WikiSplit's validation pairs above all."""
 
 import gzip
 import pathlib
@@ -23,15 +23,23 @@ def folder() -> pathlib.Path:
     return directory
 
 
+def lines(name: str) -> list[str]:
+    """Returns the lines of a gzipped file in the folder of real data.
+
+    Raises:
+      LookupError: see `folder`.
+    """
+    with gzip.open(folder() / name, "rt", encoding="utf-8", newline="\n") as file:
+        return file.read().removesuffix("\n").split("\n")
+
+
 def pairs() -> list[tuple[str, str]]:
     """Returns each sentence with the two sentences that replace it.
 
     Raises:
       LookupError: see `folder`.
     """
-    with gzip.open(folder() / _PAIRS, "rt", encoding="utf-8", newline="\n") as file:
-        lines = file.read().removesuffix("\n").split("\n")
-    rows = (line.split("\t") for line in lines)
+    rows = (line.split("\t") for line in lines(_PAIRS))
     return [(source, target.replace(f" {SEPARATOR} ", " ")) for source, target in rows]
 
 

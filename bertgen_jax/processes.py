@@ -31,9 +31,9 @@ from bertgen_jax import errors
 
 LOST = 3  # exit status of a process that ends because another is lost
 
-_NOTICE_S = 1.0  # within which a process hears that another one has ended
-_GRACE_S = 5.0  # until a process takes an exception for its own
-_DEAF_S = 30.0  # until process 0 no longer waits for others to end
+_NOTICE_S = 1.0  # wait for the news that another process has ended
+_GRACE_S = 5.0  # wait before an exception counts as this process's own
+_DEAF_S = 30.0  # process 0 waits no longer than this for the others to end
 _CONNECTION_S = 60.0  # until processes that start together are connected
 _SILENCE_S = 30  # after which the system takes a host that does not answer for lost
 
@@ -128,14 +128,16 @@ def close() -> None:
 
 def print_stacks() -> None:
     """Prints the stacks of all threads of this process."""
-    # To the file itself, because a notebook's sys.stderr is none.
+    # 2 is the file of stderr; `sys.stderr` of a notebook has none.
     faulthandler.dump_traceback(2, all_threads=True)
 
 
 def leave(status: int, reason: str, *, show_stacks: bool = False) -> int:
     """Ends this process, and tells the others why, if there are others.
 
-    Without waiting for them: they may wait for this process.
+    The others are told first, because they may be waiting for this process. Process 0
+    then waits until they have ended, at most `_DEAF_S`, because its end makes jax abort
+    those that still run.
 
     Args:
       status: the exit status.
@@ -152,13 +154,13 @@ def leave(status: int, reason: str, *, show_stacks: bool = False) -> int:
 
 
 def give_way(reason: str) -> None:
-    """Ends this process if another one has ended, for another reason.
+    """Ends this process if another one has already ended for a different reason.
 
-    An error of this process is then a consequence: a save fails if only some processes
-    take part.
+    The error of this process is then only a consequence, as when a save fails because a
+    process is missing, so it is not reported. Waits `_NOTICE_S` for the news first.
 
     Args:
-      reason: that of this process, as for `leave`.
+      reason: why this process would end, as for `leave`.
     """
     if _Watch.current is not None:
         time.sleep(_NOTICE_S)
@@ -256,7 +258,7 @@ class _Watch:
                 with contextlib.suppress(OSError):
                     while connection.recv(1024):
                         pass
-        # Neither jax's shutdown, which waits for all processes, nor any other.
+        # At a normal exit, jax's shutdown waits for all processes.
         os._exit(status)
 
     def _read(self) -> None:

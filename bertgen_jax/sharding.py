@@ -10,6 +10,7 @@ rows of the batch and whole weights, so that only weights and their gradients tr
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 import jax
@@ -21,31 +22,35 @@ from bertgen_jax.errors import ConfigError
 from bertgen_jax.trees import PyTree
 
 
-def create_mesh(data: int, fsdp: int) -> Mesh:
+def create_mesh(data: int, fsdp: int, devices: Sequence[Any] | None = None) -> Mesh:
     """Creates the mesh over all devices.
 
     Args:
       data: number of devices along the data axis; -1 for all that fsdp leaves.
       fsdp: number of devices over which parameters are split.
+      devices: the devices, if not all of them.
 
     Raises:
       ConfigError: the product is not the number of devices.
     """
-    devices = jax.device_count()
+    count = jax.device_count() if devices is None else len(devices)
     if fsdp < 1:
         raise ConfigError(f"mesh.fsdp is {fsdp}; expected at least 1.")
     if data < 1 and data != -1:
         raise ConfigError(f"mesh.data is {data}; expected at least 1, or -1.")
-    if data == -1 and devices % fsdp == 0:
-        data = devices // fsdp
-    if data * fsdp != devices:
+    if data == -1 and count % fsdp == 0:
+        data = count // fsdp
+    if data * fsdp != count:
         raise ConfigError(
-            f"mesh.data {data} x mesh.fsdp {fsdp} does not cover the {devices} "
+            f"mesh.data {data} x mesh.fsdp {fsdp} does not cover the {count} "
             "devices; expected a product of that number. With -1, mesh.data takes all "
             "that mesh.fsdp leaves."
         )
     return jax.make_mesh(
-        (data, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto, AxisType.Auto)
+        (data, fsdp),
+        ("data", "fsdp"),
+        axis_types=(AxisType.Auto, AxisType.Auto),
+        devices=devices,
     )
 
 
@@ -84,7 +89,7 @@ def state_shardings(abstract_state: PyTree, mesh: Mesh) -> PyTree:
     its parameter, and a factored statistic of another rank gets a valid one too.
     """
     return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: _split(path, leaf, mesh), abstract_state
+        lambda path, leaf: _sharding_of(path, leaf, mesh), abstract_state
     )
 
 
@@ -124,7 +129,9 @@ def whole(params: PyTree, mesh: Mesh | None) -> PyTree:
     if not splits_params(mesh):
         return params
     return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: _gathered(leaf, _split(path, leaf, mesh), replicated(mesh)),
+        lambda path, leaf: _gathered(
+            leaf, _sharding_of(path, leaf, mesh), replicated(mesh)
+        ),
         params,
     )
 
@@ -146,7 +153,7 @@ def copies(table: jax.Array, mesh: Mesh | None) -> jax.Array:
     if mesh is None or mesh.size == 1:
         return table[None]
     name = (jax.tree_util.DictKey("embedding"),)
-    return _copied(table, _split(name, table, mesh), replicated(mesh))
+    return _copied(table, _sharding_of(name, table, mesh), replicated(mesh))
 
 
 def look_up(table: jax.Array, copied: jax.Array, ids: jax.Array) -> jax.Array:
@@ -176,42 +183,48 @@ def split(params: PyTree, mesh: Mesh | None) -> PyTree:
         return params
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: jax.lax.with_sharding_constraint(
-            leaf, _split(path, leaf, mesh)
+            leaf, _sharding_of(path, leaf, mesh)
         ),
         params,
     )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _copied(table, split, replicated) -> Any:
-    table = jax.lax.with_sharding_constraint(table, replicated)
-    mesh = replicated.mesh
+def _copied(table, split_sharding, whole_sharding) -> Any:
+    table = jax.lax.with_sharding_constraint(table, whole_sharding)
+    mesh = whole_sharding.mesh
     table = jnp.broadcast_to(table[None], (mesh.size, *table.shape))
     return jax.lax.with_sharding_constraint(table, batch_sharding(mesh))
 
 
 _copied.defvjp(
-    lambda table, split, replicated: (_copied(table, split, replicated), None),
-    lambda split, replicated, _, gradient: (
-        jax.lax.with_sharding_constraint(jnp.sum(gradient, axis=0), split),
+    lambda table, split_sharding, whole_sharding: (
+        _copied(table, split_sharding, whole_sharding),
+        None,
+    ),
+    lambda split_sharding, whole_sharding, _, gradient: (
+        jax.lax.with_sharding_constraint(jnp.sum(gradient, axis=0), split_sharding),
     ),
 )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _gathered(leaf, split, replicated) -> Any:
-    return jax.lax.with_sharding_constraint(leaf, replicated)
+def _gathered(leaf, split_sharding, whole_sharding) -> Any:
+    return jax.lax.with_sharding_constraint(leaf, whole_sharding)
 
 
 _gathered.defvjp(
-    lambda leaf, split, replicated: (_gathered(leaf, split, replicated), None),
-    lambda split, replicated, _, gradient: (
-        jax.lax.with_sharding_constraint(gradient, split),
+    lambda leaf, split_sharding, whole_sharding: (
+        _gathered(leaf, split_sharding, whole_sharding),
+        None,
+    ),
+    lambda split_sharding, whole_sharding, _, gradient: (
+        jax.lax.with_sharding_constraint(gradient, split_sharding),
     ),
 )
 
 
-def _split(path: Any, leaf: jax.Array, mesh: Mesh) -> NamedSharding:
+def _sharding_of(path: Any, leaf: jax.Array, mesh: Mesh) -> NamedSharding:
     """Returns the sharding of a leaf; a stacked one [L, ...] is split as each layer."""
     name = jax.tree_util.keystr(path, simple=True, separator="/")
     layers = 1 if stacked_layers.is_stacked(name) else 0

@@ -58,8 +58,11 @@ def stack(flat: Mapping[str, Any], *, free: bool = False) -> dict[str, Any]:
     Args:
       flat: `np.ndarray`, `jax.Array` or `jax.ShapeDtypeStruct` by path, of parameters
         or of a whole train state: the paths of moments end with those of parameters.
-      free: delete the arrays of layers, which are of `jax.Array`, as soon as they are
-        stacked, so that devices never hold all of them twice.
+      free: delete each layer's arrays, which must be `jax.Array`, once they are
+        stacked, so that devices never hold everything twice.
+
+    Returns:
+      The arrays by path; those of layers are [L, ...], at their `stacked_path`.
     """
     layers: dict[str, dict[int, Any]] = collections.defaultdict(dict)
     stacked: dict[str, Any] = {}
@@ -77,7 +80,12 @@ def stack(flat: Mapping[str, Any], *, free: bool = False) -> dict[str, Any]:
 
 
 def unstack(flat: Mapping[str, Any], *, free: bool = False) -> dict[str, Any]:
-    """Gives each layer its own arrays; the inverse of `stack`."""
+    """Gives each layer its own arrays; the inverse of `stack`.
+
+    Args:
+      flat: as for `stack`, with arrays [L, ...] of layers.
+      free: delete each stacked array once it is unstacked.
+    """
     unstacked: dict[str, Any] = {}
     for path, leaf in flat.items():
         if is_stacked(path):

@@ -11,7 +11,8 @@ PyTree = Any
 Params = dict[str, Any]
 """The parameters of a model: nested dicts whose leaves are arrays.
 
-What `model.init(...)["params"]` returns. The keys on the way to a leaf make its
+What `model.init(...)["params"]` returns; a train state may stack the layers
+(`stacked_layers`). The keys on the way to a leaf make its
 parameter path, such as "decoder/bert/embeddings/word_embeddings/embedding". The leaves
 are `jax.Array`, or `np.ndarray` while parameters are still on the host.
 """

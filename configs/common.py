@@ -120,7 +120,7 @@ def get_config() -> ConfigDict:
     log.tensorboard = True  # event files beside metrics.jsonl
 
     config.mesh = mesh = ConfigDict()
-    mesh.data = -1  # groups of devices, each with all weights; -1: all devices
+    mesh.data = -1  # groups of mesh.fsdp devices that hold all weights; -1: all
     mesh.fsdp = 1  # devices over which weights and optimizer state are split
     return config.lock()
 

@@ -66,8 +66,8 @@ def train_batches(
       encoded: the corpus.
       plan: its batches.
       fill: see `batching.collate`.
-      start: the number of the first batch: that of the steps done before and of the
-        batches that they left out (`bad_steps`).
+      start: the number of the first batch, from 0: the steps done before, and the
+        batches that were left out (`Progress.left_out_batches`).
       host: the number of this process, from 0; it makes its share of each batch's rows.
       hosts: the number of processes that share a batch.
       threads: the number of threads that make batches; with 0 the consumer makes them.

@@ -49,7 +49,8 @@ class BertGenerationEncoder(nn.Module):
       config: the architecture of the stack.
       dtype: compute dtype; parameters, LayerNorm and softmax stay f32.
       scan_layers: compile one layer and loop over it, in calls without a cache that
-        return only the last hidden state.
+        return only the last hidden state. Only these calls accept stacked layers
+        (`stacked_layers`).
       remat: a name in `rematerialization.POLICIES`; applies to the same calls as
         `scan_layers`.
       mesh: the devices over which a train state is split; None for one device, or to
@@ -205,7 +206,7 @@ class BertGenerationEncoder(nn.Module):
             dropout_keys = [
                 jax.random.fold_in(dropout_key, i) for i in range(len(self.layer))
             ]
-        has_own_loop = (
+        uses_layer_loop = (
             self.scan_layers
             or self.remat != "none"
             or sharding.splits_params(self.mesh)
@@ -216,7 +217,7 @@ class BertGenerationEncoder(nn.Module):
             or output_hidden_states
             or self.is_initializing()
         )
-        if has_own_loop and not needs_each_layer:
+        if uses_layer_loop and not needs_each_layer:
             hidden = layer_loop.run_layers(
                 TransformerLayer(self.config, self.dtype, parent=None),
                 self.variables["params"],

@@ -1,9 +1,9 @@
 """Draws dropout masks whose bits depend only on a key and on coordinates.
 
-A kept value is a function of (key, leading indices, row, column), whatever the shape of
-the array, the mesh or the order of computation. So every implementation of attention
-draws the same mask, the backward pass can draw it again instead of keeping it, and a
-device draws only its own part.
+Whether an element is kept is a function of (key, leading indices, row, column),
+whatever the number of rows and columns, the mesh or the order of computation. So every
+implementation of attention draws the same mask, the backward pass can draw it again
+instead of keeping it, and a device draws only its own part.
 
 Two words for each row come from JAX's threefry generator, and a hash of 32 bits turns
 them and the column into the bits of one element: two multiplications in place of the 20
@@ -33,8 +33,9 @@ def row_words(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
       shape: the shape of the mask without its last axis, [..., R].
 
     Returns:
-      u32[..., R, 2]. The words of a row depend on the key and its indices only; of the
-      axes before R, all but the first must keep their length.
+      u32[..., R, 2]. The words of a row depend only on the key and on its indices.
+      Leading indices are flattened, so the leading axes after the first must keep their
+      lengths.
     """
     *leading, rows = shape
     fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))

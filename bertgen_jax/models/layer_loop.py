@@ -1,4 +1,10 @@
-"""Runs the layers of a stack for a training step: in a loop, recomputed, sharded."""
+"""Runs the layers of a stack for a training step: scanned, recomputed, and sharded.
+
+`nn.scan` would change the paths of parameters, which are on people's disks. So
+`jax.lax.scan` loops over stacked arrays (`stacked_layers`). Layers that are not stacked
+are copied into such arrays first, and the copy and its gradient need memory beside
+the parameters.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,18 +30,20 @@ def run_layers(
     mesh: Mesh | None,
     **inputs: Any,
 ) -> jax.Array:
-    """Runs all layers over hidden states [B, T, D], and returns those of the last one.
+    """Runs all layers over hidden states.
 
     Args:
       layer: an unbound layer.
-      params: the parameters of the stack. A scan has to stack those of unstacked layers
-        (`stacked_layers`), which is a copy.
-      hidden: the states before the first layer.
-      dropout_keys: a key for each layer; None for no dropout.
-      scan: compile one layer and loop over it.
+      params: the parameters of the stack, with stacked layers or not.
+      hidden: dtype[B, T, D], the states before the first layer.
+      dropout_keys: a typed key for each layer; None for no dropout.
+      scan: compile one layer and loop over it. Stacked layers are always scanned.
       remat: a name in `rematerialization.POLICIES`.
       mesh: the devices over which a train state is split; None for one device.
       **inputs: other arguments of each layer.
+
+    Returns:
+      dtype[B, T, D], the states after the last layer.
     """
 
     def run(hidden: Any, layer_params: Params, key: jax.Array | None) -> jax.Array:
@@ -50,10 +58,10 @@ def run_layers(
         run = jax.checkpoint(run, policy=rematerialization.POLICIES[remat])
     stacked = params.get(stacked_layers.STACKED)
     if stacked is not None:
-        stacked = _computed(stacked, layer.dtype)
+        stacked = _cast(stacked, layer.dtype)
     else:
         count = layer.config.num_hidden_layers
-        unstacked = [_computed(params[f"layer_{i}"], layer.dtype) for i in range(count)]
+        unstacked = [_cast(params[f"layer_{i}"], layer.dtype) for i in range(count)]
         if not scan:
             for i, layer_params in enumerate(unstacked):
                 key = None if dropout_keys is None else dropout_keys[i]
@@ -63,14 +71,14 @@ def run_layers(
     stacked = sharding.split({stacked_layers.STACKED: stacked}, mesh)
     keys = None if dropout_keys is None else jnp.stack(dropout_keys)
     hidden, _ = jax.lax.scan(
-        lambda hidden, layer: (run(hidden, *layer), None),
+        lambda hidden, slices: (run(hidden, *slices), None),
         hidden,
         (stacked[stacked_layers.STACKED], keys),
     )
     return hidden
 
 
-def _computed(params: Params, dtype: jnp.dtype) -> Params:
+def _cast(params: Params, dtype: jnp.dtype) -> Params:
     """Casts the parameters of layers to the compute dtype, but for their LayerNorms.
 
     A layer casts them too; before a loop it is done once for both passes, and the loop

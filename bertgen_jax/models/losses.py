@@ -122,7 +122,8 @@ def _over_chunks(
     """Adds losses and gradients over chunks; see `_chunked`.
 
     Returns:
-      The sums, and the gradients of states, table and bias if `gradient`.
+      The sums, f32[]. With `gradient`, also the gradients of states, table and bias,
+      in their shapes and dtypes.
     """
     groups, count, _ = states.shape
     dtype = states.dtype
@@ -225,10 +226,14 @@ def _token_sums(logits, normalizer, labels, weights, label_smoothing) -> Any:
 
 
 def _slope(logits, normalizer, labels, weights, label_smoothing) -> Any:
-    """Returns the gradient f32[G, C, V] of the loss; see `_token_sums`."""
-    words = logits.shape[-1]
-    is_label = jnp.arange(words)[None, None, :] == labels[..., None]
-    target = jnp.where(is_label, 1.0 - label_smoothing, 0.0) + label_smoothing / words
+    """Returns f32[G, C, V], the gradient of the loss by the logits.
+
+    Args: see `_token_sums`.
+    """
+    vocabulary_size = logits.shape[-1]
+    is_label = jnp.arange(vocabulary_size)[None, None, :] == labels[..., None]
+    target = jnp.where(is_label, 1.0 - label_smoothing, 0.0)
+    target += label_smoothing / vocabulary_size
     probabilities = jnp.exp(logits - normalizer[..., None])
     return (probabilities - target) * weights[..., None]
 

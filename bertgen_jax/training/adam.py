@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 def scale_by_adam(
     b1: float, b2: float, eps: float
 ) -> optax.GradientTransformationExtraArgs:
-    """Returns `optax.scale_by_adam` (Kingma and Ba 2015) that a step can call off.
+    """Returns `optax.scale_by_adam` (Kingma and Ba 2015) that a bad step leaves alone.
 
     `update` takes one more argument, `good`, a bool[]: if it is false, the state stays
     as it is. The condition is applied here, and not in the step, so that the updates
@@ -34,7 +34,7 @@ def scale_by_adam(
         del params
         assert isinstance(state, optax.ScaleByAdamState)
         count = state.count + 1
-        mean_share, square_share = 1 - b1**count, 1 - b2**count
+        mean_bias, square_bias = 1 - b1**count, 1 - b2**count
 
         def moments(grad: jax.Array, mean: jax.Array, square: jax.Array) -> Any:
             new_mean = (1 - b1) * grad + b1 * mean
@@ -48,7 +48,7 @@ def scale_by_adam(
             )
 
         def scaled(mean: jax.Array, square: jax.Array) -> jax.Array:
-            return (mean / mean_share) / (jnp.sqrt(square / square_share) + eps)
+            return (mean / mean_bias) / (jnp.sqrt(square / square_bias) + eps)
 
         grads, tree = jax.tree.flatten(updates)
         means, squares = (tree.flatten_up_to(each) for each in (state.mu, state.nu))

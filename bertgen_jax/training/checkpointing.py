@@ -42,10 +42,20 @@ class Checkpointing:
         step: int,
         keep: Collection[int] = (),
     ) -> TrainState:
-        """Saves a state; see `CheckpointStore.save`.
+        """Saves a state, layer by layer, so that devices never hold it twice.
+
+        Args:
+          state: not to be used afterwards, because its stacked arrays are deleted.
+          progress: stored beside it.
+          metrics: the metrics of this state; None without an evaluation.
+          step: the number of the checkpoint.
+          keep: see `CheckpointStore.save`.
 
         Returns:
-          A state with the same values. Arrays of the given one are deleted.
+          A state with the same values, to go on with.
+
+        Raises:
+          CheckpointError: see `CheckpointStore.save`.
         """
         recent = state.recent
         progress = dataclasses.replace(progress, recent=_values(recent))

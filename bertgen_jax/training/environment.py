@@ -30,7 +30,8 @@ def describe(mesh: jax.sharding.Mesh, scan_layers: bool, remat: str) -> dict[str
         "jaxlib": importlib.metadata.version("jaxlib"),
         "backend": device.platform,
         # The name of a CPU, because XLA compiles for exactly this one.
-        "device": (device.platform == "cpu" and cpu_name()) or device.device_kind,
+        "device": (cpu_name() if device.platform == "cpu" else None)
+        or device.device_kind,
         "processes": jax.process_count(),
         "mesh": dict(mesh.shape),
         "random_bits": str(settings.jax_default_prng_impl),

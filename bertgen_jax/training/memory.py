@@ -196,11 +196,13 @@ def program_bytes(compiled: jax.stages.Compiled) -> int | None:
     )
 
 
-def does_not_fit(needed: int, available: int, remedies: dict[str, int]) -> ConfigError:
+def does_not_fit(
+    needed: int | None, available: int, remedies: dict[str, int]
+) -> ConfigError:
     """Returns the error for a step that needs more memory than a device has.
 
     Args:
-      needed: bytes.
+      needed: bytes; None if the compiler did not say.
       available: bytes.
       remedies: settings that need less, with the bytes that each would need.
     """
@@ -209,8 +211,11 @@ def does_not_fit(needed: int, available: int, remedies: dict[str, int]) -> Confi
         + ("" if size > available else ", which fits")
         for setting, size in remedies.items()
     )
+    amount = (
+        "more memory than there is" if needed is None else f"{shown(needed)} of memory"
+    )
     return ConfigError(
-        f"a training step needs {shown(needed)} of memory on each device; "
+        f"a training step needs {amount} on each device; "
         f"{shown(available)} are available. These settings need less:{listed}"
     )
 

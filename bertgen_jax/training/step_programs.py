@@ -44,7 +44,7 @@ class StepPrograms:
         buckets: Sequence[Bucket],
         policies: Iterable[str],
         available: int,
-        too_large: Callable[[int], ConfigError],
+        too_large: Callable[[int | None], ConfigError],
     ):
         """Compiles nothing yet.
 
@@ -55,7 +55,8 @@ class StepPrograms:
           buckets: the buckets to compile for, in this order.
           policies: the policies to try, the preferred one first.
           available: bytes of a device.
-          too_large: needed bytes -> the error if a program fits with no policy.
+          too_large: needed bytes, or None if the compiler did not say -> the error if a
+            program fits with no policy.
         """
         self._jit_step, self._policies = jit_step, list(policies)
         self._state, self._batch_of = state, batch_of
@@ -100,19 +101,22 @@ class StepPrograms:
             future.set_exception(failure)
 
     def _first_that_fits(self, bucket: Bucket) -> Any:
-        """Compiles a program; unless it is the first, with the policy that is decided.
+        """Compiles the step of a bucket with the first policy that fits.
+
+        The first program decides the policy, and later ones use it.
 
         Raises:
           ConfigError: the program fits with no policy.
         """
-        needed = 0
+        needed = None
         for policy in self._policies:
             if policy != self.policy or self._step is None:
                 self.policy, self._step = policy, self._jit_step(policy)
             program = self._compile(bucket)
-            needed = self._available + 1  # a compiler that refuses does not say
-            if program is not None:
-                needed = memory.program_bytes(program) or 0
+            if program is None:  # the compiler does not say how much is needed
+                needed = None
+                continue
+            needed = memory.program_bytes(program) or 0
             if needed <= self._available:
                 self._policies = [policy]
                 return program
@@ -129,15 +133,15 @@ class StepPrograms:
         *,
         parameters: int,
     ) -> Self:
-        """Returns the programs of a run; see `__init__`.
+        """Returns the programs of a run; every process must call this.
 
         Args:
           run: the run.
           jit_step: policy -> the jitted step.
           state: the shapes and shardings of the train state.
-          buckets: the shapes of batches, in the order in which steps need them. The
-            largest one, which decides the policy, is compiled first, unless by the
-            prediction there is twice the memory that it needs.
+          buckets: the shapes of batches, in the order in which steps need them. Unless
+            the prediction leaves twice the memory, the largest one is compiled first,
+            so that it decides the policy.
           parameters: the number of parameters of the model.
         """
         config, mesh = run.config, run.mesh
@@ -168,7 +172,7 @@ class StepPrograms:
             ordered.remove(largest)
             ordered.insert(0, largest)
 
-        def too_large(needed: int) -> ConfigError:
+        def too_large(needed: int | None) -> ConfigError:
             remedies = {"--config.model.remat=full": predicted("full")}
             if shapes.rows % 2 == 0:
                 remedies[f"--config.micro_batches={2 * config.micro_batches}"] = (
@@ -210,7 +214,15 @@ class StepPrograms:
         assert self._step is not None
         lowered = self._step.lower(self._state, self._batch_of(bucket))
         program = memory.compile_or_none(lowered)
-        size = None if program is None else memory.program_bytes(program)
+        if program is None:
+            _log.info(
+                "a step for %d and %d tokens does not fit: model.remat=%s",
+                bucket.source,
+                bucket.target,
+                self.policy,
+            )
+            return None
+        size = memory.program_bytes(program)
         _log.info(
             "compiled a step for %d and %d tokens in %.0f s: model.remat=%s%s",
             bucket.source,

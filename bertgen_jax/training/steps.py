@@ -69,7 +69,7 @@ class TrainState:
 
     Attributes:
       step: i32[], completed steps; also part of the seed of the next step's dropout.
-      params: f32 parameters.
+      params: f32 parameters, with stacked layers or not (`stacked_layers`).
       opt_state: the optimizer's state.
       ema_params: exponential moving average of the parameters, or None.
       totals: sums since the last log line.
@@ -113,7 +113,7 @@ class TrainState:
 
     @property
     def eval_params(self) -> Params:
-        """The parameters to evaluate and to export: the average, if there is one."""
+        """The parameters to evaluate: the average, if any; stacked as `params`."""
         return self.params if self.ema_params is None else self.ema_params
 
 
@@ -178,6 +178,16 @@ def train_step(
 
     In a bad step, the optimizer's own `update` leaves its state alone (see
     `optimizers.create_optimizer`); this function leaves the rest alone.
+
+    Args:
+      state: the state before the step.
+      batch: the global batch; see `data.loading.abstract_batch`.
+      loss: params, batch, dropout key -> sums.
+      optimizer: its `update` takes `good`, or has no state.
+      settings: constants of the step.
+
+    Returns:
+      The next state, and what the loop checks.
     """
 
     # A batch without labels has no gradient.

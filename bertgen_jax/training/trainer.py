@@ -214,7 +214,8 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         done = step >= last or progress.exhausted(config.eval.patience)
         stopping = False
         while not (done or stopping):
-            with clock.waiting(), watching(f"the wait for batch {step + 1}"):
+            number = step + progress.left_out_batches + 1
+            with clock.waiting(), watching(f"the wait for batch {number}"):
                 host_batch, batch = next(batches)
             with watching(f"step {step + 1}"):
                 state, step_checks = train_step(state, batch)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from bertgen_jax import sharding
 from bertgen_jax.data.batching import Bucket
 from bertgen_jax.models import initialization
 from bertgen_jax.models.create import create_model
@@ -70,7 +71,7 @@ def test_auto_keeps_a_step_of_the_papers_size_below_20_gb_of_temporary_arrays():
     model = create_model(BASE, scan_layers=True, remat=policy)
     shapes = initialization.param_shapes(model)
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == PARAMETERS
-    mesh = jax.make_mesh((1, 1), ("data", "fsdp"), devices=jax.devices()[:1])
+    mesh = sharding.create_mesh(1, 1, devices=jax.devices()[:1])
     compiled = training.compiled_step(model, mesh, Bucket(512, 128), 64)
     analysis = compiled.memory_analysis()
     assert analysis.temp_size_in_bytes < 20e9

@@ -127,6 +127,19 @@ def test_a_compiler_that_runs_out_of_memory_tries_the_next_policy():
     assert step.policy == "full"
 
 
+def test_a_compiler_that_refuses_every_policy_names_no_size(caplog):
+    compiler = Compiler({"none": 30, "full": 5})
+    compiler.errors = {LARGE: jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: hbm")}
+    step = compiler.programs()
+    with caplog.at_level("INFO"):
+        step.start()
+        with pytest.raises(memory.ConfigError, match="more memory than there is on"):
+            step.wait()
+        step.close()
+    assert "does not fit: model.remat=full" in caplog.text
+    assert "compiled a step" not in caplog.text
+
+
 def test_a_step_does_not_wait_for_the_programs_of_other_buckets():
     compiler = Compiler({"none": 1})
     compiler.gates[SMALL] = threading.Event()
