@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.task = ""  # a name in experiment/tasks.py, or "" to compute only ROUGE
     config.seed = 0  # of weights, order and dropout; the same seed gives the same run
-    config.total_steps = 200_000  # updates
+    config.total_steps = 200_000  # updates, and steps that bad_steps skips
     config.batch_size = 128  # examples an update, over all devices [section 4]
     config.micro_batches = 1  # parts of a batch, run one after the other to save memory
     config.label_smoothing = 0.0  # share of the target spread over the vocabulary

@@ -8,7 +8,7 @@ arrays of `models.layers`; XLA's own figures for an H100 are within a fifth of i
 import dataclasses
 import os
 from collections.abc import Callable, Iterator
-from typing import Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from bertgen_jax.models.rematerialization import POLICIES
 from bertgen_jax.models.stack_config import BertGenerationConfig
 
 AUTO = "auto"
+HOPELESS = 2.0  # times what is available: beyond the error of a prediction
 _F32 = 4  # bytes
 
 # Arrays [B, T, width] and [B, T, filter] that a layer keeps for the backward pass: in
@@ -194,6 +195,55 @@ def program_bytes(compiled: jax.stages.Compiled) -> int | None:
         + analysis.output_size_in_bytes
         - analysis.alias_size_in_bytes
     )
+
+
+def remedies(
+    predicted: Callable[..., int],
+    shapes: Shapes,
+    *,
+    policy: str,
+    needed: int | None,
+    available: int,
+    micro_batches: int,
+    devices: int,
+    is_unrolled: bool,
+) -> dict[str, int]:
+    """Returns settings that need less memory, with the bytes that each would need.
+
+    The formula may be too low for a model. What the compiler needed for one program
+    then scales the predictions for the others.
+
+    Args:
+      predicted: a policy, and changes of `shapes` -> the predicted bytes.
+      shapes: the sizes of the step that does not fit.
+      policy: the last policy that was tried.
+      needed: bytes that the program needs with it; None if there is none.
+      available: bytes of a device.
+      micro_batches: their number.
+      devices: the number of devices.
+      is_unrolled: whether the layers are compiled one by one for a CPU, whose compiler
+        does not recompute anything then.
+    """
+
+    def about(**changes: Any) -> int:
+        scale = max(1.0, (needed or 0) / predicted(policy))
+        return int(scale * predicted("full", **changes))
+
+    settings = {}
+    if is_unrolled:
+        settings["--config.model.scan_layers=True"] = predicted("full")
+    elif policy != "full":
+        settings["--config.model.remat=full"] = about()
+    rows, parts = shapes.rows, micro_batches
+    while rows % 2 == 0:  # until it fits
+        rows, parts = rows // 2, 2 * parts
+        size = about(rows=rows, accumulates=True)
+        if size <= available or rows % 2:
+            settings[f"--config.micro_batches={parts}"] = size
+            break
+    if devices > shapes.split:
+        settings[f"--config.mesh.fsdp={devices}"] = about(split=devices)
+    return settings
 
 
 def does_not_fit(

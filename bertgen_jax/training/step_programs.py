@@ -44,7 +44,7 @@ class StepPrograms:
         buckets: Sequence[Bucket],
         policies: Iterable[str],
         available: int,
-        too_large: Callable[[int | None], ConfigError],
+        too_large: Callable[[str, int | None], ConfigError],
     ):
         """Compiles nothing yet.
 
@@ -55,8 +55,8 @@ class StepPrograms:
           buckets: the buckets to compile for, in this order.
           policies: the policies to try, the preferred one first.
           available: bytes of a device.
-          too_large: needed bytes, or None if the compiler did not say -> the error if a
-            program fits with no policy.
+          too_large: the last policy, and the bytes that it needs or None if the
+            compiler did not say -> the error if a program fits with no policy.
         """
         self._jit_step, self._policies = jit_step, list(policies)
         self._state, self._batch_of = state, batch_of
@@ -121,7 +121,7 @@ class StepPrograms:
                 self._policies = [policy]
                 return program
             _log.info("that does not fit into %s", memory.shown(self._available))
-        raise self._too_large(needed)
+        raise self._too_large(self.policy, needed)
 
     @classmethod
     def of_run(
@@ -143,6 +143,9 @@ class StepPrograms:
             the prediction leaves twice the memory, the largest one is compiled first,
             so that it decides the policy.
           parameters: the number of parameters of the model.
+
+        Raises:
+          ConfigError: a step cannot fit by far.
         """
         config, mesh = run.config, run.mesh
         by_rows = sharding.batch_sharding(mesh)
@@ -172,17 +175,23 @@ class StepPrograms:
             ordered.remove(largest)
             ordered.insert(0, largest)
 
-        def too_large(needed: int | None) -> ConfigError:
-            remedies = {"--config.model.remat=full": predicted("full")}
-            if shapes.rows % 2 == 0:
-                remedies[f"--config.micro_batches={2 * config.micro_batches}"] = (
-                    predicted("full", rows=shapes.rows // 2, accumulates=True)
-                )
-            if mesh.size > shapes.split:
-                remedies[f"--config.mesh.fsdp={mesh.size}"] = predicted(
-                    "full", split=mesh.size
-                )
-            return memory.does_not_fit(needed, available, remedies)
+        def too_large(policy: str, needed: int | None) -> ConfigError:
+            is_cpu = jax.default_backend() == "cpu"
+            settings = memory.remedies(
+                predicted,
+                shapes,
+                policy=policy,
+                needed=needed,
+                available=available,
+                micro_batches=config.micro_batches,
+                devices=mesh.size,
+                is_unrolled=is_cpu and not config.model.scan_layers,
+            )
+            return memory.does_not_fit(needed, available, settings)
+
+        last = policies[-1]
+        if buckets and predicted(last) > memory.HOPELESS * available:
+            raise too_large(last, predicted(last))  # in place of minutes of compiling
 
         return cls(
             jit_step,

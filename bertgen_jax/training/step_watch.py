@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import logging
-from typing import NoReturn
 
 import jax
 import numpy as np
@@ -110,10 +109,11 @@ class StepWatch:
             self.skipped_in_a_row = 0
             return
         if checks.finite:
+            loss, norm = checks.excess
             what = (
-                f"a spike: the loss is {checks.loss:.4g} and the gradient norm "
-                f"{checks.grad_norm:.4g}, one of them {checks.excess:.3g} times the "
-                f"median of {self._settings.window} steps"
+                f"a spike: the loss is {checks.loss:.4g}, {loss:.3g} times the median "
+                f"of {self._settings.window} steps, and the gradient norm "
+                f"{checks.grad_norm:.4g}, {norm:.3g} times its median"
             )
         else:
             what = f"the loss or its gradient is not finite (loss {checks.loss})"
@@ -124,21 +124,31 @@ class StepWatch:
             self.skipped += 1
             self.skipped_in_a_row += 1
             if self.skipped_in_a_row > limit:
-                _stop(f"{problem} {limit} steps before it were skipped as well.")
+                raise _stopped(
+                    f"{problem} {limit} steps before it were skipped as well.", _MORE
+                )
             _log.warning("%s The step is skipped: it changes nothing.", problem)
         elif self._settings.goes_back:
             if self._rewinds >= limit:
-                _stop(f"{problem} The run has gone back {limit} times already.")
+                raise _stopped(
+                    f"{problem} The run has gone back {limit} times already.", _MORE
+                )
             self.bad_step = step
             _log.warning("%s", problem)
         else:
-            _stop(problem)
+            raise _stopped(
+                problem,
+                "With bad_steps.action 'skip' or 'rewind', the run goes on without "
+                "such batches.",
+            )
 
 
-def _stop(problem: str) -> NoReturn:
-    raise TrainingError(
-        f"{problem} The parameters are unchanged, and the last checkpoint is intact. "
-        "Usual causes: a learning rate that is too high, optim.clip_norm off, bfloat16 "
-        "on hardware that lacks it. With bad_steps.action 'skip' or 'rewind', the run "
-        "goes on without such batches."
+_MORE = "A higher bad_steps.limit lets the run go on for longer."
+
+
+def _stopped(problem: str, advice: str) -> TrainingError:
+    return TrainingError(
+        f"{problem} The parameters are unchanged, and everything saved before is "
+        "intact. Usual causes: a learning rate that is too high, optim.clip_norm off, "
+        f"bfloat16 on hardware that lacks it. {advice}"
     )

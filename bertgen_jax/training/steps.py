@@ -150,8 +150,8 @@ class StepChecks:
       finite: bool[], loss and gradients are finite.
       loss: f32[], mean loss per target token of this batch.
       grad_norm: f32[], global norm of the gradient before clipping.
-      excess: f32[], the larger of loss and gradient norm, each divided by its running
-        median; NaN until there are enough steps for a median.
+      excess: f32[2], loss and gradient norm, each divided by its running median; NaN
+        until there are enough steps for a median.
     """
 
     good: jax.Array
@@ -209,12 +209,12 @@ def train_step(
     grad_norm = optax.tree.norm(grads)
     finite = jnp.isfinite(sums.loss) & jnp.isfinite(grad_norm)
 
-    good, excess, recent = finite, jnp.float32(jnp.nan), state.recent
+    good, excess, recent = finite, jnp.full(2, jnp.nan), state.recent
     if recent is not None:
         latest = jnp.stack([sums.loss / tokens, grad_norm])
         # The median is NaN until there are W steps, and no step is bad then.
-        excess = jnp.max(latest / jnp.median(recent, axis=1))
-        good &= ~(excess > settings.spike_factor)
+        excess = latest / jnp.median(recent, axis=1)
+        good &= ~(jnp.max(excess) > settings.spike_factor)
         recent = jnp.concatenate([recent[:, 1:], latest[:, None]], axis=1)
 
     updates, opt_state = optimizer.update(

@@ -64,8 +64,24 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
     """
     with contextlib.ExitStack() as stack:
         # 1. Check the config, lock the work directory and compare its config. Open data
-        #    and checkpoints, so that a missing file fails here. Then tokenize.
+        #    and checkpoints, and make the optimizer, so that a missing file or a wrong
+        #    value fails here. Then tokenize.
         run = stack.enter_context(Run.for_training(config, pathlib.Path(workdir)))
+        model, mesh = run.model, run.mesh
+        param_shapes = initialization.param_shapes(model)
+        schedule = optimizers.create_schedule(
+            config.optim.schedule,
+            rate=config.optim.learning_rate,
+            warmup_steps=config.optim.warmup_steps,
+            total_steps=config.total_steps,
+            hidden_size=model.config.decoder.hidden_size,
+        )
+        stacks_layers = config.model.scan_layers and optimizers.updates_layers_alike(
+            config.optim, param_shapes
+        )
+        if stacks_layers:
+            param_shapes = stacked_layers.stack_params(param_shapes)
+        optimizer = optimizers.create_optimizer(config.optim, schedule, param_shapes)
         corpus = run.split("train")
         validation = Evaluator.open(run, "validation", config.eval.num_examples)
         plan = batching.TrainPlan(
@@ -83,22 +99,6 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         # 2. Decide where arrays live, and compile the functions of the loop. Batches
         #    are split over both axes of the mesh (data, fsdp); parameters and optimizer
         #    state over fsdp.
-        model, mesh = run.model, run.mesh
-        param_shapes = initialization.param_shapes(model)
-        schedule = optimizers.create_schedule(
-            config.optim.schedule,
-            rate=config.optim.learning_rate,
-            warmup_steps=config.optim.warmup_steps,
-            total_steps=config.total_steps,
-            hidden_size=model.config.decoder.hidden_size,
-        )
-        stacks_layers = config.model.scan_layers and optimizers.updates_layers_alike(
-            config.optim, param_shapes
-        )
-        if stacks_layers:
-            param_shapes = stacked_layers.stack_params(param_shapes)
-        optimizer = optimizers.create_optimizer(config.optim, schedule, param_shapes)
-
         bad_steps = BadSteps(**config.bad_steps)
         window = bad_steps.window if bad_steps.spike_factor else 0
 

@@ -79,5 +79,51 @@ def test_auto_keeps_a_step_of_the_papers_size_below_20_gb_of_temporary_arrays():
     assert analysis.alias_size_in_bytes > 0.99 * 3 * 4 * PARAMETERS
 
 
+def settings(policy="full", needed=None, available=10**9, **changes):
+    arguments = {"micro_batches": 1, "devices": 1, "is_unrolled": False} | changes
+    return memory.remedies(
+        predicted, PAPER, policy=policy, needed=needed, available=available, **arguments
+    )
+
+
+def test_what_was_tried_is_no_remedy():
+    assert "--config.model.remat=full" in settings("dots")
+    assert "--config.model.remat=full" not in settings("full")
+    assert "--config.model.remat=full" not in settings("dots", is_unrolled=True)
+    assert "--config.model.scan_layers=True" in settings("full", is_unrolled=True)
+
+
+def test_remedies_are_as_much_larger_as_the_program_was():
+    plain = settings("dots", devices=8)
+    scaled = settings("dots", needed=10 * predicted("dots"), devices=8)
+    assert set(plain) == set(scaled)
+    for setting, size in plain.items():
+        assert scaled[setting] == pytest.approx(10 * size)
+    # A prediction that was too high says nothing about others.
+    assert settings("dots", needed=1, devices=8) == plain
+
+
+def test_as_many_micro_batches_as_it_takes():
+    def parts(available, rows=64):
+        shapes = Shapes(**vars(PAPER) | {"rows": rows})
+        named = memory.remedies(
+            predicted,
+            shapes,
+            policy="full",
+            needed=None,
+            available=available,
+            micro_batches=3,
+            devices=1,
+            is_unrolled=False,
+        )
+        return [*named]
+
+    eight = predicted("full", rows=8, accumulates=True)
+    assert parts(eight) == ["--config.micro_batches=24"]
+    assert parts(1) == ["--config.micro_batches=192"]  # one row each
+    assert parts(1, rows=12) == ["--config.micro_batches=12"]
+    assert parts(1, rows=3) == []
+
+
 def test_a_cpu_has_the_memory_of_the_machine():
     assert jnp.dtype(jnp.float32).itemsize * 2**20 < memory.available_bytes() < 2**50

@@ -40,7 +40,9 @@ class Compiler:
             buckets,
             self.sizes,
             available,
-            lambda needed: memory.does_not_fit(needed, available, {"remedy": 1}),
+            lambda policy, needed: memory.does_not_fit(
+                needed, available, {f"not {policy}": 1}
+            ),
         )
 
 
@@ -103,7 +105,7 @@ def test_if_no_program_fits_the_error_says_what_needs_less():
     step.start()
     with pytest.raises(
         memory.ConfigError,
-        match=r"(?s)needs 2\.0 GB .* 1 MB are available.*remedy: about 0 MB, which",
+        match=r"(?s)needs 2\.0 GB .* 1 MB are available.*not full: about 0 MB, which",
     ):
         step.wait()
     step.close()

@@ -173,7 +173,7 @@ def test_a_spike_is_above_a_multiple_of_the_median_of_a_full_window(arrays):
         assert int(jnp.isnan(state.recent).sum()) == 2 * (3 - number)
         spike = toy_step(state, spiked(arrays), spike_factor=3.0)[1]
         assert bool(spike.good)
-        assert bool(jnp.isnan(spike.excess))
+        assert bool(jnp.isnan(spike.excess).all())
         state, checks = toy_step(state, arrays, spike_factor=3.0)
         assert bool(checks.good)
         assert float(state.recent[0, -1]) == float(checks.loss)
@@ -183,7 +183,7 @@ def test_a_spike_is_above_a_multiple_of_the_median_of_a_full_window(arrays):
     assert bool(checks.finite)
     medians = np.median(state.recent, axis=1)
     latest = np.array([checks.loss, checks.grad_norm])
-    np.testing.assert_allclose(float(checks.excess), max(latest / medians), rtol=1e-6)
+    np.testing.assert_allclose(checks.excess, latest / medians, rtol=1e-6)
     jax.tree.map(np.testing.assert_array_equal, new, state)
     assert bool(toy_step(state, spiked(arrays), spike_factor=1e6)[1].good)
 

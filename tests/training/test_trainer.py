@@ -354,6 +354,14 @@ def test_a_long_window_of_losses_is_whole_on_every_device(data, tmp_path, monkey
     assert np.shape(extra["recent"]) == (2, 4)
 
 
+def test_a_wrong_schedule_fails_before_tokenizing(data, tmp_path, monkeypatch):
+    config = small_config(data)
+    config.optim.schedule, config.optim.warmup_steps = "cosine", config.total_steps
+    monkeypatch.setattr(trainer.Run, "split", lambda *_: pytest.fail("tokenizes"))
+    with pytest.raises(ConfigError, match=r"optim\.warmup_steps"):
+        trainer.train(config, tmp_path)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(data, tmp_path):
     config = small_config(data)
     config.optim.learning_rate = 1e30
