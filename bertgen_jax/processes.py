@@ -72,24 +72,29 @@ def on_process_0(action: Callable[[], T]) -> T:
     return result
 
 
-def least(value: int) -> int:
-    """Returns the smallest of the values of all processes, which must all call this."""
+def gather(value: Any) -> list[Any]:
+    """Returns the JSON values of all processes, which must all call this, in order."""
     if jax.process_count() == 1:
-        return value
-    # As digits, because without jax_enable_x64 arrays have 32 bits.
-    digits = np.frombuffer(f"{value:032}".encode(), np.uint8)
-    rows = np.reshape(multihost_utils.process_allgather(digits), (-1, 32))
-    return min(int(row.tobytes()) for row in rows)
+        return [value]
+    data = json.dumps(value).encode()
+    longest = int(np.max(multihost_utils.process_allgather(np.int32(len(data)))))
+    rows = multihost_utils.process_allgather(_padded(data, longest))
+    return [json.loads(row.tobytes().rstrip(b"\0")) for row in np.asarray(rows)]
 
 
 def _from_process_0(value: Any) -> Any:
     """Returns the JSON value that process 0 passes."""
     data = json.dumps(value).encode()
     size = int(multihost_utils.broadcast_one_to_all(np.int32(len(data))))
-    padded = np.zeros(-(-size // 1024) * 1024, np.uint8)  # few sizes: few compilations
-    if jax.process_index() == 0:
-        padded[:size] = np.frombuffer(data, np.uint8)
+    padded = _padded(data if jax.process_index() == 0 else b"", size)
     return json.loads(multihost_utils.broadcast_one_to_all(padded)[:size].tobytes())
+
+
+def _padded(data: bytes, size: int) -> np.ndarray:
+    """Returns bytes and zeros, u8[N], for at least `size` bytes."""
+    padded = np.zeros(-(-size // 1024) * 1024, np.uint8)  # few sizes: few compilations
+    padded[: len(data)] = np.frombuffer(data, np.uint8)
+    return padded
 
 
 def connect(*, may_be_alone: bool = False) -> None:

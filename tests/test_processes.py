@@ -37,7 +37,7 @@ COLLECTIVES = {
     "wait",
     "_gather",
     "_from_process_0",
-    "least",
+    "gather",
     "evaluate",
     "predict",
     "train_step",
@@ -125,13 +125,20 @@ def test_the_other_processes_get_the_error_of_process_0(process_1):
         processes_lib.on_process_0(lambda: pytest.fail("runs"))
 
 
-def test_the_least_value_of_all_processes(process_1, monkeypatch):
-    def gathered(digits):
-        return np.stack([np.frombuffer(f"{2**40:032}".encode(), np.uint8), digits])
+def test_the_values_of_all_processes(process_1, monkeypatch):
+    theirs = {"words": "ä" * 800}
+
+    def gathered(own):
+        data = json.dumps(theirs).encode()
+        if not own.shape:  # the number of bytes
+            return np.array([len(data), own])
+        row = np.zeros_like(own)
+        row[: len(data)] = np.frombuffer(data, np.uint8)
+        return np.stack([row, own])
 
     monkeypatch.setattr(multihost_utils, "process_allgather", gathered)
-    assert processes_lib.least(2**63 - 1) == 2**40
-    assert processes_lib.least(2**35) == 2**35
+    assert processes_lib.gather(2**63 - 1) == [theirs, 2**63 - 1]
+    assert processes_lib.gather(theirs) == [theirs, theirs]
 
 
 def test_a_message_may_arrive_in_parts(monkeypatch):

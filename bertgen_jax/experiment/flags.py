@@ -1,6 +1,7 @@
 """Parses the command lines of train.py and eval.py."""
 
 import logging
+import os
 import pathlib
 import re
 import runpy
@@ -86,7 +87,11 @@ def run(
     except KeyboardInterrupt:
         print("interrupted; everything saved before is intact", file=sys.stderr)
         # As a shell reports a process that SIGINT ended.
-        return processes.leave(130, "was interrupted")
+        status = processes.leave(130, "was interrupted")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # At a normal exit, Python waits for a compilation that has begun.
+        os._exit(status)
     except Exception:
         processes.fail()
         raise

@@ -18,13 +18,13 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from bertgen_jax import sharding
+from bertgen_jax import processes, sharding
 from bertgen_jax.checkpoints.store import CheckpointStore
 from bertgen_jax.data import batching
 from bertgen_jax.data import examples as examples_lib
 from bertgen_jax.data.examples import Examples, Subset
 from bertgen_jax.decoding.config import GenerationConfig
-from bertgen_jax.errors import CheckpointError
+from bertgen_jax.errors import CheckpointError, DataError
 from bertgen_jax.experiment import checks, new_run, settings, splits
 from bertgen_jax.experiment import workdir as workdir_lib
 from bertgen_jax.models import create
@@ -141,6 +141,7 @@ class Run:
           BertgenError: an invalid config, a work directory of another run, or a file
             that is missing or damaged.
         """
+        workdir_lib.check_processes(config)
         checks.check(config)
         with (
             workdir_lib.locked(workdir),
@@ -170,6 +171,7 @@ class Run:
           BertgenError: an invalid config, another model, or a file that is missing or
             damaged.
         """
+        workdir_lib.check_processes(config)
         checks.check(config)
         workdir_lib.check_model(workdir, config)
         mesh = sharding.create_mesh(data=-1, fsdp=1)
@@ -182,8 +184,16 @@ class Run:
 
         Raises:
           ConfigError: `data.buckets` is invalid.
+          DataError: processes have other texts.
         """
         examples = examples_lib.first(self.examples[name], num_examples)
+        first, *others = processes.gather(examples.fingerprint)
+        if different := [n for n, each in enumerate(others, 1) if each != first]:
+            raise DataError(
+                f"data.{name}: process 0 has other texts than process "
+                f"{', '.join(map(str, different))}. Expected the same files on every "
+                "host."
+            )
         return splits.encode(self.config, name, examples, self.tokenizers)
 
     def first_params(self) -> Params:

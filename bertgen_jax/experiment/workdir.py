@@ -12,7 +12,7 @@ import jax
 from ml_collections import ConfigDict
 
 from bertgen_jax import processes
-from bertgen_jax.errors import CheckpointError
+from bertgen_jax.errors import CheckpointError, ConfigError
 from bertgen_jax.files import json_files
 
 CONFIG = "config.json"
@@ -131,6 +131,22 @@ def _completed(saved: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[st
         if isinstance(default, dict) and isinstance(values[name], dict):
             values[name] = _completed(values[name], default)
     return values
+
+
+def check_processes(config: ConfigDict) -> None:
+    """Checks that all processes have the same configuration; all must call this.
+
+    Raises:
+      ConfigError: the message lists the fields that differ.
+    """
+    first, *others = processes.gather(resolved(config))
+    for number, other in enumerate(others, 1):
+        if lines := differences(first, other):
+            raise ConfigError(
+                f"process {number} has another config than process 0 (process 0, "
+                f"process {number}): {'; '.join(lines)}. Expected the same command on "
+                "every host."
+            )
 
 
 def resolved(config: ConfigDict) -> dict[str, Any]:

@@ -37,6 +37,10 @@ class Interruption:
             self._agreed = True
         return self._agreed
 
+    def alone(self) -> bool:
+        """Whether a signal has come and no other process has to be asked."""
+        return jax.process_count() == 1 and self._signal is not None
+
     @property
     def name(self) -> str:
         """The name of the signal, for messages."""

@@ -59,6 +59,7 @@ class Clock:
         self._earlier_s = elapsed_s
         self._start = time.monotonic()
         self._paused_s = 0.0
+        self._pause_start: float | None = None
         self._waited_s = 0.0  # in this lap
         self._lap = (0.0, 0)  # seconds and step at the start of this lap
 
@@ -69,15 +70,17 @@ class Clock:
 
     @property
     def _own_s(self) -> float:
-        return time.monotonic() - self._start - self._paused_s
+        now = time.monotonic() if self._pause_start is None else self._pause_start
+        return now - self._start - self._paused_s
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Stops the clock while the block runs."""
-        start = time.monotonic()
+        self._pause_start = start = time.monotonic()
         try:
             yield
         finally:
+            self._pause_start = None
             self._paused_s += time.monotonic() - start
 
     @contextlib.contextmanager

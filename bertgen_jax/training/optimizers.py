@@ -118,7 +118,7 @@ def create_optimizer(
             )
         )
     multipliers = _multipliers(optim["multipliers"])
-    for pattern in multipliers:
+    for pattern, _ in multipliers:
         matching(paths, [pattern], "optim.multipliers")
     if multipliers:
         chain.append(_multiply(multipliers))
@@ -171,7 +171,7 @@ def updates_layers_alike(optim: Mapping[str, Any], params: PyTree) -> bool:
     fields = {
         "optim.decay_pattern": decayed,
         "optim.freeze": optim["freeze"],
-        "optim.multipliers": list(_multipliers(optim["multipliers"])),
+        "optim.multipliers": [name for name, _ in _multipliers(optim["multipliers"])],
     }
     paths = parameter_paths(params)
     for field, patterns in fields.items():
@@ -225,27 +225,29 @@ def _precondition(optim: Mapping[str, Any]) -> list[optax.GradientTransformation
     return [scale_by_adam(b1=optim["b1"], b2=optim["b2"], eps=optim["eps"])]
 
 
-def _multipliers(pairs: Iterable[Any]) -> dict[str, float]:
+def _multipliers(pairs: Iterable[Any]) -> list[tuple[str, float]]:
     for pair in pairs:
         if not (
             isinstance(pair, list | tuple)
             and len(pair) == 2
             and isinstance(pair[0], str)
             and isinstance(pair[1], int | float)
+            and not isinstance(pair[1], bool)
+            and 0 <= pair[1] < math.inf
         ):
             raise ConfigError(
                 f"optim.multipliers is {pairs!r}; expected pairs of a regular "
-                "expression and a number, such as (('encoder/', 0.5),)."
+                "expression and a number from 0 on, such as (('encoder/', 0.5),)."
             )
-    return dict(pairs)
+    return [(pattern, factor) for pattern, factor in pairs]
 
 
-def _multiply(multipliers: Mapping[str, float]) -> optax.GradientTransformation:
+def _multiply(multipliers: Iterable[tuple[str, float]]) -> optax.GradientTransformation:
     """Scales each update by the product of the factors that match its path."""
 
     def factor(path: str) -> float:
         return math.prod(
-            value for pattern, value in multipliers.items() if re.search(pattern, path)
+            value for pattern, value in multipliers if re.search(pattern, path)
         )
 
     return optax.stateless(

@@ -19,6 +19,8 @@ from bertgen_jax.models.losses import Batch
 from bertgen_jax.training import memory
 from bertgen_jax.training.steps import StepChecks, TrainState
 
+_GLANCE_S = 0.5  # between two looks for a signal
+
 _log = logging.getLogger(__name__)
 
 
@@ -71,19 +73,30 @@ class StepPrograms:
         """Begins to compile."""
         self._thread.start()
 
-    def wait(self) -> None:
+    def wait(self, interrupted: Callable[[], bool] = lambda: False) -> None:
         """Waits for the first program.
+
+        Args:
+          interrupted: whether to stop waiting.
 
         Raises:
           ConfigError: it fits with no policy.
+          KeyboardInterrupt: `interrupted`.
         """
         for program in list(self._programs.values())[:1]:
+            while futures.wait([program], _GLANCE_S).not_done:
+                if interrupted():
+                    raise KeyboardInterrupt
             program.result()
 
-    def close(self) -> None:
-        """Ends the thread. A compilation that has begun is waited for."""
+    def close(self, *, waits: bool = True) -> None:
+        """Ends the thread.
+
+        Args:
+          waits: whether to wait for a compilation that has begun.
+        """
         self._closed = True
-        if self._thread.is_alive():
+        if waits and self._thread.is_alive():
             _log.info("waiting for a compilation that has begun")
             self._thread.join()
 
@@ -168,7 +181,7 @@ class StepPrograms:
             return memory.predicted_bytes(run.model.config, parameters, changed, policy)
 
         # The same on all processes, so that all compile the same programs.
-        available = processes.least(memory.available_bytes())
+        available = min(processes.gather(memory.available_bytes()))
         policies = list(memory.policies(config.model.remat, predicted, available))
         ordered = list(buckets)
         if buckets and 2 * predicted(policies[0]) > available:

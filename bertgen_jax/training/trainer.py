@@ -43,8 +43,8 @@ class Outcome:
     Attributes:
       step: completed steps.
       best_step: the step whose parameters are the best.
-      interrupted: the name of the signal that stopped the run before its end; "" if the
-        run is complete. Only a complete run writes WORKDIR/model.
+      interrupted: the name of a signal that asked the run to stop; "" without one. If
+        it came before the last step, there is no WORKDIR/model yet.
     """
 
     step: int
@@ -139,7 +139,12 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         train_step = StepPrograms.of_run(
             run, jit_step, sharded_shapes, buckets, parameters=count
         )
-        stack.enter_context(contextlib.closing(train_step))
+
+        @stack.push
+        def end_compiling(error: type[BaseException] | None, *_: object) -> None:
+            train_step.close(waits=error is not KeyboardInterrupt)
+
+        interruption = stack.enter_context(Interruption.watched())
         train_step.start()
         flush_totals = jax.jit(
             steps.flush_totals,
@@ -154,7 +159,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         checkpoints = Checkpointing(run.store, sharded_shapes, mesh, plan.fingerprint)
         # Meanwhile the step compiles.
         params = run.first_params() if run.is_new else None
-        train_step.wait()  # a run that does not fit fails here
+        train_step.wait(interruption.alone)  # a run that does not fit fails here
         current = environment.describe(
             mesh, config.model.scan_layers, train_step.policy
         )
@@ -194,13 +199,12 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
             )
             stack.enter_context(contextlib.closing(log))
             stack.enter_context(contextlib.closing(batches))
-            return log, batches, StepWatch(run.examples["train"], bad_steps, progress)
+            watch = StepWatch(run.examples["train"], bad_steps, progress)
+            kind = jax.local_devices()[0].device_kind
+            return log, batches, watch, Utilization(model.config, kind, mesh.size)
 
-        log, batches, watch = begin()
-        interruption = stack.enter_context(Interruption.watched())
+        log, batches, watch, utilization = begin()
         clock = Clock(progress.elapsed_s)
-        kind = jax.local_devices()[0].device_kind
-        utilization = Utilization(model.config, kind, mesh.size)
         clock.begin(step)
         if step < last:
             _log.info("training from step %s to %s", f"{step + 1:,}", f"{last:,}")
@@ -241,7 +245,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                     step = progress.scheduled_step
                     batches.close()
                     log.close()
-                    log, batches, watch = begin()
+                    log, batches, watch, utilization = begin()
                     clock.begin(step)
                 _log.warning(
                     "back to step %d; the next batch is number %d",
@@ -320,4 +324,6 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                     run.tokenizers,
                     run.generation_config,
                 )
-        return Outcome(step, best_step)
+        return Outcome(
+            step, best_step, interruption.name if interruption.requested() else ""
+        )

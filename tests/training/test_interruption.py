@@ -2,10 +2,12 @@
 
 import os
 import signal
+import time
 
 import pytest
 
 from bertgen_jax.training.interruption import Interruption
+from tests.fixtures import processes
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -29,3 +31,20 @@ def test_the_old_handlers_are_restored():
     with Interruption.watched():
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_a_compilation(tmp_path, monkeypatch):
+    monkeypatch.setenv("BERTGEN_CACHE_DIR", str(tmp_path / "cache"))
+    config = "--config=configs/bbc_summarize.py:demo"
+    (process,) = processes.start(1, "train.py", config, f"--workdir={tmp_path / 'run'}")
+    for line in process.stdout:
+        if "compiling a step" in line:
+            break
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    ((status, output),) = processes.finish([process], timeout_s=60)
+    assert status == 130, output
+    assert output.endswith("interrupted; everything saved before is intact\n")
+    assert "Traceback" not in output
+    assert "compiled a step" not in output

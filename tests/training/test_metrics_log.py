@@ -37,6 +37,18 @@ def test_laps_leave_out_pauses_and_count_from_the_first_step(now):
     assert clock.trained_s == 50.0 + 3.0 + 8.0 + 1.0
 
 
+def test_a_lap_that_begins_in_a_pause_begins_at_its_end(now):
+    clock = Clock()
+    clock.begin(0)
+    now[0] += 2.0
+    with clock.paused():  # the run goes back
+        now[0] += 100.0
+        clock.begin(3)
+        now[0] += 10.0
+    now[0] += 4.0
+    assert clock.lap(5) == Lap(seconds=4.0, steps=2, wait_share=0.0)
+
+
 def test_the_wait_for_data_is_a_share_of_its_lap(now):
     clock = Clock()
     clock.begin(0)

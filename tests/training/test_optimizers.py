@@ -66,7 +66,8 @@ def test_frozen_parameters_do_not_move_and_have_no_moments():
 
 
 def test_multipliers_multiply():
-    moves, _ = updates(multipliers=(("encoder", 0.5), ("bias", 0.1)))
+    pairs = (("encoder", 0.5), ("bias", 0.2), ("bias", 0.5))
+    moves, _ = updates(multipliers=pairs)
     layer = moves["encoder"]["layer_0"]
     np.testing.assert_allclose(layer["kernel"], -0.5, rtol=1e-5)
     np.testing.assert_allclose(layer["bias"], -0.05, rtol=1e-5)
@@ -152,6 +153,8 @@ def test_adam_is_that_of_optax():
         ({"freeze": ("(",)}, "not a regular expression"),
         ({"multipliers": ("encoder", 0.5)}, "expected pairs of a regular"),
         ({"multipliers": (("encoder", "x"),)}, "expected pairs of a regular"),
+        ({"multipliers": (("encoder", np.nan),)}, "expected pairs of a regular"),
+        ({"multipliers": (("encoder", -1.0),)}, "expected pairs of a regular"),
         ({"multipliers": (("layer_9", 2.0),)}, r"optim.multipliers: 'layer_9' matches"),
         (
             {"name": "adamw", "weight_decay": 0.1, "decay_pattern": "kernl"},

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 import signal
 import time
@@ -184,6 +185,29 @@ def training(workdir):
 
 def saved_steps(workdir):
     return sorted(int(path.name) for path in (workdir / "checkpoints").glob("[0-9]*"))
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        (
+            "--config.optim.learning_rate=0.1",
+            r"process 1 has another config .*: optim\.learning_rate: 0\.\d+, 0\.1\. ",
+        ),
+        (
+            "--config.data.train={copy}",
+            r"process 1 has another config .*: data\.train: ",
+        ),
+    ],
+)
+def test_processes_with_different_configs_do_not_begin(argument, message, tmp_path):
+    arguments = (*CONFIG, f"--workdir={tmp_path / 'run'}")
+    argument = argument.format(copy=tmp_path / "copy.jsonl")
+    started = processes.start(2, "train.py", *arguments, last=[argument])
+    for status, output in processes.finish(started, timeout_s=100):
+        assert status == 2, output
+        assert re.search(message, output), output
+        assert "Traceback" not in output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -142,6 +142,20 @@ def test_a_compiler_that_refuses_every_policy_names_no_size(caplog):
     assert "compiled a step" not in caplog.text
 
 
+def test_a_signal_ends_the_wait_for_a_compilation():
+    compiler = Compiler({"none": 1})
+    compiler.gates[LARGE] = threading.Event()
+    step = compiler.programs()
+    step.start()
+    with pytest.raises(KeyboardInterrupt):
+        step.wait(lambda: True)
+    step.close(waits=False)
+    assert compiler.compiled == []
+    compiler.gates[LARGE].set()
+    step.close()
+    assert compiler.compiled == [("none", LARGE)]
+
+
 def test_a_step_does_not_wait_for_the_programs_of_other_buckets():
     compiler = Compiler({"none": 1})
     compiler.gates[SMALL] = threading.Event()

@@ -172,6 +172,15 @@ def test_the_model_is_the_best_checkpoints_average(finished):
     ]
 
 
+def test_a_signal_after_the_last_step_is_not_forgotten(data, tmp_path, monkeypatch):
+    config = small_config(data)
+    config.total_steps = 2
+    interrupt(monkeypatch, 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    outcome = trainer.train(config, tmp_path)
+    assert (outcome.step, outcome.interrupted) == (2, "SIGTERM")
+    assert (tmp_path / "model").is_dir()
+
+
 def test_a_run_that_is_killed_and_stopped_ends_bit_for_bit_the_same(
     finished, data, tmp_path, monkeypatch
 ):
