@@ -25,21 +25,20 @@ import itertools
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import jax
 
-from benchmarks import decode_cases, floor, record, wikisplit
+from benchmarks import arguments, decode_cases, floor, record, wikisplit
 from benchmarks.decode_cases import Row, Skip
 from benchmarks.system import Setting
 from bertgen_jax.models import presets
 
 DEFAULTS = {
-    "sizes": ("small", "base"),
-    "batches": (4, 16),
-    "beams": (1, 4),
-    "cases": ("fixed", "real", "end-to-end"),
+    "sizes": ["small", "base"],
+    "batches": [4, 16],
+    "beams": [1, 4],
+    "cases": ["fixed", "real", "end-to-end"],
 }
 GPU_SIZE, GPU_SHAPE = "base", (64, 4)  # batch, beams
 LIBRARIES = (
@@ -101,14 +100,20 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    listed = {
+        "sizes": arguments.names(presets.SIZES),
+        "cases": arguments.names(DEFAULTS["cases"]),
+    }
     for name, default in DEFAULTS.items():
         parser.add_argument(
             f"--{name}",
-            type=_listed(type(default[0])),
+            type=listed.get(name, arguments.counts),
             default=default,
             help=f"by default {','.join(map(str, default))}",
         )
-    parser.add_argument("--repeats", type=int, default=5, help="rounds that are timed")
+    parser.add_argument(
+        "--repeats", type=arguments.count, default=5, help="rounds that are timed"
+    )
     parser.add_argument("--model", help="model directory for end-to-end")
     parser.add_argument("--sentences", type=int, default=1000, help="for end-to-end")
     parser.add_argument(
@@ -117,19 +122,10 @@ def _options() -> argparse.Namespace:
         help="JSON file; by default one in results/ if no case is left out",
     )
     options = parser.parse_args()
-    for name, known in (("sizes", presets.SIZES), ("cases", DEFAULTS["cases"])):
-        for value in getattr(options, name):
-            if value not in known:
-                parser.error(f"--{name}: {value!r}; expected {', '.join(known)}.")
     config = pathlib.Path(options.model or "") / "config.json"
     if options.model and not config.is_file():
         parser.error(f"--model: there is no {config}")
     return options
-
-
-def _listed(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
-    """Makes a parser of an option with several values, such as "4,16"."""
-    return lambda text: tuple(map(kind, text.split(",")))
 
 
 def _rows(

@@ -21,7 +21,8 @@ import sys
 import tempfile
 import time
 
-from benchmarks import record
+from benchmarks import arguments, record
+from bertgen_jax.models.presets import SIZES
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -38,15 +39,18 @@ STAGES = {
 def main() -> int:
     """Prints and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--sizes", default="small,base", help="names of presets")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each kind")
+    sizes = arguments.names(SIZES)
+    parser.add_argument("--sizes", type=sizes, default=["small", "base"])
+    parser.add_argument(
+        "--repeats", type=arguments.count, default=3, help="runs of each kind"
+    )
     parser.add_argument(
         "--output", type=pathlib.Path, help="JSON file; by default one in results/"
     )
     options = parser.parse_args()
     machine = record.machine("bertgen_jax", "jax", "jaxlib", "flax")
     load, rows = os.getloadavg()[0], []
-    for size in options.sizes.split(","):
+    for size in options.sizes:
         rows += measure(command(size), size, options.repeats)
     record.write(
         options.output or record.results_file("first-step", machine),

@@ -21,7 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks import record
+from benchmarks import arguments, record
 from benchmarks.ahead_of_time import WORDS
 from bertgen_jax import rng, trees
 from bertgen_jax.models import create, initialization
@@ -36,19 +36,22 @@ _OURS = "draw_params"
 def main() -> int:
     """Prints and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--sizes", default="small,base", help="names of presets")
-    parser.add_argument("--repeats", type=int, default=3, help="rounds that are timed")
+    sizes = arguments.names(SIZES)
+    parser.add_argument("--sizes", type=sizes, default=["small", "base"])
+    parser.add_argument(
+        "--repeats", type=arguments.count, default=3, help="rounds that are timed"
+    )
     parser.add_argument(
         "--output", type=pathlib.Path, help="JSON file; by default one in results/"
     )
     parser.add_argument("--run", choices=(_FLAX, _OURS), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
-        print(json.dumps(_measure(options.run, options.sizes)))
+        print(json.dumps(_measure(options.run, *options.sizes)))
         return 0
     machine = record.machine("bertgen_jax", "jax", "jaxlib", "flax")
     load, rows = os.getloadavg()[0], []
-    for size in options.sizes.split(","):
+    for size in options.sizes:
         results: dict[str, list[dict[str, Any]]] = {_FLAX: [], _OURS: []}
         for _ in range(options.repeats):
             for name, runs in results.items():

@@ -21,10 +21,12 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from benchmarks import ahead_of_time, record
+from benchmarks import ahead_of_time, arguments, record
 from benchmarks.ahead_of_time import Workload
 from bertgen_jax import sharding
 from bertgen_jax.data.batching import Bucket
+from bertgen_jax.models.presets import SIZES
+from bertgen_jax.models.rematerialization import POLICIES
 from bertgen_jax.training import memory
 
 HERE = "here"
@@ -120,23 +122,17 @@ def _write(
 
 
 def _options() -> argparse.Namespace:
-    def names(text: str) -> list[str]:
-        return text.split(",")
-
-    def numbers(text: str) -> list[int]:
-        return [int(part) for part in text.split(",")]
-
-    def bucket(text: str) -> Bucket:
-        return Bucket(*(int(part) for part in text.split("/")))
-
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
         "--device", choices=[HERE, *ahead_of_time.DEVICES], default=HERE
     )
-    parser.add_argument("--sizes", type=names, default=["base", "large"])
-    parser.add_argument("--batches", type=numbers, default=[16, 64])
-    parser.add_argument("--policies", type=names, default=[memory.AUTO])
-    parser.add_argument("--tokens", type=bucket, default=Bucket(512, 128))
+    parser.add_argument(
+        "--sizes", type=arguments.names(SIZES), default=["base", "large"]
+    )
+    parser.add_argument("--batches", type=arguments.counts, default=[16, 64])
+    policies = arguments.names([memory.AUTO, *POLICIES])
+    parser.add_argument("--policies", type=policies, default=[memory.AUTO])
+    parser.add_argument("--tokens", type=arguments.bucket, default=Bucket(512, 128))
     parser.add_argument("--output", type=pathlib.Path, help="JSON file")
     return parser.parse_args()
 

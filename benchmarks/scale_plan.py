@@ -28,15 +28,21 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from benchmarks import ahead_of_time, programs, record, scale_model
+from benchmarks import ahead_of_time, arguments, programs, record, scale_model
 from benchmarks.ahead_of_time import Workload
 from bertgen_jax import stacked_layers, trees
 from bertgen_jax.data.batching import Bucket
 from bertgen_jax.models import initialization
 from bertgen_jax.models.config import EncoderDecoderConfig
 from bertgen_jax.models.create import create_model
+from bertgen_jax.models.presets import SIZES
+from bertgen_jax.models.rematerialization import POLICIES
 from bertgen_jax.training import flops, memory
 
+ROOT = pathlib.Path(__file__).parents[1]
+EXPERIMENTS = sorted(
+    path.stem for path in (ROOT / "configs").glob("*.py") if path.stem != "common"
+)
 _KEY = ("model", "source", "target", "rows", "data", "fsdp", "requested")
 
 Row = dict[str, Any]
@@ -285,21 +291,16 @@ def _write(file: pathlib.Path, kind: str, row: Row) -> None:
 
 
 def _options() -> argparse.Namespace:
-    def mesh(text: str) -> tuple[int, ...]:
-        return tuple(int(part) for part in text.split(","))
-
-    def bucket(text: str) -> Bucket:
-        return Bucket(*(int(part) for part in text.split("/")))
-
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--device", choices=list(ahead_of_time.DEVICES), required=True)
     parser.add_argument("--plan", action="store_true", help="all of docs/scaling.md")
-    parser.add_argument("--mesh", type=mesh, default=(1, 1), help="data,fsdp")
-    parser.add_argument("--rows", type=int, help="of all devices")
-    parser.add_argument("--size", default="base")
-    parser.add_argument("--tokens", type=bucket)
-    parser.add_argument("--config", help="name of a file in configs/")
-    parser.add_argument("--policy", help="model.remat")
+    parser.add_argument("--mesh", type=arguments.mesh, default=(1, 1), help="data,fsdp")
+    parser.add_argument("--rows", type=arguments.count, help="of all devices")
+    parser.add_argument("--size", choices=list(SIZES), default="base")
+    parser.add_argument("--tokens", type=arguments.bucket)
+    parser.add_argument("--config", choices=EXPERIMENTS, help="file in configs/")
+    policies = [memory.AUTO, *POLICIES]
+    parser.add_argument("--policy", choices=policies, help="model.remat")
     parser.add_argument("--predict", action="store_true", help="compile nothing")
     parser.add_argument("--output", type=pathlib.Path, help="JSON file")
     return parser.parse_args()

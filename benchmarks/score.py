@@ -18,7 +18,7 @@ import numpy as np
 import sacrebleu
 from rouge_score import rouge_scorer
 
-from benchmarks import record, timing, wikisplit
+from benchmarks import arguments, record, timing, wikisplit
 from bertgen_jax.metrics import baselines, catalogue
 from bertgen_jax.metrics.bootstrap import Resamples, scores
 from bertgen_jax.metrics.outputs import Outputs
@@ -30,7 +30,9 @@ Runs = dict[str, Callable[[], list[float]]]
 def main() -> int:
     """Prints and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--repeats", type=int, default=5, help="rounds that are timed")
+    parser.add_argument(
+        "--repeats", type=arguments.count, default=5, help="rounds that are timed"
+    )
     parser.add_argument(
         "--output", type=pathlib.Path, help="JSON file; by default one in results/"
     )

@@ -31,7 +31,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import record, wikisplit
+from benchmarks import arguments, record, wikisplit
 from bertgen_jax.data import encoding
 
 _BASELINE = "710f9a9"  # the last commit that tokenized in one process
@@ -53,7 +53,9 @@ def main() -> int:
     """Prints and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--baseline", default=_BASELINE, help="commit to compare with")
-    parser.add_argument("--repeats", type=int, default=3, help="rounds that are timed")
+    parser.add_argument(
+        "--repeats", type=arguments.count, default=3, help="rounds that are timed"
+    )
     parser.add_argument(
         "--memory", action="store_true", help="compare memory in place of time"
     )

@@ -28,7 +28,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from benchmarks import adam, record, wikisplit
+from benchmarks import adam, arguments, record, wikisplit
 from bertgen_jax.data import batching
 from bertgen_jax.experiment.run import Run
 from bertgen_jax.pretrained import saving
@@ -223,12 +223,18 @@ def _train_ours(options: argparse.Namespace) -> dict[str, float]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", default="small", help="name of a preset")
-    parser.add_argument("--pairs", type=int, default=5000, help="of the epoch")
-    parser.add_argument("--validation", type=int, default=200, help="pairs")
-    parser.add_argument("--batch", type=int, default=16, help="pairs")
-    parser.add_argument("--beams", type=int, default=4)
-    parser.add_argument("--new-tokens", type=int, default=64, help="of a text, at most")
-    parser.add_argument("--repeats", type=int, default=1, help="runs of each system")
+    parser.add_argument(
+        "--pairs", type=arguments.count, default=5000, help="of the epoch"
+    )
+    parser.add_argument("--validation", type=arguments.count, default=200, help="pairs")
+    parser.add_argument("--batch", type=arguments.count, default=16, help="pairs")
+    parser.add_argument("--beams", type=arguments.count, default=4)
+    parser.add_argument(
+        "--new-tokens", type=arguments.count, default=64, help="of a text, at most"
+    )
+    parser.add_argument(
+        "--repeats", type=arguments.count, default=1, help="runs of each system"
+    )
     parser.add_argument(
         "--output", type=pathlib.Path, help="JSON file; by default one in results/"
     )

@@ -26,7 +26,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import adam, ahead_of_time, floor, random_models, record, timing
+from benchmarks import (
+    adam,
+    ahead_of_time,
+    arguments,
+    floor,
+    random_models,
+    record,
+    timing,
+)
 from benchmarks.system import Setting
 from bertgen_jax import sharding, stacked_layers
 from bertgen_jax.models.config import EncoderDecoderConfig
@@ -269,22 +277,19 @@ def our_step(
 
 
 def _options() -> argparse.Namespace:
-    def names(text: str) -> list[str]:
-        return text.split(",")
-
-    def numbers(text: str) -> list[int]:
-        return [int(part) for part in text.split(",")]
-
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--sizes", type=names, default=["small", "base"])
-    parser.add_argument("--batches", type=numbers, default=[16, 4], help="one a size")
-    parser.add_argument("--source", type=int, default=128, help="tokens")
-    parser.add_argument("--target", type=int, default=64, help="tokens")
+    sizes = arguments.names(ahead_of_time.SIZES)
+    parser.add_argument("--sizes", type=sizes, default=["small", "base"])
+    parser.add_argument(
+        "--batches", type=arguments.counts, default=[16, 4], help="one a size"
+    )
+    parser.add_argument("--source", type=arguments.count, default=128, help="tokens")
+    parser.add_argument("--target", type=arguments.count, default=64, help="tokens")
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--compile", action="store_true", help="torch.compile too")
     parser.add_argument("--systems", choices=["all", "ours", "theirs"], default="all")
     parser.add_argument("--remat", choices=list(POLICIES), default="none")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=arguments.count, default=7)
     parser.add_argument("--output", type=pathlib.Path, help="JSON file")
     return parser.parse_args()
 
