@@ -6,23 +6,27 @@ import json
 import pathlib
 import tempfile
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import transformers
 
-from benchmarks import adam, record, train_epoch
+from benchmarks import adam, record
 
 transformers.logging.set_verbosity_error()
 
 _IGNORED = -100  # label at positions without a target token
 
 
-def train(options: argparse.Namespace, *, grouped: bool) -> dict[str, float]:
+def train(
+    options: argparse.Namespace, prepared: Mapping[str, Any], *, grouped: bool
+) -> dict[str, float]:
     """Trains and evaluates.
 
     Args:
       options: those of the benchmark.
+      prepared: what `train_epoch.prepare` noted.
       grouped: draw batches from groups of similar length.
 
     Returns:
@@ -30,7 +34,6 @@ def train(options: argparse.Namespace, *, grouped: bool) -> dict[str, float]:
     """
     torch.set_num_threads(record.cores())
     folder = pathlib.Path(options.folder)
-    prepared = train_epoch.prepared(options)
     special = prepared["ids"]
     model = transformers.EncoderDecoderModel.from_pretrained(folder / "model")
     # Version 5 loads two tables with equal values; we have one if they are shared.

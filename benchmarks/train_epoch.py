@@ -193,7 +193,10 @@ def _measure(name: str, options: argparse.Namespace) -> dict[str, float]:
         from benchmarks import huggingface_epoch
 
         train = functools.partial(
-            huggingface_epoch.train, options, grouped=name == GROUPED
+            huggingface_epoch.train,
+            options,
+            prepared(options),
+            grouped=name == GROUPED,
         )
     with contextlib.redirect_stdout(sys.stderr):
         started_s = time.perf_counter()
