@@ -197,6 +197,7 @@ class Workload:
       dtype: the name of the compute dtype.
       micro_batches: parts of a batch that run one after the other.
       policy: `model.remat`.
+      scan_layers: `model.scan_layers`.
       optimizer: shapes of parameters -> the optimizer.
     """
 
@@ -206,6 +207,7 @@ class Workload:
     dtype: str = "bfloat16"
     micro_batches: int = 1
     policy: str = memory.AUTO
+    scan_layers: bool = True
     optimizer: Any = lambda _: adam.create()
 
     @classmethod
@@ -233,6 +235,7 @@ class Workload:
             rows=config.batch_size,
             micro_batches=config.micro_batches,
             policy=config.model.remat,
+            scan_layers=config.model.scan_layers,
             optimizer=lambda params: optimizers.create_optimizer(
                 config.optim, lambda count: 1e-4, params
             ),
@@ -271,27 +274,29 @@ def trace_step(workload: Workload, mesh: Mesh, policy: str) -> jax.stages.Traced
     model = create_model(
         workload.config,
         dtype=jnp.dtype(workload.dtype),
-        scan_layers=True,
+        scan_layers=workload.scan_layers,
         remat=policy,
         mesh=mesh,
     )
-    params = stacked_layers.stack_params(initialization.param_shapes(model))
+    params = initialization.param_shapes(model)
+    if workload.scan_layers:  # as in a run
+        params = stacked_layers.stack_params(params)
     optimizer = workload.optimizer(params)
-    state = jax.eval_shape(
-        lambda params: steps.TrainState.create(params, optimizer, ema=False), params
+    create_state = functools.partial(
+        steps.TrainState.create, optimizer=optimizer, ema=False
     )
-    shardings = sharding.state_shardings(state, mesh)
+    state = steps.abstract_state(create_state, params, mesh)
     step = steps.jit_train_step(
         functools.partial(teacher_forced_loss, model),
         optimizer,
         steps.StepSettings(seed=0, micro_batches=workload.micro_batches),
-        shardings,
+        state,
         mesh,
     )
     batch = abstract_batch(
         workload.bucket, workload.rows, sharding.batch_sharding(mesh)
     )
-    return step.trace(sharding.with_shardings(state, shardings), batch)
+    return step.trace(state, batch)
 
 
 def compile_generator(

@@ -252,17 +252,17 @@ def our_step(
     mesh = sharding.create_mesh(1, 1, devices=jax.devices()[:1])
     params = stacked_layers.stack_params(params)
 
-    def create_state(params: Any) -> steps.TrainState:
-        return steps.TrainState.create(params, optimizer, ema=False)
-
-    shardings = sharding.state_shardings(jax.eval_shape(create_state, params), mesh)
-    state = jax.jit(create_state, out_shardings=shardings)(params)
+    create_state = functools.partial(
+        steps.TrainState.create, optimizer=optimizer, ema=False
+    )
+    shapes = steps.abstract_state(create_state, params, mesh)
+    state = jax.jit(create_state, out_shardings=sharding.shardings(shapes))(params)
     batch = jax.device_put(arrays, sharding.batch_sharding(mesh))
     step = steps.jit_train_step(
         functools.partial(teacher_forced_loss, model),
         optimizer,
         steps.StepSettings(seed=0),
-        shardings,
+        shapes,
         mesh,
     )
     program = step.lower(state, batch).compile()

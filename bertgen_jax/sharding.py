@@ -104,6 +104,11 @@ def with_shardings(abstract: PyTree, shardings: PyTree) -> PyTree:
     )
 
 
+def shardings(abstract: PyTree) -> PyTree:
+    """Returns the sharding of each leaf; the inverse of `with_shardings`."""
+    return jax.tree.map(lambda leaf: leaf.sharding, abstract)
+
+
 def splits_params(mesh: Mesh | None) -> TypeGuard[Mesh]:
     """Whether parameters are split over the devices of a mesh."""
     return mesh is not None and mesh.shape["fsdp"] > 1

@@ -59,7 +59,8 @@ def run(
       values: the registry that the flags are defined in.
 
     Returns:
-      The exit status: what `main` returned, 2 for a `BertgenError`, 130 for Ctrl-C.
+      The exit status: what `main` returned, or 2 for a `BertgenError`. Ctrl-C ends the
+      process with 130.
     """
     if {"-h", "-help", "--help"} & set(arguments):
         print(f"{usage}\nEvery field of a config: configs/common.py. Flags:\n")

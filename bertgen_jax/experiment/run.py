@@ -187,8 +187,8 @@ class Run:
           DataError: processes have other texts.
         """
         examples = examples_lib.first(self.examples[name], num_examples)
-        first, *others = processes.gather(examples.fingerprint)
-        if different := [n for n, each in enumerate(others, 1) if each != first]:
+        texts = processes.gather(examples.fingerprint)
+        if different := [n for n, each in enumerate(texts) if each != texts[0]]:
             raise DataError(
                 f"data.{name}: process 0 has other texts than process "
                 f"{', '.join(map(str, different))}. Expected the same files on every "

@@ -139,9 +139,9 @@ def check_processes(config: ConfigDict) -> None:
     Raises:
       ConfigError: the message lists the fields that differ.
     """
-    first, *others = processes.gather(resolved(config))
-    for number, other in enumerate(others, 1):
-        if lines := differences(first, other):
+    configs = processes.gather(resolved(config))
+    for number, own in enumerate(configs):
+        if lines := differences(configs[0], own):
             raise ConfigError(
                 f"process {number} has another config than process 0 (process 0, "
                 f"process {number}): {'; '.join(lines)}. Expected the same command on "

@@ -37,8 +37,8 @@ class Interruption:
             self._agreed = True
         return self._agreed
 
-    def alone(self) -> bool:
-        """Whether a signal has come and no other process has to be asked."""
+    def requested_alone(self) -> bool:
+        """Whether to stop now; False with several processes, which stop together."""
         return jax.process_count() == 1 and self._signal is not None
 
     @property

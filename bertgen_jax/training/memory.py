@@ -2,7 +2,8 @@
 
 The prediction chooses what the backward pass recomputes (`model.remat="auto"`) before
 anything is compiled, so that the usual case compiles once. Its coefficients count the
-arrays of `models.layers`; XLA's own figures for an H100 are within a fifth of it.
+arrays of `models.layers`; XLA's own figures for GPUs and TPUs are within a quarter of
+it.
 """
 
 import dataclasses

@@ -13,6 +13,8 @@ from bertgen_jax.training.progress import Progress
 from bertgen_jax.training.steps import StepChecks
 from bertgen_jax.watchdog import watching
 
+_MORE = "A higher bad_steps.limit lets the run go on for longer."
+
 _log = logging.getLogger(__name__)
 
 
@@ -141,9 +143,6 @@ class StepWatch:
                 "With bad_steps.action 'skip' or 'rewind', the run goes on without "
                 "such batches.",
             )
-
-
-_MORE = "A higher bad_steps.limit lets the run go on for longer."
 
 
 def _stopped(problem: str, advice: str) -> TrainingError:

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from bertgen_jax import rng, sharding
 from bertgen_jax.models.losses import Batch, Sums
-from bertgen_jax.trees import Params
+from bertgen_jax.trees import Params, PyTree
 
 # params, batch, dropout key -> sums of losses over the batch
 Loss = Callable[[Params, Batch, jax.Array], Sums]
@@ -249,11 +249,28 @@ def train_step(
     )
 
 
+def abstract_state(
+    create_state: Callable[[Params], TrainState], params: PyTree, mesh: Mesh
+) -> TrainState:
+    """Returns the shapes of a train state, each with its sharding on a mesh.
+
+    Args:
+      create_state: parameters -> the state before the first step.
+      params: the parameters, or a tree of their shapes.
+      mesh: the devices.
+    """
+    shapes = jax.eval_shape(create_state, params)
+    shardings = sharding.state_shardings(shapes, mesh)
+    if shapes.recent is not None:  # whole, because every process reads it to save it
+        shardings = dataclasses.replace(shardings, recent=sharding.replicated(mesh))
+    return sharding.with_shardings(shapes, shardings)
+
+
 def jit_train_step(
     loss: Loss,
     optimizer: optax.GradientTransformationExtraArgs,
     settings: StepSettings,
-    state_shardings: TrainState,
+    state: TrainState,
     mesh: Mesh,
 ) -> jax.stages.Wrapped:
     """Returns `train_step` of (state, batch) for the devices of a mesh.
@@ -262,9 +279,10 @@ def jit_train_step(
 
     Args:
       loss, optimizer, settings: see `train_step`.
-      state_shardings: see `sharding.state_shardings`.
+      state: see `abstract_state`.
       mesh: the devices, over which the rows of a batch are split.
     """
+    state_shardings = sharding.shardings(state)
     return jax.jit(
         functools.partial(
             train_step, loss=loss, optimizer=optimizer, settings=settings

@@ -107,13 +107,8 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                 params, optimizer, ema=config.ema_decay > 0, window=window
             )
 
-        state_shapes = jax.eval_shape(create_state, param_shapes)
-        state_shardings = sharding.state_shardings(state_shapes, mesh)
-        batch_sharding = sharding.batch_sharding(mesh)
-        replicated = sharding.replicated(mesh)
-        if window:  # whole, because every process reads it to save it
-            state_shardings = dataclasses.replace(state_shardings, recent=replicated)
-
+        state_shapes = steps.abstract_state(create_state, param_shapes, mesh)
+        state_shardings = sharding.shardings(state_shapes)
         step_settings = steps.StepSettings(
             seed=config.seed,
             micro_batches=config.micro_batches,
@@ -129,15 +124,14 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                 label_smoothing=config.label_smoothing,
             )
             return steps.jit_train_step(
-                loss, optimizer, step_settings, state_shardings, mesh
+                loss, optimizer, step_settings, state_shapes, mesh
             )
 
         count = sum(leaf.size for leaf in jax.tree.leaves(param_shapes))
         _log.info("model: %s, %s parameters", config.init.recipe, f"{count:,}")
-        sharded_shapes = sharding.with_shardings(state_shapes, state_shardings)
         buckets = plan.buckets_in_use(run.store.latest_step() or 0, config.total_steps)
         train_step = StepPrograms.of_run(
-            run, jit_step, sharded_shapes, buckets, parameters=count
+            run, jit_step, state_shapes, buckets, parameters=count
         )
 
         @stack.push
@@ -149,17 +143,17 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
         flush_totals = jax.jit(
             steps.flush_totals,
             in_shardings=(state_shardings,),
-            out_shardings=(state_shardings, replicated),
+            out_shardings=(state_shardings, sharding.replicated(mesh)),
             donate_argnums=0,
         )
 
         # 3. Create or restore the state. A new run starts from random parameters, of
         #    which the warm start replaces some, and makes the optimizer's state from
         #    them. A run with checkpoints continues from the newest intact one.
-        checkpoints = Checkpointing(run.store, sharded_shapes, mesh, plan.fingerprint)
-        # Meanwhile the step compiles.
-        params = run.first_params() if run.is_new else None
-        train_step.wait(interruption.alone)  # a run that does not fit fails here
+        checkpoints = Checkpointing(run.store, state_shapes, mesh, plan.fingerprint)
+        params = run.first_params() if run.is_new else None  # while the step compiles
+        # A run that does not fit fails here.
+        train_step.wait(interruption.requested_alone)
         current = environment.describe(
             mesh, config.model.scan_layers, train_step.policy
         )
@@ -195,7 +189,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> Outcome:
                     threads=config.data.threads,
                     prefetch=config.data.prefetch,
                 ),
-                batch_sharding,
+                sharding.batch_sharding(mesh),
             )
             stack.enter_context(contextlib.closing(log))
             stack.enter_context(contextlib.closing(batches))

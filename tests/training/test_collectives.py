@@ -4,10 +4,10 @@ import re
 
 import pytest
 
+from benchmarks import ahead_of_time
+from benchmarks.ahead_of_time import Workload
 from bertgen_jax import sharding
 from bertgen_jax.data.batching import Bucket
-from bertgen_jax.models.create import create_model
-from tests.fixtures import training
 from tests.fixtures.models import pair_config, prefix_config, stack_config
 
 slow = pytest.mark.slow
@@ -35,15 +35,20 @@ _COLLECTIVE = re.compile(
 )
 
 
-def compiled_step(config, data, fsdp, *, micro_batches=1, **fields):
+def compiled_step(
+    config, data, fsdp, *, micro_batches=1, scan_layers=False, remat="none"
+):
     """Compiles a training step for a mesh of all devices."""
     mesh = sharding.create_mesh(data, fsdp)
-    model = create_model(config, mesh=mesh, **fields)
-    bucket = Bucket(SOURCE, TARGET)
-    rows = ROWS * mesh.size * micro_batches
-    return training.compiled_step(
-        model, mesh, bucket, rows, micro_batches=micro_batches
+    workload = Workload(
+        config,
+        Bucket(SOURCE, TARGET),
+        ROWS * mesh.size * micro_batches,
+        dtype="float32",
+        micro_batches=micro_batches,
+        scan_layers=scan_layers,
     )
+    return ahead_of_time.trace_step(workload, mesh, remat).lower().compile()
 
 
 def collectives(compiled):

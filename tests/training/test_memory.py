@@ -6,14 +6,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from benchmarks import ahead_of_time
+from benchmarks.ahead_of_time import Workload
 from bertgen_jax import sharding
 from bertgen_jax.data.batching import Bucket
-from bertgen_jax.models import initialization
-from bertgen_jax.models.create import create_model
 from bertgen_jax.models.presets import SIZES
 from bertgen_jax.training import memory
 from bertgen_jax.training.memory import Shapes
-from tests.fixtures import training
 from tests.fixtures.models import pair_config, prefix_config, stack_config
 
 BASE = pair_config(
@@ -68,12 +67,11 @@ def test_auto_tries_what_should_fit_first(gigabytes, chosen):
 def test_auto_keeps_a_step_of_the_papers_size_below_20_gb_of_temporary_arrays():
     in_f32 = functools.partial(predicted, itemsize=4)
     policy = next(memory.policies("auto", in_f32, 20 * 10**9))
-    model = create_model(BASE, scan_layers=True, remat=policy)
-    shapes = initialization.param_shapes(model)
-    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == PARAMETERS
+    workload = Workload(BASE, Bucket(512, 128), 64, dtype="float32")
+    assert workload.parameters == PARAMETERS
     mesh = sharding.create_mesh(1, 1, devices=jax.devices()[:1])
-    compiled = training.compiled_step(model, mesh, Bucket(512, 128), 64)
-    analysis = compiled.memory_analysis()
+    traced = ahead_of_time.trace_step(workload, mesh, policy)
+    analysis = traced.lower().compile().memory_analysis()
     assert analysis.temp_size_in_bytes < 20e9
     # The new state takes the place of the old one.
     assert analysis.alias_size_in_bytes > 0.99 * 3 * 4 * PARAMETERS
