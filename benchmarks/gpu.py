@@ -1,7 +1,7 @@
 """Measures on one GPU what matters most, within 15 minutes.
 
-    python -m benchmarks.gpu [--output=FILE] [--minutes=14] [--vocabulary=FILE]
-        [--small]
+    python -m benchmarks.gpu [--output=FILE] [--minutes=14] [--parts=NAME,...]
+        [--vocabulary=FILE] [--small]
 
 The parts run one after the other, the most valuable first, each in a process of its own
 with a time limit. Their output is printed as it comes, and the JSON file of results is
@@ -11,6 +11,7 @@ takes too long does not stop the others.
 --vocabulary is a SentencePiece model for the training run; by default that of the
 paper, if `BERTGEN_DATA_DIR` names the folder of real data, and else a learned one.
 --small makes everything tiny, to try the script on a CPU.
+--parts names those to run; by default all.
 """
 
 import argparse
@@ -62,7 +63,8 @@ def main() -> int:
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        for part in parts(folder, small=options.small, vocabulary=options.vocabulary):
+        every = parts(folder, small=options.small, vocabulary=options.vocabulary)
+        for part in chosen(every, options.parts):
             left_s = deadline - time.monotonic()
             if left_s < _LEAST_S:
                 ends[part.name] = "no time was left"
@@ -119,6 +121,19 @@ def parts(folder: pathlib.Path, *, small: bool, vocabulary: str | None) -> list[
         train("train-large-64", 120, large, many, ours, "--remat=dots"),
         train("train-large-64-theirs", 90, large, many, theirs),
     ]
+
+
+def chosen(parts: Sequence[Part], names: Sequence[str]) -> list[Part]:
+    """Returns the parts with these names in their own order; all without names.
+
+    Raises:
+      SystemExit: there is no part of a name.
+    """
+    known = [part.name for part in parts]
+    for name in names:
+        if name not in known:
+            raise SystemExit(f"--parts has {name!r}; expected {', '.join(known)}.")
+    return [part for part in parts if not names or part.name in names]
 
 
 def run(part: Part, limit_s: float) -> str:
@@ -235,6 +250,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("gpu.json"))
     parser.add_argument("--minutes", type=float, default=14.0)
+    parser.add_argument(
+        "--parts", type=lambda names: names.split(","), default=[], metavar="NAME,..."
+    )
     parser.add_argument("--vocabulary", help="SentencePiece model")
     parser.add_argument("--small", action="store_true")
     options = parser.parse_args()

@@ -37,12 +37,23 @@ def test_a_part_that_fails_says_so(tmp_path):
     assert gpu.run(part(tmp_path, ""), 9.0).startswith("done in")
 
 
+def test_parts_are_chosen_by_name(tmp_path):
+    parts = gpu.parts(tmp_path, small=True, vocabulary=None)
+    assert gpu.chosen(parts, []) == parts
+    names = [part.name for part in gpu.chosen(parts, ["decode", "train-base-ours"])]
+    assert names == ["train-base-ours", "decode"]
+    with pytest.raises(SystemExit, match="--parts has 'large'; expected train-base-ou"):
+        gpu.chosen(parts, ["large"])
+
+
 @pytest.mark.slow
 def test_the_script_runs_on_a_cpu_from_end_to_end(tmp_path):
     file = tmp_path / "gpu.json"
-    command = [sys.executable, "-m", "benchmarks.gpu", "--small"]
+    command = [sys.executable, "-m", "benchmarks.gpu", "--small", f"--output={file}"]
+    # With --small the other parts are these again, but for train-base-dots.
+    parts = "train-base-ours,train-base-theirs,decode,bbc_summarize,train-base-dots"
     process = subprocess.run(
-        [*command, f"--output={file}", "--minutes=20"],
+        [*command, f"--parts={parts}", "--minutes=20"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -53,6 +64,7 @@ def test_the_script_runs_on_a_cpu_from_end_to_end(tmp_path):
     # Hugging Face's steps need torch and transformers.
     assert not {name for name in failed if not name.endswith("theirs")}, process.stdout
     results = kept["results"]
+    assert set(kept["ends"]) == set(parts.split(","))
     assert set(results) == set(kept["ends"]) - failed
     (row,) = results["train-base-ours"]["rows"]
     assert row["systems"]["bertgen_jax"]["median_s"] > 0
