@@ -37,20 +37,18 @@ def test_a_part_that_fails_says_so(tmp_path):
     assert gpu.run(part(tmp_path, ""), 9.0).startswith("done in")
 
 
-def test_parts_are_chosen_by_name(tmp_path):
-    parts = gpu.parts(tmp_path, small=True, vocabulary=None)
-    assert gpu.chosen(parts, []) == parts
-    names = [part.name for part in gpu.chosen(parts, ["decode", "train-base-ours"])]
-    assert names == ["train-base-ours", "decode"]
-    with pytest.raises(SystemExit, match="--parts has 'large'; expected train-base-ou"):
-        gpu.chosen(parts, ["large"])
+def test_a_part_of_another_name_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gpu", "--parts=decode,train-base-our"])
+    with pytest.raises(SystemExit):
+        gpu.main()
+    assert "'train-base-our'; expected names of train-b" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_the_script_runs_on_a_cpu_from_end_to_end(tmp_path):
     file = tmp_path / "gpu.json"
     command = [sys.executable, "-m", "benchmarks.gpu", "--small", f"--output={file}"]
-    # With --small the other parts are these again, but for train-base-dots.
+    # The parts left out run the same commands for other sizes.
     parts = "train-base-ours,train-base-theirs,decode,bbc_summarize,train-base-dots"
     process = subprocess.run(
         [*command, f"--parts={parts}", "--minutes=20"],
